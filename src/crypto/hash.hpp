@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "crypto/types.hpp"
+
+#include <initializer_list>
+
+namespace casevault::crypto {
+
+[[nodiscard]] Hash sha256(std::initializer_list<ByteView> parts);  ///< FIPS 180-4, of the concatenation
+[[nodiscard]] Hash blake2b256(ByteView data);                      ///< RFC 7693, unkeyed, 32 bytes
+
+/// BLAKE2b-512 (RFC 7693) keyed with `key` (32 to 64 bytes), personalised with the 16-byte label.
+void derive64(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 64> out) noexcept;
+/// First 32 bytes of derive64.
+void derive32(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 32> out) noexcept;
+[[nodiscard]] SecretBytes derive_key(LabelView label, ByteView key, ByteView message);  ///< derive32 into the arena
+
+/// SipHash-2-4 (a PRF) under the first 16 bytes of `key`.
+[[nodiscard]] std::uint64_t siphash(KeyView key, ByteView message) noexcept;
+
+/// Argon2id version 1.3, parallelism 1 (RFC 9106). kUnsupported outside t 1..8 and m 64 MiB..1 GiB, checked before
+/// any memory is taken, because whoever wrote the file chose them. kIo when memory cannot be had.
+struct Argon2Cost {
+  std::uint32_t passes = 3;
+  std::uint32_t memory_kib = 256 * 1024;
+};
+[[nodiscard]] Result<SecretBytes> argon2id(ByteView passphrase, std::span<const std::uint8_t, 16> salt, Argon2Cost cost);
+
+}  // namespace casevault::crypto

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/bytes.hpp>
+
+#include <array>
+
+/// Deterministic CBOR (RFC 8949 section 4.2.1), a subset: unsigned and negative integers, byte strings, text strings
+/// (valid UTF-8), arrays, maps with unsigned keys in ascending order, false, true, null. Definite lengths, shortest heads,
+/// no tags, no floats, depth at most 16. Anything else is refused, so one value has one encoding.
+namespace casevault::format {
+
+class CborWriter {
+ public:
+  explicit CborWriter(Bytes& out) noexcept : out_(out) {}
+  CborWriter& uint(std::uint64_t v) { return head(0, v); }
+  CborWriter& integer(std::int64_t v);
+  CborWriter& bytes(ByteView v);
+  CborWriter& text(std::string_view v);
+  CborWriter& array(std::size_t count) { return head(4, count); }
+  CborWriter& map(std::size_t count) { return head(5, count); }  ///< then count times key (uint), value; keys ascending
+  CborWriter& boolean(bool v);
+  CborWriter& null();
+
+ private:
+  CborWriter& head(std::uint8_t major, std::uint64_t v);
+  Bytes& out_;
+};
+
+/// Pull reader. The first violation makes everything after it fail; ask `finish()` at the end.
+/// Views point into the input. Never allocates, never throws.
+class CborReader {
+ public:
+  explicit CborReader(ByteView input) noexcept : rest_(input) {}
+  enum class Kind : std::uint8_t { kUint, kNegative, kBytes, kText, kArray, kMap, kBool, kNull, kEnd };
+  [[nodiscard]] Kind peek() const noexcept;  ///< kEnd at the end or after a failure
+  [[nodiscard]] std::uint64_t uint() noexcept;
+  [[nodiscard]] std::int64_t integer() noexcept;
+  [[nodiscard]] ByteView bytes() noexcept;
+  [[nodiscard]] std::string_view text() noexcept;
+  /// Element count; at most the bytes that are left, so a hostile count cannot make a caller reserve memory.
+  [[nodiscard]] std::size_t array() noexcept;
+  [[nodiscard]] std::size_t map() noexcept;
+  [[nodiscard]] bool boolean() noexcept;
+  void null() noexcept;
+  void skip() noexcept;  ///< one whole value
+  template <std::size_t N>
+  [[nodiscard]] std::array<std::uint8_t, N> fixed() noexcept {
+    std::array<std::uint8_t, N> out{};
+    const ByteView v = bytes();
+    if (v.size() != N) return fail(), out;
+    for (std::size_t i = 0; i < N; ++i) out[i] = v[i];
+    return out;
+  }
+  [[nodiscard]] bool ok() const noexcept { return ok_; }
+  [[nodiscard]] bool finish() const noexcept { return ok_ && rest_.empty(); }
+  [[nodiscard]] ByteView rest() const noexcept { return rest_; }
+  void fail() noexcept { ok_ = false, rest_ = {}; }
+
+ private:
+  std::uint64_t head(std::uint8_t major) noexcept;
+  ByteView rest_;
+  bool ok_ = true;
+};
+
+}  // namespace casevault::format

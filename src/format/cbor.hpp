@@ -60,6 +60,7 @@ class CborReader {
  private:
   std::uint64_t head(std::uint8_t major) noexcept;
   ByteView rest_;
+  const std::uint8_t* checked_ = nullptr;  ///< containers that start before it were already checked whole
   bool ok_ = true;
 };
 

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/bytes.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace casevault {
+
+/// What a field holds. Values enter and leave as text, exactly as written; the type says what is accepted.
+enum class FieldType : std::uint8_t {
+  kText = 1,       ///< valid UTF-8, any form, up to 1 MiB
+  kCode = 2,       ///< one code of the field's list
+  kMultiCode = 3,  ///< codes joined by ';' without spaces, none twice
+  kDate = 4,       ///< YYYY, YYYY-MM or YYYY-MM-DD of the Gregorian calendar: the precision is part of the value
+  kInteger = 5,    ///< canonical decimal of 64 bits, e.g. -7, 0, 42
+  kBoolean = 6,    ///< true or false
+  kBytes = 7,      ///< canonical base64
+};
+[[nodiscard]] CASEVAULT_API std::string_view name_of(FieldType type) noexcept;  ///< as schemas write it: "multi-code"
+
+struct Field {
+  std::uint16_t id = 0;  ///< persisted; unique in its type for ever
+  std::string name;
+  FieldType type = FieldType::kText;
+  std::uint16_t compartment = 0;  ///< index into Schema::compartments()
+  bool required = false;
+  std::string list;  ///< name of the code list, for the coded types
+};
+
+struct RecordType {
+  std::uint16_t id = 0;  ///< persisted
+  std::string name;
+  std::vector<Field> fields;  ///< in schema order
+  [[nodiscard]] CASEVAULT_API const Field* find(std::string_view field) const noexcept;
+  [[nodiscard]] CASEVAULT_API const Field* find(std::uint16_t field_id) const noexcept;
+};
+
+/// A class of fields with a key of its own. `sealed_as_cell`: the fields of a record are sealed as one map (coded columns that
+/// are scanned together); otherwise each field has its own AEAD.
+struct Compartment {
+  std::uint16_t id = 0;  ///< persisted
+  std::string name;
+  bool sealed_as_cell = false;
+};
+
+struct CodeList {
+  std::string name;
+  std::vector<std::string> codes;
+};
+
+/// A purpose of disclosure and the legal bases that admit it.
+struct Purpose {
+  std::string code;
+  std::vector<std::string> bases;  ///< admitted; not empty
+  std::string default_basis;       ///< one of bases
+  bool requires_consent = false;   ///< a consent in force for purpose and recipient class is needed too
+};
+
+/// "These roles, for these purposes, may see these compartments and fields." Everything no rule admits is denied.
+struct Rule {
+  std::vector<std::string> roles;
+  std::vector<std::string> purposes;
+  std::vector<std::string> compartments;  ///< names; "*" is every one
+  std::vector<std::string> fields;        ///< "type.field" beyond the compartments
+  bool own_unit_only = false;             ///< scope: the record's custodian unit must be the principal's
+};
+
+/// An immutable, validated schema: record types, compartments, code lists, purposes, bases, rules.
+/// Cheap to copy (shared state), thread-safe.
+class CASEVAULT_API Schema {
+ public:
+  /// Parses TOML (see src/model/SCHEMA.md). Code lists that the text names but does not define come from the bundled ones.
+  /// kBadInput names line and what is wrong.
+  [[nodiscard]] static Result<Schema> parse(std::string_view toml);
+  /// The schema that ships with casevault, by name ("vn-victim-support"); kNotFound names those there are.
+  [[nodiscard]] static Result<Schema> bundled(std::string_view name);
+
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] std::uint16_t version() const noexcept;  ///< from 1
+  [[nodiscard]] const std::vector<Compartment>& compartments() const noexcept;
+  [[nodiscard]] const Compartment* find_compartment(std::string_view name) const noexcept;
+  [[nodiscard]] const std::vector<RecordType>& types() const noexcept;
+  [[nodiscard]] const RecordType* find_type(std::string_view name) const noexcept;
+  [[nodiscard]] const RecordType* find_type(std::uint16_t id) const noexcept;
+  [[nodiscard]] const CodeList* find_list(std::string_view name) const noexcept;
+  [[nodiscard]] const std::vector<Purpose>& purposes() const noexcept;
+  [[nodiscard]] const Purpose* find_purpose(std::string_view code) const noexcept;
+  [[nodiscard]] const std::vector<std::string>& bases() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& recipient_classes() const noexcept;
+  [[nodiscard]] const std::vector<Rule>& rules() const noexcept;
+  /// TOML text that needs no bundled list: what a vault keeps.
+  [[nodiscard]] const std::string& source() const noexcept;
+
+ private:
+  struct State;
+  explicit Schema(std::shared_ptr<const State> state) noexcept;
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace casevault

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/audit.hpp>
+#include <casevault/disclosure.hpp>
+#include <casevault/policy.hpp>
+#include <casevault/record.hpp>
+#include <casevault/schema.hpp>
+#include <casevault/unlock.hpp>
+
+#include <map>
+#include <memory>
+
+namespace casevault {
+
+struct InitOptions {
+  std::string owner = "owner";
+  /// Where the owner's identity goes. Empty: into the vault's `identities/` (convenient for a first try; status warns).
+  std::filesystem::path identity_file;
+  SlotCost slot_cost;
+  /// Where anchors are kept. Empty: default_state_folder().
+  std::filesystem::path state_folder;
+};
+
+struct InitResult {
+  std::string vault_id;   ///< 64 hexadecimal digits: hash of the genesis entry
+  std::string owner;
+  std::string log_key;    ///< verifier key string (C2SP signed note)
+  std::string schema;
+  std::filesystem::path identity_file;
+};
+
+struct OpenOptions {
+  bool read_only = false;              ///< appends nothing, cuts nothing, takes no write lock
+  std::filesystem::path state_folder;  ///< where anchors are kept; empty: default_state_folder()
+  std::vector<std::filesystem::path> anchors;  ///< further signed checkpoints the log must contain
+  std::string trust_id;                ///< opens a vault that the identity has not pinned, if this is its id
+};
+
+/// `$XDG_STATE_HOME/casevault`, else `~/.local/state/casevault`; empty when neither is known.
+[[nodiscard]] CASEVAULT_API std::filesystem::path default_state_folder();
+
+struct EpochInfo {
+  std::string compartment;
+  std::uint32_t epoch = 0;
+};
+
+struct Status {
+  std::string id;
+  std::string schema;
+  std::string principal;
+  std::string role;
+  std::map<std::string, std::uint64_t> records;  ///< every type of the schema
+  std::uint64_t log_size = 0;
+  audit::Digest root{};
+  std::vector<EpochInfo> epochs;
+  std::string erasure_level;          ///< "E0" or "E1" by the file system that holds erasure.root
+  std::vector<std::string> warnings;
+};
+
+struct VerifyReport {
+  bool ok = false;
+  std::uint64_t size = 0;               ///< entries verified
+  audit::Digest root{};
+  std::optional<std::uint64_t> entry;   ///< first bad entry
+  std::string reason;                   ///< what is wrong with it; empty when ok
+  std::vector<std::string> warnings;    ///< clock steps, pending mutations, missing anchors
+};
+
+struct LogEntry {
+  std::uint64_t entry = 0;
+  std::int64_t time_ms = 0;
+  audit::Action action{};
+  audit::Outcome outcome{};
+  std::string actor;
+  std::string purpose;
+  std::string basis;
+  std::uint64_t count = 0;
+  std::string details;  ///< one JSON object when details were asked for and can be opened, else empty
+};
+
+struct LogQuery {
+  std::uint64_t from = 0;
+  std::string actor;       ///< empty: all
+  bool details = false;    ///< needs the audit compartment; leaves an entry of its own first
+};
+
+/// An open vault, unlocked by an identity: the only way in. Everything is checked against keys and the log, in that order.
+///
+/// Thread-safe: members may be called from several threads at a time. Move-only. Unusable in a forked child (kUsage).
+/// Several sessions of several processes may have one vault open at once.
+class CASEVAULT_API Session {
+ public:
+  /// Makes a new vault in `folder` (which must not exist: kUsage) and pins it in the owner's new identity.
+  [[nodiscard]] static Result<InitResult> init(const std::filesystem::path& folder, const Schema& schema,
+                                               const Passphrase& passphrase, const InitOptions& options = {});
+  /// kUntrusted unless the identity pins this vault (or `trust_id` names it), kNoGrant when no vault key was granted to it,
+  /// kRolledBack when an anchor knows a newer log, kIntegrity, kUnsafePermissions, kUnsupported.
+  [[nodiscard]] static Result<Session> open(const std::filesystem::path& folder, const Identity& identity,
+                                            const OpenOptions& options = {});
+  /// Pins the vault of an invitation in the identity file after opening the vault key sealed to it.
+  /// Returns the vault's id. kWrongKey when the invitation is for another identity.
+  [[nodiscard]] static Result<std::string> accept(std::string_view invitation, Identity& identity);
+
+  [[nodiscard]] const Schema& schema() const;
+  [[nodiscard]] Result<Status> status();
+
+  [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields);
+  /// Fields not named stay. An empty text empties the field. kConflict when `expect_version` is not the present version.
+  [[nodiscard]] Result<Written> update(const RecordId& id, std::span<const FieldInput> fields,
+                                       std::optional<std::uint32_t> expect_version = std::nullopt);
+  [[nodiscard]] Result<std::vector<RecordInfo>> list(std::string_view type, std::size_t limit,
+                                                     const std::optional<RecordId>& after = std::nullopt);
+  [[nodiscard]] Result<std::vector<VersionInfo>> history(const RecordId& id);
+  /// All or nothing, whatever the size. With bad rows and not skip_bad_rows: the report lists them and nothing is written.
+  [[nodiscard]] Result<ImportReport> import_rows(std::string_view type, RowSource& source, const ImportOptions& options = {});
+
+  /// The audited disclosure: policy, then entry on disk, then plaintext. kRefused or kNoGrant (both logged), kNotFound,
+  /// kIo / kDiskFull / kUnknownOutcome when the entry could not be written: nothing is released.
+  [[nodiscard]] Result<Disclosure> disclose(const DisclosureRequest& request);
+
+  /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and the
+  /// anchors known at open. Findings are in the report; an error means that it could not be carried out.
+  [[nodiscard]] Result<VerifyReport> verify_log(std::string_view anchor = {}, const ProgressCallback& progress = {});
+  [[nodiscard]] Result<void> read_log(const LogQuery& query, const std::function<bool(const LogEntry&)>& visit);
+  [[nodiscard]] Result<std::string> prove(std::uint64_t entry);  ///< receipt of one entry
+  [[nodiscard]] Result<std::string> checkpoint();                ///< signed checkpoint of now, an anchor for elsewhere
+
+  /// Certifies a principal and seals its first grants; returns the invitation to hand over.
+  [[nodiscard]] Result<std::string> add_principal(const PrincipalRequest& request);
+  [[nodiscard]] Result<std::vector<PrincipalInfo>> principals();
+  /// Entry number of the grant. kNoGrant when this principal may not grant one of the compartments (logged).
+  [[nodiscard]] Result<std::uint64_t> grant(std::string_view principal, std::span<const std::string> compartments);
+  [[nodiscard]] Result<std::vector<KeyInfo>> keys();
+
+  /// Keeps the newest checkpoint as anchor and ends the session; also done by the destructor.
+  void close() noexcept;
+
+  Session(Session&&) noexcept;
+  Session& operator=(Session&&) noexcept;
+  ~Session();
+  struct Impl;
+  explicit Session(std::unique_ptr<Impl> impl) noexcept;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace casevault

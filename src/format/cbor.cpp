@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "format/cbor.hpp"
+
+#include <limits>
+
+#include "base/cursor.hpp"
+#include "base/text.hpp"
+
+namespace casevault::format {
+namespace {
+
+constexpr std::uint8_t kUnsigned = 0;
+constexpr std::uint8_t kNegative = 1;
+constexpr std::uint8_t kByteString = 2;
+constexpr std::uint8_t kTextString = 3;
+constexpr std::uint8_t kArray = 4;
+constexpr std::uint8_t kMap = 5;
+constexpr std::uint8_t kSimple = 7;
+constexpr std::uint64_t kFalse = 20;
+constexpr std::uint64_t kTrue = 21;
+constexpr std::uint64_t kNull = 22;
+constexpr unsigned kMaxDepth = 16;
+constexpr std::uint64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
+
+struct Head {
+  std::uint8_t major = 0;
+  std::uint64_t value = 0;
+};
+
+/// One head of the subset, in its shortest form. Counts and lengths fit the input that is left.
+Head take_head(base::Reader& in) noexcept {
+  const std::uint8_t first = in.u8();
+  Head head{static_cast<std::uint8_t>(first >> 5U), first & 0x1FU};
+  std::uint64_t minimum = 0;
+  switch (first & 0x1FU) {
+    case 24:
+      head.value = in.u8();
+      minimum = 24;
+      break;
+    case 25:
+      head.value = in.u16();
+      minimum = 0x100;
+      break;
+    case 26:
+      head.value = in.u32();
+      minimum = 0x1'0000;
+      break;
+    case 27:
+      head.value = in.u64();
+      minimum = 0x1'0000'0000;
+      break;
+    case 28:
+    case 29:
+    case 30:
+    case 31:
+      in.fail();
+      break;
+    default:
+      break;
+  }
+  if (head.value < minimum) in.fail();
+  const std::uint64_t left = in.rest().size();
+  switch (head.major) {
+    case kUnsigned:
+      break;
+    case kNegative:
+      if (head.value > kInt64Max) in.fail();
+      break;
+    case kByteString:
+    case kTextString:
+    case kArray:
+      if (head.value > left) in.fail();
+      break;
+    case kMap:
+      if (head.value > left / 2) in.fail();
+      break;
+    case kSimple:
+      if (head.value != kFalse && head.value != kTrue && head.value != kNull) in.fail();
+      break;
+    default:
+      in.fail();
+  }
+  return in.ok() ? head : Head{};
+}
+
+void walk(base::Reader& in, unsigned depth) noexcept {
+  const Head head = take_head(in);
+  if (!in.ok()) return;
+  if (head.major == kByteString) {
+    (void)in.take(static_cast<std::size_t>(head.value));
+  } else if (head.major == kTextString) {
+    if (!base::valid_utf8(as_text(in.take(static_cast<std::size_t>(head.value))))) in.fail();
+  } else if (head.major == kArray || head.major == kMap) {
+    if (depth == kMaxDepth) return in.fail();
+    std::uint64_t previous = 0;
+    for (std::uint64_t i = 0; i < head.value && in.ok(); ++i) {
+      if (head.major == kMap) {
+        const Head key = take_head(in);
+        if (key.major != kUnsigned || (i != 0 && key.value <= previous)) return in.fail();
+        previous = key.value;
+      }
+      walk(in, depth + 1);
+    }
+  }
+}
+
+}  // namespace
+
+CborWriter& CborWriter::head(std::uint8_t major, std::uint64_t v) {
+  base::Writer out(out_);
+  const auto first = static_cast<std::uint8_t>(major << 5U);
+  const auto with = [first](std::uint8_t info) { return static_cast<std::uint8_t>(first | info); };
+  if (v < 24) {
+    out.u8(with(static_cast<std::uint8_t>(v)));
+  } else if (v <= 0xFF) {
+    out.u8(with(24)).u8(static_cast<std::uint8_t>(v));
+  } else if (v <= 0xFFFF) {
+    out.u8(with(25)).u16(static_cast<std::uint16_t>(v));
+  } else if (v <= 0xFFFF'FFFF) {
+    out.u8(with(26)).u32(static_cast<std::uint32_t>(v));
+  } else {
+    out.u8(with(27)).u64(v);
+  }
+  return *this;
+}
+
+CborWriter& CborWriter::integer(std::int64_t v) {
+  const auto bits = static_cast<std::uint64_t>(v);
+  return v < 0 ? head(kNegative, ~bits) : head(kUnsigned, bits);
+}
+
+CborWriter& CborWriter::bytes(ByteView v) {
+  head(kByteString, v.size());
+  out_.insert(out_.end(), v.begin(), v.end());
+  return *this;
+}
+
+CborWriter& CborWriter::text(std::string_view v) {
+  head(kTextString, v.size());
+  const ByteView raw = as_bytes(v);
+  out_.insert(out_.end(), raw.begin(), raw.end());
+  return *this;
+}
+
+CborWriter& CborWriter::boolean(bool v) { return head(kSimple, v ? kTrue : kFalse); }
+
+CborWriter& CborWriter::null() { return head(kSimple, kNull); }
+
+CborReader::Kind CborReader::peek() const noexcept {
+  if (rest_.empty()) return Kind::kEnd;
+  const std::uint8_t first = rest_.front();
+  switch (first >> 5U) {
+    case kUnsigned:
+      return Kind::kUint;
+    case kNegative:
+      return Kind::kNegative;
+    case kByteString:
+      return Kind::kBytes;
+    case kTextString:
+      return Kind::kText;
+    case kArray:
+      return Kind::kArray;
+    case kMap:
+      return Kind::kMap;
+    case kSimple: {
+      const std::uint64_t value = first & 0x1FU;
+      if (value == kFalse || value == kTrue) return Kind::kBool;
+      return value == kNull ? Kind::kNull : Kind::kEnd;
+    }
+    default:
+      return Kind::kEnd;
+  }
+}
+
+std::uint64_t CborReader::head(std::uint8_t major) noexcept {
+  base::Reader in(rest_);
+  const Head found = take_head(in);
+  if (!in.ok() || found.major != major) return fail(), 0;
+  // Order of keys and depth belong to whole containers: the outermost one is walked once, before anyone reads it.
+  if ((major == kArray || major == kMap) && rest_.data() >= checked_) {
+    base::Reader whole(rest_);
+    walk(whole, 0);
+    if (!whole.ok()) return fail(), 0;
+    checked_ = rest_.data() + (rest_.size() - whole.rest().size());
+  }
+  rest_ = in.rest();
+  return found.value;
+}
+
+std::uint64_t CborReader::uint() noexcept { return head(kUnsigned); }
+
+std::int64_t CborReader::integer() noexcept {
+  if (peek() == Kind::kNegative) return static_cast<std::int64_t>(~head(kNegative));
+  const std::uint64_t v = head(kUnsigned);
+  if (v > kInt64Max) return fail(), 0;
+  return static_cast<std::int64_t>(v);
+}
+
+ByteView CborReader::bytes() noexcept {
+  const auto size = static_cast<std::size_t>(head(kByteString));
+  const ByteView v = rest_.first(size);
+  rest_ = rest_.subspan(size);
+  return v;
+}
+
+std::string_view CborReader::text() noexcept {
+  const auto size = static_cast<std::size_t>(head(kTextString));
+  const std::string_view v = as_text(rest_.first(size));
+  if (!base::valid_utf8(v)) return fail(), std::string_view{};
+  rest_ = rest_.subspan(size);
+  return v;
+}
+
+std::size_t CborReader::array() noexcept { return static_cast<std::size_t>(head(kArray)); }
+
+std::size_t CborReader::map() noexcept { return static_cast<std::size_t>(head(kMap)); }
+
+bool CborReader::boolean() noexcept {
+  const std::uint64_t v = head(kSimple);
+  if (v != kFalse && v != kTrue) return fail(), false;
+  return v == kTrue;
+}
+
+void CborReader::null() noexcept {
+  if (head(kSimple) != kNull) fail();
+}
+
+void CborReader::skip() noexcept {
+  base::Reader in(rest_);
+  walk(in, 0);
+  if (!ok_ || !in.ok()) return fail();
+  rest_ = in.rest();
+}
+
+}  // namespace casevault::format

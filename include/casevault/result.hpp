@@ -129,15 +129,16 @@ class [[nodiscard]] Result<void> {
 
 /// `CASEVAULT_TRY(auto x, f());` binds the value, or returns the error from the enclosing function.
 #define CASEVAULT_TRY(declaration, ...) \
-  CASEVAULT_TRY_(CASEVAULT_CONCAT(casevault_try_, __LINE__), declaration, __VA_ARGS__)
-#define CASEVAULT_TRY_(temporary, declaration, ...)                 \
-  auto temporary = (__VA_ARGS__);                                   \
-  if (!temporary.has_value()) return std::move(temporary).error();  \
+  CASEVAULT_TRY_(CASEVAULT_CONCAT(casevault_try_, __COUNTER__), declaration, __VA_ARGS__)
+#define CASEVAULT_TRY_(temporary, declaration, ...)                \
+  auto temporary = (__VA_ARGS__);                                  \
+  if (!temporary.has_value()) return std::move(temporary).error(); \
   declaration = *std::move(temporary)
 
 /// `CASEVAULT_CHECK(f());` for a `Result<void>`.
-#define CASEVAULT_CHECK(...)                                                                \
-  do {                                                                                      \
-    if (auto casevault_check_ = (__VA_ARGS__); !casevault_check_.has_value())               \
-      return std::move(casevault_check_).error();                                           \
+#define CASEVAULT_CHECK(...) CASEVAULT_CHECK_(CASEVAULT_CONCAT(casevault_check_, __COUNTER__), __VA_ARGS__)
+#define CASEVAULT_CHECK_(temporary, ...)                                              \
+  do {                                                                                \
+    auto temporary = (__VA_ARGS__);                                                   \
+    if (!temporary.has_value()) return std::move(temporary).error();                  \
   } while (false)

@@ -33,16 +33,22 @@ inline constexpr Label kErasureRoot = label("cv1 erasure root");
 inline constexpr Label kErasureCommit = label("cv1 erasure comm");
 // keys/key_tree.cpp
 inline constexpr Label kTreeNode = label("cv1 key tree nod");
-inline constexpr Label kTreeHead = label("cv1 key tree hd ");
 // model/record_row.cpp
+inline constexpr Label kTreeHead = label("cv1 key tree hd ");
 inline constexpr Label kCell = label("cv1 record cell ");
 // vault/authority.cpp
 inline constexpr Label kAuthority = label("cv1 authority pl");
+inline constexpr Label kAuthoritySign = label("cv1 authority sg");
+// vault/core.cpp
+inline constexpr Label kLeafKeys = label("cv1 leaf seal+mk");
 // vault/journal.cpp
 inline constexpr Label kLogLeaf = label("cv1 log leaf    ");
 inline constexpr Label kLogWrite = label("cv1 log write   ");
 inline constexpr Label kLogClose = label("cv1 log close   ");
+inline constexpr Label kLogSegment = label("cv1 log segment ");
 inline constexpr Label kLogBatch = label("cv1 log batchsig");
+// vault/import.cpp
+inline constexpr Label kImportStamp = label("cv1 import stamp");
 // vault/details.cpp
 inline constexpr Label kLogDetails = label("cv1 log details ");
 inline constexpr Label kLogSubject = label("cv1 log subject ");
@@ -56,7 +62,7 @@ inline constexpr Label kCommitAuthority = label("cv1 commit autho");
 inline constexpr Label kCommitWrite = label("cv1 commit write");
 // vault/preflight_memo.cpp
 inline constexpr Label kPreflight = label("cv1 preflight ok");
-// vault/meta.cpp
+// vault/db_state.cpp
 inline constexpr Label kMetaRow = label("cv1 meta row    ");
 // vault/invitation.cpp
 inline constexpr Label kInvitation = label("cv1 invitation  ");

@@ -54,7 +54,7 @@ struct Head {
   std::int64_t updated_ms = 0;
   std::uint32_t policy_bits = 0;
   std::uint32_t consent_bits = 0;
-  std::uint64_t import_id = 0;  ///< entry of the import that brought it + 1, 0 when added singly
+  std::uint64_t import_id = 0;  ///< random number of the import that brought it, 0 when added singly
   std::uint32_t seals = 1;      ///< times a head was sealed for this row
   std::string unit;             ///< custodian unit, at most 64 bytes
   std::vector<CellEntry> cells; ///< ascending compartment ids, none twice

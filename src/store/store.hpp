@@ -21,8 +21,8 @@ struct Item {
   ByteView value;
 };
 
-/// A consistent snapshot. Views stay valid until the transaction ends (or, in a write transaction, until its next write).
-/// Used by one thread at a time; may move between threads. Ends with the object.
+/// A consistent snapshot. Views stay valid until the transaction ends (or, in a write transaction, until its next
+/// write). Used by one thread at a time; may move between threads. Ends with the object.
 class ReadTxn {
  public:
   virtual ~ReadTxn() = default;
@@ -30,7 +30,8 @@ class ReadTxn {
   /// First item with key >= `from` (empty `from` = the very first). nullopt at the end.
   [[nodiscard]] virtual Result<std::optional<Item>> seek(Table table, ByteView from) = 0;
   /// Visits items in order from `from` while `visit` returns true. `visit` must not touch the transaction.
-  [[nodiscard]] virtual Result<void> scan(Table table, ByteView from, const std::function<bool(const Item&)>& visit) = 0;
+  [[nodiscard]] virtual Result<void> scan(Table table, ByteView from,
+                                          const std::function<bool(const Item&)>& visit) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> count(Table table) = 0;
 };
 
@@ -41,8 +42,8 @@ class WriteTxn : public ReadTxn {
   /// Like put for a key greater than every key of the table (kInternal otherwise): the fast way to fill a table.
   [[nodiscard]] virtual Result<void> append(Table table, ByteView key, ByteView value) = 0;
   [[nodiscard]] virtual Result<bool> erase(Table table, ByteView key) = 0;  ///< whether it was there
-  /// Durable when it returns success. kIo / kDiskFull: nothing changed. kUnknownOutcome: the last flush failed; the store
-  /// refuses all further use until reopened, and what the disk holds then is the truth.
+  /// Durable when it returns success. kIo / kDiskFull: nothing changed. kUnknownOutcome: the last flush failed; the
+  /// store refuses all further use until reopened, and what the disk holds then is the truth.
   [[nodiscard]] virtual Result<void> commit() = 0;
 };
 
@@ -65,17 +66,19 @@ class Store {
 
 /// LMDB 0.9 in `folder` (data.mdb, lock.mdb).
 struct LmdbOptions {
-  bool create = false;      ///< new files, kUsage when they exist
-  bool read_only = false;   ///< works on a read-only medium too (MDB_RDONLY, without a lock file if it cannot be written)
+  bool create = false;  ///< new files, kUsage when they exist
+  bool read_only =
+      false;  ///< works on a read-only medium too (MDB_RDONLY, without a lock file if it cannot be written)
   std::uint64_t map_bytes = std::uint64_t{1} << 36U;  ///< reserved address space, 64 GiB; the file grows only as used
 };
 /// The caller has run `preflight` (or knows the file unchanged since a clean one). One open per process and file:
 /// a second one is kBusy.
-[[nodiscard]] Result<std::unique_ptr<Store>> open_lmdb_store(const std::filesystem::path& folder, const LmdbOptions& options);
+[[nodiscard]] Result<std::unique_ptr<Store>> open_lmdb_store(const std::filesystem::path& folder,
+                                                             const LmdbOptions& options);
 
 enum class PreflightDepth : std::uint8_t { kMetas, kFull };
-/// Structural check of `folder`/data.mdb with pread only, never a mapping: LMDB itself trusts the file, and a hostile one
-/// kills the process. kFull walks every live page, the free list and all tables; kMetas reads the two meta pages.
+/// Structural check of `folder`/data.mdb with pread only, never a mapping: LMDB itself trusts the file, and a hostile
+/// one kills the process. kFull walks every live page, the free list and all tables; kMetas reads the two meta pages.
 /// kIntegrity names the page and what is wrong with it. reference: LMDB 0.9 on-disk layout, FORMAT.md "data.mdb".
 [[nodiscard]] Result<StoreInfo> preflight(const std::filesystem::path& folder, PreflightDepth depth);
 

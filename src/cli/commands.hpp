@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cli/context.hpp"
+
+/// What each command takes, as written on the command line, and its work; the answer is the exit code.
+namespace casevault::cli {
+
+struct InitArguments {
+  std::string folder, schema = "vn-victim-support", name = "owner", identity_out;
+};
+Result<int> init(Context& context, const InitArguments& arguments);
+Result<int> status(Context& context);
+Result<int> schema_show(Context& context);
+struct SchemaCheckArguments {
+  std::string file;
+};
+Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments);
+Result<int> key_list(Context& context);
+struct AcceptArguments {
+  std::string invitation;
+};
+Result<int> vault_accept(Context& context, const AcceptArguments& arguments);
+
+struct AddArguments {
+  std::string type, from;
+  std::vector<std::string> values;
+};
+Result<int> add(Context& context, const AddArguments& arguments);
+struct UpdateArguments {
+  std::string id, expect_version;
+  std::vector<std::string> values;
+};
+Result<int> update(Context& context, const UpdateArguments& arguments);
+struct ListArguments {
+  std::string type, limit, after;
+};
+Result<int> list(Context& context, const ListArguments& arguments);
+struct HistoryArguments {
+  std::string id;
+};
+Result<int> history(Context& context, const HistoryArguments& arguments);
+struct ImportArguments {
+  std::string type, file, map, rejects, ids_out;
+  bool dry_run = false;
+};
+Result<int> import_file(Context& context, const ImportArguments& arguments);
+struct DiscloseArguments {
+  std::vector<std::string> ids;
+  std::string fields, purpose, basis, to, to_class, receipt, out;
+};
+Result<int> disclose(Context& context, const DiscloseArguments& arguments);
+
+Result<int> audit_verify(Context& context);
+struct AuditLogArguments {
+  std::string from, actor;
+  bool details = false;
+};
+Result<int> audit_log(Context& context, const AuditLogArguments& arguments);
+struct ProveArguments {
+  std::string entry, out;
+};
+Result<int> audit_prove(Context& context, const ProveArguments& arguments);
+struct CheckpointArguments {
+  std::string out;
+};
+Result<int> audit_checkpoint(Context& context, const CheckpointArguments& arguments);
+struct ReceiptArguments {
+  std::string file, log_key;
+};
+Result<int> receipt_verify(Context& context, const ReceiptArguments& arguments);
+
+struct IdentityNewArguments {
+  std::string name, out;
+};
+Result<int> identity_new(Context& context, const IdentityNewArguments& arguments);
+struct IdentityShowArguments {
+  std::string file;
+};
+Result<int> identity_show(Context& context, const IdentityShowArguments& arguments);
+struct PrincipalAddArguments {
+  std::string name, public_file, role, grants, unit, invitation;
+  bool may_grant = false;
+};
+Result<int> principal_add(Context& context, const PrincipalAddArguments& arguments);
+Result<int> principal_list(Context& context);
+struct GrantArguments {
+  std::string name;
+  std::vector<std::string> compartments;
+};
+Result<int> grant_add(Context& context, const GrantArguments& arguments);
+
+}  // namespace casevault::cli

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/context.hpp"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <memory>
+
+namespace casevault::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kSuffix = ".identity";
+
+Error usage(std::string message) { return {ErrorCode::kUsage, std::move(message)}; }
+
+/// Passphrase from a file or descriptor; nullopt when neither was named.
+Result<std::optional<SecretBytes>> given_passphrase(const GlobalOptions& options) {
+  if (!options.passphrase_file.empty() && !options.passphrase_fd.empty()) {
+    return usage("--passphrase-file and --passphrase-fd exclude each other");
+  }
+  if (!options.passphrase_file.empty()) {
+    CASEVAULT_TRY(SecretBytes secret, read_passphrase_file(options.passphrase_file));
+    return std::optional<SecretBytes>(std::move(secret));
+  }
+  if (options.passphrase_fd.empty()) return std::optional<SecretBytes>();
+  CASEVAULT_TRY(const std::uint64_t number, parse_number(options.passphrase_fd, "--passphrase-fd"));
+  const int fd = number <= 1U << 20U ? static_cast<int>(number) : -1;
+  const int flags = fd == STDOUT_FILENO || fd == STDERR_FILENO ? -1 : ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (flags & O_ACCMODE) == O_WRONLY) {
+    return usage("--passphrase-fd " + options.passphrase_fd + " is not open for reading");
+  }
+  CASEVAULT_TRY(SecretBytes secret, read_secret_line(fd, "descriptor " + options.passphrase_fd));
+  return std::optional<SecretBytes>(std::move(secret));
+}
+
+Error no_prompt() { return usage("a passphrase is needed and --no-input forbids asking; use --passphrase-file"); }
+
+}  // namespace
+
+Result<fs::path> Context::vault() const {
+  if (options.vault.empty()) return usage("no vault is named; use --vault DIR or set CASEVAULT_VAULT");
+  fs::path folder(options.vault);
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return Error{ErrorCode::kNotFound, "there is no vault at " + folder.string()};
+  return folder;
+}
+
+Result<fs::path> Context::identity_file() const {
+  if (!options.identity.empty() && !options.as.empty()) return usage("--identity and --as exclude each other");
+  if (!options.identity.empty()) return fs::path(options.identity);
+  CASEVAULT_TRY(const fs::path folder, vault());
+  const fs::path identities = folder / "identities";
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(identities, error), end; !error && at != end; at.increment(error)) {
+    std::string name = at->path().filename().string();
+    if (name.size() <= kSuffix.size() || !name.ends_with(kSuffix)) continue;
+    name.resize(name.size() - kSuffix.size());
+    names.push_back(std::move(name));
+  }
+  std::sort(names.begin(), names.end());
+  std::string listed;
+  for (const std::string& name : names) listed += (listed.empty() ? "" : ", ") + name;
+  if (!options.as.empty()) {
+    if (std::binary_search(names.begin(), names.end(), options.as))
+      return identities / (options.as + std::string(kSuffix));
+    return Error{ErrorCode::kNotFound, "no identity " + options.as + " in " + identities.string() +
+                                           (names.empty() ? "; use --identity FILE" : "; there are: " + listed)};
+  }
+  if (names.size() == 1) return identities / (names.front() + std::string(kSuffix));
+  if (names.empty()) return usage("no identity in " + identities.string() + "; use --identity FILE");
+  return usage("several identities in " + identities.string() + "; choose one with --as: " + listed);
+}
+
+Result<Passphrase> Context::passphrase(std::string_view whose) const {
+  CASEVAULT_TRY(auto given, given_passphrase(options));
+  if (given) return Passphrase(std::move(*given));
+  if (options.no_input) return no_prompt();
+  CASEVAULT_TRY(SecretBytes asked, ask_secret("Passphrase for " + visible(whose) + ": "));
+  return Passphrase(std::move(asked));
+}
+
+Result<Passphrase> Context::new_passphrase(std::string_view whose) const {
+  CASEVAULT_TRY(auto given, given_passphrase(options));
+  if (given) return Passphrase(std::move(*given));
+  if (options.no_input) return no_prompt();
+  CASEVAULT_TRY(SecretBytes first, ask_secret("New passphrase for " + visible(whose) + ": "));
+  CASEVAULT_TRY(const SecretBytes second, ask_secret("The same again: "));
+  if (!first.equals(second.view())) return usage("the two passphrases differ; nothing was done");
+  return Passphrase(std::move(first));
+}
+
+Result<Identity> Context::identity() const {
+  CASEVAULT_TRY(const fs::path file, identity_file());
+  std::error_code error;
+  if (!fs::exists(file, error)) return Error{ErrorCode::kNotFound, "there is no identity file " + file.string()};
+  CASEVAULT_TRY(const Passphrase secret, passphrase(file.string()));
+  return Identity::open(file, secret);
+}
+
+Result<Session> Context::open(Access access, const std::vector<std::string>& anchors) const {
+  CASEVAULT_TRY(const fs::path folder, vault());
+  CASEVAULT_TRY(const Identity who, identity());
+  OpenOptions how;
+  how.read_only = access == Access::kReadOnly;
+  how.anchors.assign(anchors.begin(), anchors.end());
+  how.trust_id = options.trust;
+  return Session::open(folder, who, how);
+}
+
+ProgressCallback Context::progress() const {
+  const bool json = options.progress == "json";
+  if (options.progress == "off" || (!json && ::isatty(STDERR_FILENO) == 0)) return {};
+  using Clock = std::chrono::steady_clock;
+  struct State {
+    std::string stage;
+    Clock::time_point last;
+  };
+  return [json, state = std::make_shared<State>()](const Progress& at) {
+    const auto now = Clock::now();
+    const bool ends = at.total != 0 && at.done >= at.total;
+    if (state->stage == at.stage && !ends && now - state->last < std::chrono::milliseconds(100)) return true;
+    state->stage = at.stage;
+    state->last = now;
+    std::string line;
+    if (json) {
+      line = dump(Json{{"stage", at.stage}, {"done", at.done}, {"total", at.total}}) + "\n";
+    } else {
+      line = "\r\x1b[K" + visible(at.stage) + " " + std::to_string(at.done);
+      if (at.total != 0) line += " of " + std::to_string(at.total);
+      if (ends) line += "\n";
+    }
+    [[maybe_unused]] const auto ignored = write_all(STDERR_FILENO, line, "standard error");
+    return true;
+  };
+}
+
+Result<void> Context::print(const Json& json, std::string_view text) const {
+  return print(options.json ? dump(json) + "\n" : std::string(text) + "\n");
+}
+
+Result<void> Context::print(std::string_view lines) const { return write_all(STDOUT_FILENO, lines, "standard output"); }
+
+void Context::list_problems() const {
+  for (const RowProblem& problem : problems) {
+    const std::string row = problem.row == 0 ? "header row" : "row " + std::to_string(problem.row);
+    note(row + (problem.column.empty() ? "" : ", column " + problem.column) + ": " + problem.reason);
+  }
+}
+
+int Context::report(const Error& error) const noexcept {
+  const int exit = exit_code(error.code);
+  try {
+    list_problems();
+    note("casevault: " + error.message);
+    if (!options.json) return exit;
+    Json object{{"code", name_of(error.code)}, {"exit", exit}, {"message", visible(error.message)}};
+    if (!problems.empty()) {
+      object["problems"] = Json::array();
+      for (const RowProblem& problem : problems) {
+        object["problems"].push_back({{"row", problem.row}, {"column", problem.column}, {"reason", problem.reason}});
+      }
+    }
+    note(dump(Json{{"error", std::move(object)}}));
+  } catch (const std::exception&) {
+    note("casevault: out of memory while reporting an error");
+  }
+  return exit;
+}
+
+std::string dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+Result<std::uint64_t> parse_number(std::string_view text, std::string_view what) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return usage(std::string(what) + " needs a whole number of decimal digits");
+  }
+  return value;
+}
+
+Result<std::vector<std::string>> parse_names(std::string_view text, std::string_view what) {
+  std::vector<std::string> names;
+  while (true) {
+    const std::size_t comma = text.find(',');
+    names.emplace_back(text.substr(0, comma));
+    if (names.back().empty()) return usage(std::string(what) + " needs names with one comma between two");
+    if (comma == std::string_view::npos) return names;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+Result<std::string> read_public_string(const fs::path& file, std::string_view json_key, std::string_view line_label) {
+  CASEVAULT_TRY(const std::string text, read_text(file));
+  const auto trimmed = [](std::string_view part) {
+    const std::size_t begin = part.find_first_not_of(" \t\r\n");
+    if (begin == std::string_view::npos) return std::string();
+    return std::string(part.substr(begin, part.find_last_not_of(" \t\r\n") - begin + 1));
+  };
+  const Json json = Json::parse(text, nullptr, false);
+  if (json.is_object() && json.contains(json_key) && json[json_key].is_string())
+    return json[json_key].get<std::string>();
+  const std::string label = std::string(line_label) + ":";
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view line = std::string_view(text).substr(begin, end - begin);
+    if (line.starts_with(label)) return trimmed(line.substr(label.size()));
+    begin = end + 1;
+  }
+  std::string whole = trimmed(text);
+  if (whole.empty() || whole.find('\n') != std::string::npos || json.is_object()) {
+    return Error{ErrorCode::kBadInput,
+                 file.string() + " does not hold the one line that is expected (" + std::string(line_label) + ")"};
+  }
+  return whole;
+}
+
+}  // namespace casevault::cli

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string_view>
+
+namespace casevault::cli {
+namespace {
+
+constexpr std::string_view kExits =
+    "Exit codes: 0 ok, 1 other, 2 usage, 3 wrong passphrase or key, 4 refused by policy or no grant, 5 not found,\n"
+    "6 busy or conflict (try again), 8 integrity (tampered, corrupt, rolled back), 9 input/output, 11 bad input data,\n"
+    "130 interrupted.";
+
+/// Every command the program has, with its options.
+class Table {
+ public:
+  Table()
+      : app_("An encrypted vault for victims' records: no value is read without a key, none without a trace.",
+             "casevault") {
+    app_.require_subcommand(1);
+    app_.fallthrough();
+    app_.get_formatter()->column_width(34);
+    app_.footer(std::string(kExits) + "\n\n\"casevault help COMMAND\" says more.");
+    global_options();
+    vault_commands();
+    record_commands();
+    audit_commands();
+    people_commands();
+  }
+
+  int run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::CallForHelp&) {
+      return finish(show(app_.help()));
+    } catch (const CLI::ParseError& error) {
+      // --json may stand behind what could not be parsed.
+      const std::vector<std::string_view> words(argv + 1, argv + argc);
+      const auto end = std::find(words.begin(), words.end(), "--");
+      context_.options.json = std::find(words.begin(), end, "--json") != end;
+      return context_.report({ErrorCode::kUsage, explain(error)});
+    }
+    if (auto writable = check_stdout(); !writable) return context_.report(writable.error());
+    return finish(chosen_(context_));
+  }
+
+ private:
+  using Work = std::function<Result<int>(Context&)>;
+
+  int finish(const Result<int>& result) { return result.has_value() ? *result : context_.report(result.error()); }
+
+  Result<int> show(const std::string& help) {
+    CASEVAULT_CHECK(context_.options.json ? context_.print(Json{{"help", help}}, {}) : context_.print(help));
+    return 0;
+  }
+
+  /// What was wrong, without repeating an argument that may be a value of a record.
+  std::string explain(const CLI::ParseError& error) {
+    const CLI::App* at = &app_;
+    std::string command = "casevault";
+    while (!at->get_subcommands().empty()) {
+      at = at->get_subcommands().front();
+      command += " " + at->get_name();
+    }
+    const std::string see = "; see: " + command + " --help";
+    std::vector<std::string> extra = app_.remaining(true);
+    const bool group = !at->get_subcommands({}).empty();
+    if (extra.empty())
+      return std::string(group && error.get_name() == "RequiredError" ? "no command is named" : error.what()) + see;
+    const auto option =
+        std::find_if(extra.begin(), extra.end(), [](const std::string& word) { return word.starts_with("-"); });
+    if (group && option != extra.begin())
+      return "unknown command: " + command + " " + extra.front().substr(0, 32) + see;
+    if (option != extra.end())
+      return "unknown option " + option->substr(0, std::min<std::size_t>(option->find('='), 32)) + see;
+    return std::to_string(extra.size()) + " arguments too many (quote a value that has spaces)" + see;
+  }
+
+  CLI::App& command(CLI::App& parent, const char* name, const char* description, Work work) {
+    CLI::App* made = parent.add_subcommand(name, description);
+    made->footer("Global options (--vault, --as, --json, ...): casevault --help");
+    made->callback([this, work = std::move(work)] { chosen_ = work; });
+    return *made;
+  }
+  CLI::App& group(const char* name, const char* description) {
+    CLI::App* made = app_.add_subcommand(name, description);
+    made->require_subcommand(1);
+    return *made;
+  }
+  static CLI::Option* text(CLI::App& to, const char* name, std::string& value, const char* type,
+                           const char* description) {
+    return to.add_option(name, value, description)->type_name(type);
+  }
+  static CLI::Option* texts(CLI::App& to, const char* name, std::vector<std::string>& values, const char* type,
+                            const char* description) {
+    return to.add_option(name, values, description)->type_name(type);
+  }
+
+  void global_options() {
+    GlobalOptions& o = context_.options;
+    text(app_, "--vault", o.vault, "DIR", "The vault's folder")->envname("CASEVAULT_VAULT");
+    text(app_, "--as", o.as, "NAME", "An identity in the vault's identities/; default: the only one there");
+    text(app_, "--identity", o.identity, "FILE", "An identity file kept elsewhere");
+    text(app_, "--passphrase-file", o.passphrase_file, "FILE", "Passphrase: first line of FILE");
+    text(app_, "--passphrase-fd", o.passphrase_fd, "N", "Passphrase: first line of an open descriptor");
+    texts(app_, "--anchor", o.anchors, "FILE", "A checkpoint kept elsewhere that the log must contain")
+        ->allow_extra_args(false);
+    text(app_, "--trust", o.trust, "ID", "Opens a vault that the identity has not pinned, if this is its id");
+    app_.add_flag("--json", o.json, "One JSON document on standard output");
+    app_.add_flag("--no-input", o.no_input, "Never asks");
+    app_.add_flag("--yes", o.yes, "Takes confirmations as given; a passphrase never does that");
+    text(app_, "--progress", o.progress, "", "Progress on standard error; auto: only at a terminal")
+        ->check(CLI::IsMember({"auto", "json", "off"}));
+  }
+
+  void vault_commands() {
+    CLI::App& init_ = command(app_, "init", "Makes a new vault and its owner's identity",
+                              [this](Context& c) { return init(c, init_args_); });
+    text(init_, "DIR", init_args_.folder, "", "The new folder; must not exist")->required();
+    text(init_, "--schema", init_args_.schema, "NAME|FILE",
+         "A bundled schema or a .toml file; default vn-victim-support");
+    text(init_, "--name", init_args_.name, "OWNER", "The owner's name; default owner");
+    text(init_, "--identity-out", init_args_.identity_out, "FILE",
+         "Where the owner's identity goes; default DIR/identities/");
+    command(app_, "status", "What the vault holds, its log, epochs and warnings; appends nothing", status);
+
+    CLI::App& schema = group("schema", "The schema in force, or a dry check of a new one");
+    command(schema, "show", "Prints the schema in force", schema_show);
+    CLI::App& check = command(schema, "check", "Checks a schema file; needs no vault",
+                              [this](Context& c) { return schema_check(c, check_args_); });
+    text(check, "FILE", check_args_.file, "", "The schema, in TOML")->required();
+
+    CLI::App& vault = group("vault", "Joining a vault");
+    CLI::App& accept = command(vault, "accept", "Pins the vault of an invitation in an identity (--identity or --as)",
+                               [this](Context& c) { return vault_accept(c, accept_args_); });
+    text(accept, "INVITATION", accept_args_.invitation, "", "The file that `principal add` wrote")->required();
+
+    CLI::App& key = group("key", "Keys of compartments");
+    command(key, "list", "Epochs, their state, and how many cells are under each", key_list);
+
+    command(app_, "version", "Version of the program and of the format it writes", [](Context& c) -> Result<int> {
+      CASEVAULT_CHECK(
+          c.print(Json{{"version", CASEVAULT_VERSION}, {"format", 1}}, "casevault " CASEVAULT_VERSION ", format 1"));
+      return 0;
+    });
+    CLI::App& help = command(app_, "help", "Help on a command", [this](Context&) { return show_topic(); });
+    texts(help, "TOPIC", topic_, "", "A command, e.g. audit verify");
+  }
+
+  void record_commands() {
+    CLI::App& add_ = command(app_, "add", "Adds a record", [this](Context& c) { return add(c, add_args_); });
+    text(add_, "TYPE", add_args_.type, "", "A record type of the schema")->required();
+    texts(add_, "FIELDS", add_args_.values, "FIELD=VALUE", "Values; an empty one is no value");
+    text(add_, "--from", add_args_.from, "FILE.json",
+         "Values from a flat JSON object: they stay out of the process list");
+
+    CLI::App& update_ = command(app_, "update", "Changes fields of a record; the others stay",
+                                [this](Context& c) { return update(c, update_args_); });
+    text(update_, "ID", update_args_.id, "", "The record")->required();
+    texts(update_, "FIELDS", update_args_.values, "FIELD=VALUE", "New values; an empty one empties the field")
+        ->required();
+    text(update_, "--expect-version", update_args_.expect_version, "N",
+         "Fails with 6 unless this is the present version");
+
+    CLI::App& list_ = command(app_, "list", "Ids and metadata of records, no values",
+                              [this](Context& c) { return list(c, list_args_); });
+    text(list_, "TYPE", list_args_.type, "", "A record type of the schema")->required();
+    text(list_, "--limit", list_args_.limit, "N", "At most so many; default all");
+    text(list_, "--after", list_args_.after, "ID", "Begins after this record");
+
+    CLI::App& history_ = command(app_, "history", "Versions of a record with their log entries",
+                                 [this](Context& c) { return history(c, history_args_); });
+    text(history_, "ID", history_args_.id, "", "The record")->required();
+
+    CLI::App& import = command(app_, "import", "Adds the rows of a file: all, or none when one is bad",
+                               [this](Context& c) { return import_file(c, import_args_); });
+    text(import, "TYPE", import_args_.type, "", "A record type of the schema")->required();
+    text(import, "FILE", import_args_.file, "",
+         "A .csv (RFC 4180, UTF-8, header row) or .jsonl file (a flat object a line)")
+        ->required();
+    text(import, "--map", import_args_.map, "MAP.toml", "[columns] \"column\" = \"field\"; \"\" drops the column");
+    import.add_flag("--dry-run", import_args_.dry_run, "Checks everything, writes nothing");
+    text(import, "--rejects", import_args_.rejects, "FILE",
+         "Writes good rows and puts the bad ones, if any, into FILE");
+    text(import, "--ids-out", import_args_.ids_out, "FILE", "The new ids, one a line, in the order of the rows");
+
+    CLI::App& disclose_ =
+        command(app_, "disclose", "Hands out values: decided by the policy, logged before anything is shown",
+                [this](Context& c) { return disclose(c, disclose_args_); });
+    texts(disclose_, "ID", disclose_args_.ids, "", "Records, in the order wanted")->required();
+    text(disclose_, "--fields", disclose_args_.fields, "F,G", "Fields")->required();
+    text(disclose_, "--purpose", disclose_args_.purpose, "P", "A purpose of the schema")->required();
+    text(disclose_, "--basis", disclose_args_.basis, "B", "The legal basis")->required();
+    text(disclose_, "--to", disclose_args_.to, "RECIPIENT", "Who receives it, in words")->required();
+    text(disclose_, "--to-class", disclose_args_.to_class, "CLASS", "The recipient's class, which rules match");
+    text(disclose_, "--receipt", disclose_args_.receipt, "FILE", "Also writes the receipt of the entry");
+    text(disclose_, "--out", disclose_args_.out, "FILE", "The values go to FILE instead of standard output");
+  }
+
+  void audit_commands() {
+    CLI::App& audit = group("audit", "The log");
+    command(audit, "verify",
+            "Recomputes the log's tree and signatures, and compares with --anchor; 8 when something is wrong",
+            audit_verify);
+    CLI::App& log = command(audit, "log", "Entries; JSON lines with --json",
+                            [this](Context& c) { return audit_log(c, log_args_); });
+    text(log, "--from", log_args_.from, "N", "First entry");
+    text(log, "--actor", log_args_.actor, "NAME", "Only entries of this principal");
+    log.add_flag("--details", log_args_.details, "Opens the sealed details; leaves an entry of its own");
+    CLI::App& prove = command(audit, "prove", "Writes the receipt of an entry",
+                              [this](Context& c) { return audit_prove(c, prove_args_); });
+    text(prove, "ENTRY", prove_args_.entry, "", "Number of the entry, from 0")->required();
+    text(prove, "--out", prove_args_.out, "FILE", "The receipt")->required();
+    CLI::App& checkpoint =
+        command(audit, "checkpoint", "A signed statement of the log's size and root: an anchor to keep elsewhere",
+                [this](Context& c) { return audit_checkpoint(c, checkpoint_args_); });
+    text(checkpoint, "--out", checkpoint_args_.out, "FILE", "Default: standard output");
+
+    CLI::App& receipt = group("receipt", "Receipts, without a vault");
+    CLI::App& verify = command(receipt, "verify", "Checks a receipt; 8 when it does not hold",
+                               [this](Context& c) { return receipt_verify(c, receipt_args_); });
+    text(verify, "FILE", receipt_args_.file, "", "The receipt")->required();
+    text(verify, "--log-key", receipt_args_.log_key, "FILE", "The log's public key, as `init` printed it")->required();
+  }
+
+  void people_commands() {
+    CLI::App& identity = group("identity", "Identity files");
+    CLI::App& fresh = command(identity, "new", "Makes an identity and prints its public string",
+                              [this](Context& c) { return identity_new(c, new_args_); });
+    text(fresh, "NAME", new_args_.name, "", "Whose it is")->required();
+    text(fresh, "--out", new_args_.out, "FILE", "The identity file; keep it private")->required();
+    CLI::App& shown = command(identity, "show", "What an identity file shows without its passphrase",
+                              [this](Context& c) { return identity_show(c, show_args_); });
+    text(shown, "FILE", show_args_.file, "", "The identity file")->required();
+
+    CLI::App& principal = group("principal", "Who may open the vault");
+    CLI::App& added = command(principal, "add", "Certifies a principal and makes the invitation to hand over",
+                              [this](Context& c) { return principal_add(c, principal_args_); });
+    text(added, "NAME", principal_args_.name, "", "The principal, as in the public string")->required();
+    text(added, "--public", principal_args_.public_file, "FILE", "The public string that `identity new` printed")
+        ->required();
+    text(added, "--role", principal_args_.role, "ROLE", "owner administrator officer analyst auditor service")
+        ->required();
+    text(added, "--grant", principal_args_.grants, "C,...", "Compartments to grant at once");
+    added.add_flag("--may-grant", principal_args_.may_grant, "May grant these compartments to others");
+    text(added, "--unit", principal_args_.unit, "U", "The unit it belongs to");
+    text(added, "--invitation", principal_args_.invitation, "FILE",
+         "Where the invitation goes; default standard output");
+    command(principal, "list", "Principals with roles and grants", principal_list);
+
+    CLI::App& grant = group("grant", "Who may open which compartment");
+    CLI::App& granted =
+        command(grant, "add", "Grants compartments", [this](Context& c) { return grant_add(c, grant_args_); });
+    text(granted, "NAME", grant_args_.name, "", "The principal")->required();
+    texts(granted, "COMPARTMENT", grant_args_.compartments, "", "Compartments")->required();
+  }
+
+  Result<int> show_topic() {
+    const CLI::App* at = &app_;
+    std::string above;
+    for (const std::string& word : topic_) {
+      const auto below = at->get_subcommands([&](const CLI::App* sub) { return sub->get_name() == word; });
+      if (below.empty()) return Error{ErrorCode::kUsage, "there is no help on that; see: casevault help"};
+      above += (above.empty() ? "" : " ") + at->get_name();
+      at = below.front();
+    }
+    app_.clear();  // else the help of the command that is running would be shown
+    return show(at->help(above));
+  }
+
+  CLI::App app_;
+  Context context_;
+  Work chosen_;
+  InitArguments init_args_;
+  SchemaCheckArguments check_args_;
+  AcceptArguments accept_args_;
+  AddArguments add_args_;
+  UpdateArguments update_args_;
+  ListArguments list_args_;
+  HistoryArguments history_args_;
+  ImportArguments import_args_;
+  DiscloseArguments disclose_args_;
+  AuditLogArguments log_args_;
+  ProveArguments prove_args_;
+  CheckpointArguments checkpoint_args_;
+  ReceiptArguments receipt_args_;
+  IdentityNewArguments new_args_;
+  IdentityShowArguments show_args_;
+  PrincipalAddArguments principal_args_;
+  GrantArguments grant_args_;
+  std::vector<std::string> topic_;
+};
+
+}  // namespace
+}  // namespace casevault::cli
+
+int main(int argc, char** argv) {
+  using namespace casevault;
+  cli::prepare_process();
+  try {
+    cli::Table table;
+    return table.run(argc, argv);
+  } catch (const std::exception& error) {
+    cli::note(std::string("casevault: ") + error.what());
+    return exit_code(ErrorCode::kInternal);
+  }
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+#include "cli/rows.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace casevault::cli {
+namespace {
+
+constexpr std::size_t kMaxRecordFile = 64U << 20U;
+constexpr std::size_t kPage = 1000;
+
+Error usage(std::string message) { return {ErrorCode::kUsage, std::move(message)}; }
+
+/// FIELD=VALUE arguments as fields. An argument is never repeated in a message: it may be a value.
+Result<void> append_fields(const std::vector<std::string>& arguments, std::vector<FieldInput>& fields) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view text = arguments[i];
+    const std::size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string_view::npos) {
+      return usage("value " + std::to_string(i + 1) + " is not FIELD=VALUE; quote a value that has spaces");
+    }
+    fields.push_back({text.substr(0, equals), text.substr(equals + 1)});
+  }
+  std::set<std::string_view> names;
+  for (const FieldInput& field : fields) {
+    if (!names.insert(field.name).second) return usage("field " + std::string(field.name) + " is given twice");
+  }
+  return {};
+}
+
+Result<int> print_written(const Context& context, const Written& written) {
+  const std::string id = written.id.to_string();
+  CASEVAULT_CHECK(
+      context.print(Json{{"id", id}, {"version", written.version}, {"entry", written.entry}},
+                    id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
+  return 0;
+}
+
+Error with_prefix(std::string prefix, const Error& error) { return {error.code, std::move(prefix) + error.message}; }
+
+/// Columns that the type does not have: said once for the file, before any row is read.
+std::vector<RowProblem> unknown_columns(const FileRows& rows, const RecordType& type) {
+  std::vector<RowProblem> problems;
+  for (const FileRows::Column& column : rows.columns()) {
+    if (!column.field || type.find(*column.field) != nullptr) continue;
+    problems.push_back({0, column.name, "no such field in " + type.name + "; map or drop the column with --map"});
+  }
+  return problems;
+}
+
+/// A name that no row should have would be reported for every row of a JSONL file: once is enough.
+std::vector<RowProblem> without_repeats(std::vector<RowProblem> problems, const RecordType* type) {
+  if (type == nullptr) return problems;
+  std::set<std::pair<std::string, std::string>> seen;
+  std::erase_if(problems, [&](const RowProblem& problem) {
+    const bool foreign = !problem.column.empty() && type->find(problem.column) == nullptr;
+    return foreign && !seen.emplace(problem.column, problem.reason).second;
+  });
+  return problems;
+}
+
+/// The rows that are left out, in the bytes they came in; the file appears with the first one.
+class Rejects {
+ public:
+  Rejects(std::string file, const FileRows& rows) : file_(std::move(file)), rows_(rows) {}
+
+  Result<void> add(std::uint64_t row) {
+    if (row == last_) return {};  // a row can have several problems
+    last_ = row;
+    if (!out_) {
+      CASEVAULT_TRY(NewFile created, NewFile::create(file_));
+      out_.emplace(std::move(created));
+      CASEVAULT_CHECK(write(rows_.raw_header()));
+    }
+    return write(rows_.raw_row());
+  }
+  Result<void> finish() { return out_ ? out_->finish() : Result<void>(); }
+
+ private:
+  Result<void> write(std::string_view raw) {
+    CASEVAULT_CHECK(out_->write(raw));
+    return raw.empty() || raw.ends_with('\n') ? Result<void>() : out_->write("\n");
+  }
+  std::string file_;
+  const FileRows& rows_;
+  std::optional<NewFile> out_;
+  std::uint64_t last_ = 0;
+};
+
+/// The values of a disclosure on their way out, in locked memory.
+Result<SecretBuffer> render(Disclosure& disclosure, const std::vector<std::string>& fields, bool json) {
+  SecretBuffer out;
+  if (json) out.append("{\"disclosures\": [");
+  bool first = true;
+  for (;;) {
+    CASEVAULT_TRY(const Disclosure::Record* const record, disclosure.next());
+    if (record == nullptr) return out;
+    if (json) {
+      out.append(first ? "{\"id\": " : ", {\"id\": ");
+      append_json_string(out, record->id.to_string());
+      out.append(", \"values\": {");
+    } else {
+      out.append(record->id.to_string());
+      out.push('\n');
+    }
+    first = false;
+    for (std::size_t i = 0; i < fields.size() && i < record->values.size(); ++i) {
+      const auto& value = record->values[i];
+      if (json) {
+        if (i != 0) out.append(", ");
+        append_json_string(out, fields[i]);
+        out.append(": ");
+        if (value) {
+          append_json_string(out, *value);
+        } else {
+          out.append("null");
+        }
+      } else {
+        out.append("  ");
+        out.append(fields[i]);
+        out.append(": ");
+        append_visible(out, value.value_or("(empty)"), "    ");
+        out.push('\n');
+      }
+    }
+    if (json) out.append("}}");
+  }
+}
+
+}  // namespace
+
+Result<int> add(Context& context, const AddArguments& arguments) {
+  SecretBuffer json;
+  SecretBuffer text;
+  std::vector<FieldInput> fields;
+  if (!arguments.from.empty()) {
+    CASEVAULT_TRY(json, read_secret_text(arguments.from, kMaxRecordFile));
+    const std::string problem = parse_flat_object(json.text(), text, fields);
+    if (!problem.empty()) return Error{ErrorCode::kBadInput, arguments.from + ": " + problem};
+  }
+  CASEVAULT_CHECK(append_fields(arguments.values, fields));
+  if (fields.empty()) return usage("nothing to add; give FIELD=VALUE or --from FILE.json");
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const Written written, session.add(arguments.type, fields));
+  return print_written(context, written);
+}
+
+Result<int> update(Context& context, const UpdateArguments& arguments) {
+  std::vector<FieldInput> fields;
+  CASEVAULT_CHECK(append_fields(arguments.values, fields));
+  CASEVAULT_TRY(const RecordId id, RecordId::parse(arguments.id));
+  std::optional<std::uint32_t> expected;
+  if (!arguments.expect_version.empty()) {
+    CASEVAULT_TRY(const std::uint64_t version, parse_number(arguments.expect_version, "--expect-version"));
+    if (version == 0 || version > UINT32_MAX) return usage("--expect-version counts from 1");
+    expected = static_cast<std::uint32_t>(version);
+  }
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const Written written, session.update(id, fields, expected));
+  return print_written(context, written);
+}
+
+Result<int> list(Context& context, const ListArguments& arguments) {
+  std::size_t left = SIZE_MAX;
+  if (!arguments.limit.empty()) {
+    CASEVAULT_TRY(const std::uint64_t limit, parse_number(arguments.limit, "--limit"));
+    if (limit == 0) return usage("--limit must be at least 1");
+    left = static_cast<std::size_t>(limit);
+  }
+  std::optional<RecordId> after;
+  if (!arguments.after.empty()) {
+    CASEVAULT_TRY(after, RecordId::parse(arguments.after));
+  }
+  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
+  std::string json = "{\"records\":[";
+  std::string text;
+  std::string next;
+  bool first = true;
+  while (next.empty()) {
+    const std::size_t wanted = std::min(left, kPage);
+    CASEVAULT_TRY(std::vector<RecordInfo> page,
+                  session.list(arguments.type, wanted + 1, after));  // one more tells whether more follow
+    const bool more = page.size() > wanted;
+    if (more) page.resize(wanted);
+    for (const RecordInfo& info : page) {
+      const std::string id = info.id.to_string();
+      if (context.options.json) {
+        json += (first ? "" : ",") + dump(Json{{"id", id},
+                                               {"type", info.type},
+                                               {"version", info.version},
+                                               {"created", rfc3339(info.created_ms)},
+                                               {"updated", rfc3339(info.updated_ms)},
+                                               {"unit", info.unit}});
+      } else {
+        text += id + "  version " + std::to_string(info.version) + "  updated " + rfc3339(info.updated_ms) +
+                (info.unit.empty() ? "" : "  unit " + visible(info.unit)) + "\n";
+      }
+      first = false;
+    }
+    left -= page.size();
+    if (!more || page.empty()) break;
+    after = page.back().id;
+    if (left == 0) next = after->to_string();
+  }
+  json += "],\"next\":" + (next.empty() ? std::string("null") : "\"" + next + "\"") + "}\n";
+  CASEVAULT_CHECK(context.print(context.options.json ? json : text));
+  if (!next.empty() && !context.options.json) note("more follow: --after " + next);
+  return 0;
+}
+
+Result<int> history(Context& context, const HistoryArguments& arguments) {
+  CASEVAULT_TRY(const RecordId id, RecordId::parse(arguments.id));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
+  CASEVAULT_TRY(const std::vector<VersionInfo> versions, session.history(id));
+  Json json{{"id", id.to_string()}, {"versions", Json::array()}};
+  std::string text = id.to_string();
+  for (const VersionInfo& one : versions) {
+    const std::string time = rfc3339(one.time_ms);
+    json["versions"].push_back(
+        {{"version", one.version}, {"entry", one.entry}, {"time", time}, {"action", one.action}, {"actor", one.actor}});
+    text += "\nversion " + std::to_string(one.version) + "  entry " + std::to_string(one.entry) + "  " + time + "  " +
+            one.action + " by " + visible(one.actor);
+  }
+  CASEVAULT_CHECK(context.print(json, text));
+  return 0;
+}
+
+Result<int> import_file(Context& context, const ImportArguments& arguments) {
+  CASEVAULT_CHECK(check_new_file(arguments.rejects));
+  CASEVAULT_CHECK(check_new_file(arguments.ids_out));
+  if (!arguments.rejects.empty() && arguments.rejects == arguments.ids_out)
+    return usage("--rejects and --ids-out name the same file");
+  ColumnMap map;
+  if (!arguments.map.empty()) {
+    CASEVAULT_TRY(const std::string toml, read_text(arguments.map));
+    CASEVAULT_TRY(map, ColumnMap::parse(toml, arguments.map));
+  }
+  CASEVAULT_TRY(const std::unique_ptr<FileRows> rows, FileRows::open(arguments.file, std::move(map)));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  const RecordType* type = session.schema().find_type(arguments.type);
+  if (type != nullptr) context.problems = unknown_columns(*rows, *type);
+  if (!context.problems.empty()) {
+    return Error{ErrorCode::kBadInput, arguments.file + ": " + std::to_string(context.problems.size()) +
+                                           " columns of the header are no fields of " + arguments.type +
+                                           "; nothing was written"};
+  }
+
+  Rejects rejects(arguments.rejects, *rows);
+  ImportOptions options;
+  options.dry_run = arguments.dry_run;
+  options.skip_bad_rows = !arguments.rejects.empty();
+  options.collect_ids = !arguments.ids_out.empty();
+  options.progress = context.progress();
+  if (options.skip_bad_rows && !options.dry_run) {
+    options.on_reject = [&](const ImportRow& row, const RowProblem&) { return rejects.add(row.number); };
+  }
+  CASEVAULT_TRY(const ImportReport report, session.import_rows(arguments.type, *rows, options));
+  context.problems = without_repeats(report.problems, type);
+  if (!options.skip_bad_rows && !report.problems.empty()) {
+    return Error{ErrorCode::kBadInput,
+                 arguments.file + ": " + std::to_string(report.rejected) +
+                     " bad rows, nothing was written; correct them, or set them aside with --rejects FILE"};
+  }
+  context.list_problems();
+  context.problems.clear();
+
+  const std::string entry = report.entry ? std::to_string(*report.entry) : "none";
+  const std::string done = "the import is done (entry " + entry + "), but ";
+  if (auto finished = rejects.finish(); !finished.has_value()) return with_prefix(done, finished.error());
+  Json ids_file = nullptr;
+  if (!arguments.ids_out.empty() && !arguments.dry_run) {
+    std::string lines;
+    for (const RecordId& id : report.ids) lines += id.to_string() + "\n";
+    if (auto written = write_new_file(arguments.ids_out, lines); !written.has_value())
+      return with_prefix(done, written.error());
+    ids_file = arguments.ids_out;
+  }
+  Json json{{"imported", report.imported},
+            {"rejected", report.rejected},
+            {"entry", report.entry ? Json(*report.entry) : Json(nullptr)},
+            {"ids_file", ids_file}};
+  if (arguments.dry_run) json["dry_run"] = true;
+  CASEVAULT_CHECK(context.print(json, (arguments.dry_run ? "dry run, nothing written: " : "imported ") +
+                                          std::to_string(report.imported) + " rows, rejected " +
+                                          std::to_string(report.rejected) + ", entry " + entry));
+  return 0;
+}
+
+Result<int> disclose(Context& context, const DiscloseArguments& arguments) {
+  DisclosureRequest request;
+  const std::pair<std::string_view, const std::string&> needed[] = {
+      {"--purpose", arguments.purpose}, {"--basis", arguments.basis}, {"--to", arguments.to}};
+  for (const auto& [option, value] : needed) {
+    if (value.empty()) return usage(std::string(option) + " must not be empty");
+  }
+  CASEVAULT_TRY(request.fields, parse_names(arguments.fields, "--fields"));
+  for (const std::string& text : arguments.ids) {
+    CASEVAULT_TRY(const RecordId id, RecordId::parse(text));
+    request.ids.push_back(id);
+  }
+  request.purpose = arguments.purpose;
+  request.basis = arguments.basis;
+  request.recipient = arguments.to;
+  request.recipient_class = arguments.to_class;
+  if (!arguments.out.empty() && arguments.out == arguments.receipt)
+    return usage("--out and --receipt name the same file");
+  CASEVAULT_CHECK(check_new_file(arguments.receipt));
+  CASEVAULT_CHECK(check_new_file(arguments.out));
+
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(Disclosure disclosure, session.disclose(request));
+  const bool json = context.options.json;
+  CASEVAULT_TRY(SecretBuffer values, render(disclosure, request.fields, json));
+  const std::string entry = std::to_string(disclosure.entry());
+
+  std::optional<Error> no_receipt;
+  if (!arguments.receipt.empty()) {
+    auto receipt = disclosure.receipt();
+    auto written = receipt.has_value() ? write_new_file(arguments.receipt, *receipt) : Result<void>(receipt.error());
+    if (!written.has_value()) {
+      no_receipt =
+          with_prefix("the disclosure is entry " + entry + ", but its receipt is not there (", written.error());
+      no_receipt->message += "); get it with: casevault audit prove " + entry + " --out FILE";
+    }
+  }
+  // The entry stands and cannot be taken back, so the values are handed out whatever became of the receipt.
+  const bool has_receipt = !arguments.receipt.empty() && !no_receipt;
+  const Json facts{{"entry", disclosure.entry()},
+                   {"receipt", has_receipt ? Json(arguments.receipt) : Json(nullptr)},
+                   {"basis", disclosure.basis()}};
+  const std::string line = "entry " + entry + ", basis " + visible(disclosure.basis()) +
+                           (has_receipt ? ", receipt " + arguments.receipt : std::string());
+  values.append(json ? "], " + dump(facts).substr(1) + "\n" : line + "\n");
+  const auto handed =
+      arguments.out.empty() ? context.print(values.text()) : write_new_file(arguments.out, values.text());
+  if (!handed.has_value()) return with_prefix("the disclosure is entry " + entry + ", but ", handed.error());
+  if (!arguments.out.empty()) {
+    Json summary = facts;
+    summary["out"] = arguments.out;
+    CASEVAULT_CHECK(context.print(summary, line + ", values in " + arguments.out));
+  }
+  if (no_receipt) return *std::move(no_receipt);
+  return 0;
+}
+
+}  // namespace casevault::cli

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/commands.hpp"
+
+namespace casevault::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+Result<Schema> schema_from_file(const fs::path& file) {
+  CASEVAULT_TRY(const std::string text, read_text(file));
+  auto schema = Schema::parse(text);
+  if (!schema) return Error{schema.error().code, file.string() + ": " + schema.error().message};
+  return schema;
+}
+
+/// A path is told from the name of a bundled schema by its slash or suffix, so that a stray file cannot shadow a
+/// bundled one.
+Result<Schema> choose_schema(const std::string& text) {
+  const bool file = text.find('/') != std::string::npos || text.ends_with(".toml");
+  return file ? schema_from_file(text) : Schema::bundled(text);
+}
+
+Json facts_of(const Schema& schema) {
+  Json types = Json::array();
+  for (const RecordType& type : schema.types()) types.push_back(type.name);
+  Json compartments = Json::array();
+  for (const Compartment& compartment : schema.compartments()) compartments.push_back(compartment.name);
+  return {{"name", schema.name()}, {"version", schema.version()}, {"types", types}, {"compartments", compartments}};
+}
+
+}  // namespace
+
+Result<int> init(Context& context, const InitArguments& arguments) {
+  const fs::path folder(arguments.folder);
+  CASEVAULT_CHECK(check_new_file(folder.has_filename() ? folder : folder.parent_path()));
+  CASEVAULT_CHECK(check_new_file(arguments.identity_out));
+  CASEVAULT_TRY(const Schema schema, choose_schema(arguments.schema));
+  CASEVAULT_TRY(const Passphrase passphrase, context.new_passphrase(arguments.name));
+  InitOptions options;
+  options.owner = arguments.name;
+  options.identity_file = arguments.identity_out;
+  CASEVAULT_TRY(const InitResult made, Session::init(folder, schema, passphrase, options));
+  const std::string identity = made.identity_file.string();
+  CASEVAULT_CHECK(context.print(Json{{"vault", arguments.folder},
+                                     {"id", made.vault_id},
+                                     {"owner", made.owner},
+                                     {"log_key", made.log_key},
+                                     {"schema", made.schema},
+                                     {"identity", identity}},
+                                "vault:    " + arguments.folder + "\nid:       " + made.vault_id +
+                                    "\nowner:    " + made.owner + "\nidentity: " + identity +
+                                    "\nschema:   " + made.schema + "\nlog key:  " + made.log_key));
+  return 0;
+}
+
+Result<int> status(Context& context) {
+  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
+  CASEVAULT_TRY(const Status now, session.status());
+  Json records = Json::object();
+  Json epochs = Json::object();
+  std::string text =
+      "vault " + now.id + "\nschema " + now.schema + ", opened by " + visible(now.principal) + " (" + now.role + ")\n";
+  for (const auto& [type, count] : now.records) {
+    records[type] = count;
+    text += "records of " + type + ": " + std::to_string(count) + "\n";
+  }
+  text += "log: " + std::to_string(now.log_size) + " entries, root " + hex(now.root) + "\nepochs:";
+  for (const EpochInfo& info : now.epochs) {
+    epochs[info.compartment] = info.epoch;
+    text += " " + info.compartment + ":" + std::to_string(info.epoch);
+  }
+  text += "\nerasure level " + now.erasure_level;
+  for (const std::string& warning : now.warnings) text += "\nwarning: " + visible(warning);
+  CASEVAULT_CHECK(context.print(Json{{"id", now.id},
+                                     {"schema", now.schema},
+                                     {"principal", now.principal},
+                                     {"role", now.role},
+                                     {"records", records},
+                                     {"log_size", now.log_size},
+                                     {"root", hex(now.root)},
+                                     {"epochs", epochs},
+                                     {"erasure_level", now.erasure_level},
+                                     {"warnings", now.warnings}},
+                                text));
+  return 0;
+}
+
+Result<int> schema_show(Context& context) {
+  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
+  const Schema& schema = session.schema();
+  if (!context.options.json) {
+    CASEVAULT_CHECK(context.print(schema.source()));
+    return 0;
+  }
+  Json json = facts_of(schema);
+  json["source"] = schema.source();
+  CASEVAULT_CHECK(context.print(json, {}));
+  return 0;
+}
+
+Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments) {
+  CASEVAULT_TRY(const Schema schema, schema_from_file(arguments.file));
+  Json json{{"ok", true}};
+  json.update(facts_of(schema));
+  CASEVAULT_CHECK(context.print(json, arguments.file + ": schema " + schema.name() + " version " +
+                                          std::to_string(schema.version()) + " is valid"));
+  return 0;
+}
+
+Result<int> key_list(Context& context) {
+  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
+  CASEVAULT_TRY(const std::vector<KeyInfo> keys, session.keys());
+  Json json = Json::array();
+  std::string text = "compartment:epoch  state  cells";
+  for (const KeyInfo& key : keys) {
+    json.push_back(
+        {{"compartment", key.compartment}, {"epoch", key.epoch}, {"state", key.state}, {"cells", key.cells}});
+    text +=
+        "\n" + key.compartment + ":" + std::to_string(key.epoch) + "  " + key.state + "  " + std::to_string(key.cells);
+  }
+  CASEVAULT_CHECK(context.print(json, text));
+  return 0;
+}
+
+Result<int> vault_accept(Context& context, const AcceptArguments& arguments) {
+  CASEVAULT_TRY(const std::string invitation, read_text(arguments.invitation));
+  CASEVAULT_TRY(Identity identity, context.identity());
+  CASEVAULT_TRY(const std::string id, Session::accept(invitation, identity));
+  CASEVAULT_CHECK(context.print(Json{{"id", id}, {"name", identity.name()}, {"identity", identity.file().string()}},
+                                "vault " + id + " is pinned in " + identity.file().string()));
+  return 0;
+}
+
+}  // namespace casevault::cli

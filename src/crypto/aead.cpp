@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "crypto/aead.hpp"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <gsl/gsl>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "crypto/sodium.hpp"
+
+namespace casevault::crypto {
+namespace {
+
+constexpr std::size_t kShort = 1024;  // below this the set-up of an OpenSSL context costs more than it saves
+
+struct FreeContext {
+  void operator()(EVP_CIPHER_CTX* context) const noexcept { EVP_CIPHER_CTX_free(context); }  // wipes the key schedule
+};
+using Context = std::unique_ptr<EVP_CIPHER_CTX, FreeContext>;
+
+/// With the arguments used here libcrypto fails only for want of memory, or when it is installed without AES.
+void require(bool success) {
+  if (!success) throw std::bad_alloc();
+}
+
+/// Fetching takes locks and compares names, so it is done once. Kept to the end of the process.
+EVP_CIPHER* fetch(const char* name) {
+  EVP_CIPHER* const cipher = EVP_CIPHER_fetch(nullptr, name, nullptr);
+  require(cipher != nullptr);
+  return cipher;
+}
+
+const EVP_CIPHER* gcm() {
+  static EVP_CIPHER* const cipher = fetch("AES-256-GCM");
+  return cipher;
+}
+
+const EVP_CIPHER* ecb() {
+  static EVP_CIPHER* const cipher = fetch("AES-256-ECB");
+  return cipher;
+}
+
+enum Direction : int { kDecrypt = 0, kEncrypt = 1 };
+
+/// libcrypto keeps the key schedule on the ordinary heap while a context lives, so none outlives a call.
+Context begin(const EVP_CIPHER* cipher, KeyView key, const std::uint8_t* nonce, Direction direction) {
+  Context context(EVP_CIPHER_CTX_new());
+  require(context != nullptr);
+  require(EVP_CipherInit_ex2(context.get(), cipher, key.data(), nonce, direction, nullptr) == 1);
+  return context;
+}
+
+/// `out` null: `in` is authenticated only. In pieces, because libcrypto counts in int.
+void update(const Context& context, std::uint8_t* out, ByteView in) {
+  constexpr std::size_t kPiece = std::size_t{1} << 30U;
+  while (!in.empty()) {
+    const ByteView piece = in.first(std::min(in.size(), kPiece));
+    int written = 0;
+    require(EVP_CipherUpdate(context.get(), out, &written, piece.data(), static_cast<int>(piece.size())) == 1);
+    if (out != nullptr) out += written;
+    in = in.subspan(piece.size());
+  }
+}
+
+bool sizes_fit(ByteView sealed, MutableBytes out) {
+  if (sealed.size() < kTagSize) return false;
+  Expects(out.size() == sealed.size() - kTagSize);
+  return true;
+}
+
+bool use_sodium(std::size_t text_size) { return text_size < kShort && detail::sodium_aes_available(); }
+
+}  // namespace
+
+namespace detail {
+
+bool sodium_aes_available() {
+  ready_sodium();
+  static const bool available = crypto_aead_aes256gcm_is_available() == 1;
+  return available;
+}
+
+void sodium_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out) {
+  Expects(sodium_aes_available() && out.size() == plaintext.size() + kTagSize);
+  crypto_aead_aes256gcm_encrypt(out.data(), nullptr, plaintext.data(), plaintext.size(), aad.data(), aad.size(),
+                                nullptr, nonce.data(), key.data());
+}
+
+bool sodium_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) {
+  Expects(sodium_aes_available());
+  if (!sizes_fit(sealed, out)) return wipe(out), false;
+  const bool genuine = crypto_aead_aes256gcm_decrypt(out.data(), nullptr, nullptr, sealed.data(), sealed.size(),
+                                                     aad.data(), aad.size(), nonce.data(), key.data()) == 0;
+  if (!genuine) wipe(out);
+  return genuine;
+}
+
+void openssl_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out) {
+  Expects(out.size() == plaintext.size() + kTagSize);
+  const Context context = begin(gcm(), key, nonce.data(), kEncrypt);
+  update(context, nullptr, aad);
+  update(context, out.data(), plaintext);
+  std::uint8_t* const tag = out.data() + plaintext.size();
+  int none = 0;
+  require(EVP_CipherFinal_ex(context.get(), tag, &none) == 1);
+  require(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_GET_TAG, static_cast<int>(kTagSize), tag) == 1);
+}
+
+bool openssl_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) {
+  if (!sizes_fit(sealed, out)) return wipe(out), false;
+  bool genuine = false;
+  const auto wipe_unverified = gsl::finally([&] {
+    if (!genuine) wipe(out);
+  });
+  const Context context = begin(gcm(), key, nonce.data(), kDecrypt);
+  std::array<std::uint8_t, kTagSize> tag{};
+  std::ranges::copy(sealed.last(kTagSize), tag.begin());
+  require(EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_AEAD_SET_TAG, static_cast<int>(kTagSize), tag.data()) == 1);
+  update(context, nullptr, aad);
+  update(context, out.data(), sealed.first(out.size()));
+  int none = 0;
+  std::array<std::uint8_t, kTagSize> unused{};
+  genuine = EVP_CipherFinal_ex(context.get(), unused.data(), &none) == 1;
+  return genuine;
+}
+
+}  // namespace detail
+
+void aead_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out) {
+  return use_sodium(plaintext.size()) ? detail::sodium_seal(key, nonce, aad, plaintext, out)
+                                      : detail::openssl_seal(key, nonce, aad, plaintext, out);
+}
+
+bool aead_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) {
+  return use_sodium(out.size()) ? detail::sodium_open(key, nonce, aad, sealed, out)
+                                : detail::openssl_open(key, nonce, aad, sealed, out);
+}
+
+struct Aes256Block::State {
+  SecretBytes key;
+
+  [[nodiscard]] std::array<std::uint8_t, 16> crypt(const std::array<std::uint8_t, 16>& block,
+                                                   Direction direction) const {
+    const Context context = begin(ecb(), key_of(key), nullptr, direction);
+    require(EVP_CIPHER_CTX_set_padding(context.get(), 0) == 1);
+    std::array<std::uint8_t, 16> out{};
+    update(context, out.data(), block);
+    return out;
+  }
+};
+
+Aes256Block::Aes256Block(KeyView key) : state_(new State{SecretBytes::copy(key)}) {}
+Aes256Block::Aes256Block(Aes256Block&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+Aes256Block& Aes256Block::operator=(Aes256Block&& other) noexcept {
+  std::swap(state_, other.state_);
+  return *this;
+}
+Aes256Block::~Aes256Block() { delete state_; }
+
+std::array<std::uint8_t, 16> Aes256Block::encrypt(const std::array<std::uint8_t, 16>& block) const {
+  return state_->crypt(block, kEncrypt);
+}
+
+std::array<std::uint8_t, 16> Aes256Block::decrypt(const std::array<std::uint8_t, 16>& block) const {
+  return state_->crypt(block, kDecrypt);
+}
+
+}  // namespace casevault::crypto

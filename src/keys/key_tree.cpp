@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "keys/key_tree.hpp"
+
+#include "base/cursor.hpp"
+#include "crypto/aead.hpp"
+#include "format/labels.hpp"
+
+namespace casevault::keys {
+namespace {
+
+using crypto::key_of;
+
+constexpr std::uint8_t kSlotLevel = 0xFF;
+constexpr int kTopLevel = 2;
+constexpr std::size_t kWrapped = 12 + 32 + crypto::kTagSize;
+
+std::uint64_t node_index(std::uint64_t leaf, int level) { return leaf >> (8U * static_cast<unsigned>(level)); }
+
+Bytes row_key(TreeKind kind, std::uint8_t level, std::uint64_t index) {
+  Bytes out;
+  base::Writer(out).u8(static_cast<std::uint8_t>(kind)).u8(level).u64(index);
+  return out;
+}
+
+Bytes row_aad(const VaultTag& vault, ByteView key) {
+  Bytes out;
+  base::Writer(out).bytes(format::kTreeNode).bytes(vault).bytes(key);
+  return out;
+}
+
+Bytes wrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, const SecretBytes& child, base::Random& random) {
+  Bytes out(kWrapped);
+  const MutableBytes nonce = MutableBytes(out).first(12);
+  random.fill(nonce);
+  crypto::aead_seal(key_of(parent), crypto::NonceView(out.data(), 12), row_aad(vault, row), child.view(), MutableBytes(out).subspan(12));
+  return out;
+}
+
+Result<SecretBytes> unwrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, ByteView value) {
+  SecretBytes child(32);
+  if (value.size() != kWrapped || !crypto::aead_open(key_of(parent), crypto::NonceView(value.data(), 12), row_aad(vault, row),
+                                                     value.subspan(12), child.mutable_view())) {
+    return Error{ErrorCode::kIntegrity, "key tree node " + std::to_string(row[1]) + "/" + std::to_string(row.back()) +
+                                            " does not open under its parent: altered, or the database does not belong to this erasure.root"};
+  }
+  return child;
+}
+
+Error missing(TreeKind kind, int level, std::uint64_t index) {
+  return {ErrorCode::kIntegrity, "key tree: node " + std::to_string(index) + " of level " + std::to_string(level) + ", kind " +
+                                     std::to_string(static_cast<int>(kind)) + ", is missing from the database"};
+}
+
+}  // namespace
+
+Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf, int stop) const {
+  SecretBytes key = erk.clone();
+  for (int level = kTopLevel; level >= stop; --level) {
+    const std::uint64_t index = node_index(leaf, level);
+    const Bytes row = row_key(kind, static_cast<std::uint8_t>(level), index);
+    CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+    if (!value) return missing(kind, level, index);
+    CASEVAULT_TRY(key, unwrap(vault_, row, key, *value));
+  }
+  return key;
+}
+
+Result<SecretBytes> KeyTree::leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+  return node_key(txn, erk, kind, leaf, 0);
+}
+
+Result<SecretBytes> KeyTree::replace_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+  CASEVAULT_TRY(const SecretBytes parent, node_key(txn, erk, kind, leaf, 1));
+  SecretBytes fresh = crypto::random_key(*random_);
+  const Bytes row = row_key(kind, 0, leaf);
+  CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, parent, fresh, *random_)));
+  return fresh;
+}
+
+Result<SecretBytes> KeyTree::make_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+  if (leaf > kMaxLeaf) return Error{ErrorCode::kUnsupported, "the key tree is full (2^24 leaf nodes)"};
+  SecretBytes key = erk.clone();
+  for (int level = kTopLevel; level >= 0; --level) {
+    const Bytes row = row_key(kind, static_cast<std::uint8_t>(level), node_index(leaf, level));
+    CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+    if (value) {
+      CASEVAULT_TRY(key, unwrap(vault_, row, key, *value));
+      continue;
+    }
+    SecretBytes child = crypto::random_key(*random_);
+    CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, key, child, *random_)));
+    key = std::move(child);
+  }
+  return key;
+}
+
+Result<void> KeyTree::drop_leaf(store::WriteTxn& txn, TreeKind kind, std::uint64_t leaf) const {
+  CASEVAULT_TRY([[maybe_unused]] const bool was_there, txn.erase(store::Table::kTree, row_key(kind, 0, leaf)));
+  return {};
+}
+
+Result<void> KeyTree::put_slot(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t slot,
+                               const SecretBytes& secret) const {
+  CASEVAULT_TRY(const SecretBytes leaf, make_leaf(txn, erk, kind, slot / kFanout));
+  const Bytes row = row_key(kind, kSlotLevel, slot);
+  CASEVAULT_TRY(const std::optional<ByteView> taken, txn.get(store::Table::kTree, row));
+  if (taken) return Error{ErrorCode::kInternal, "key tree: slot " + std::to_string(slot) + " is taken"};
+  return txn.put(store::Table::kTree, row, wrap(vault_, row, leaf, secret, *random_));
+}
+
+Result<SecretBytes> KeyTree::get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t slot) const {
+  CASEVAULT_TRY(const SecretBytes leaf, leaf_key(txn, erk, kind, slot / kFanout));
+  const Bytes row = row_key(kind, kSlotLevel, slot);
+  CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+  if (!value) return missing(kind, kSlotLevel, slot);
+  return unwrap(vault_, row, leaf, *value);
+}
+
+}  // namespace casevault::keys

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "log/segment.hpp"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <limits>
+#include <system_error>
+
+#include "base/cursor.hpp"
+
+namespace casevault::log {
+namespace {
+
+constexpr std::array<std::uint8_t, 8> kMagic = {'C', 'V', 'L', 'O', 'G', '1', '\n', 0};
+constexpr std::uint32_t kSegmentHead = 8 + 4 + 4 + 4;  // magic, number, previous end, header length
+constexpr std::uint8_t kClosesBatch = 1;
+constexpr std::string_view kUnfinished = "next.tmp";
+
+using CrcTables = std::array<std::array<std::uint64_t, 256>, 8>;
+
+constexpr CrcTables make_crc_tables() {
+  CrcTables tables{};
+  for (std::size_t i = 0; i < 256; ++i) {
+    std::uint64_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = (value >> 1U) ^ ((value & 1U) != 0 ? 0xC96C5795D7870F42U : 0U);
+    tables[0][i] = value;
+  }
+  for (std::size_t k = 1; k < 8; ++k) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      tables[k][i] = (tables[k - 1][i] >> 8U) ^ tables[0][tables[k - 1][i] & 0xFFU];
+    }
+  }
+  return tables;
+}
+constexpr CrcTables kCrc = make_crc_tables();
+
+std::uint64_t crc_update(std::uint64_t crc, ByteView bytes) noexcept {
+  for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
+    for (unsigned i = 0; i < 8; ++i) crc ^= std::uint64_t{bytes[i]} << (8 * i);
+    crc = kCrc[7][crc & 0xFFU] ^ kCrc[6][crc >> 8U & 0xFFU] ^ kCrc[5][crc >> 16U & 0xFFU] ^
+          kCrc[4][crc >> 24U & 0xFFU] ^ kCrc[3][crc >> 32U & 0xFFU] ^ kCrc[2][crc >> 40U & 0xFFU] ^
+          kCrc[1][crc >> 48U & 0xFFU] ^ kCrc[0][crc >> 56U];
+  }
+  for (const std::uint8_t byte : bytes) crc = (crc >> 8U) ^ kCrc[0][(crc ^ byte) & 0xFFU];
+  return crc;
+}
+
+void put_u32(std::uint8_t* out, std::uint32_t value) noexcept {
+  for (unsigned i = 0; i < 4; ++i) out[i] = static_cast<std::uint8_t>(value >> (24 - 8 * i));
+}
+
+/// The checksum covers where the frame stands, so that a copied one is no frame.
+std::uint64_t frame_checksum(Position position, std::uint32_t batch_start, std::uint8_t flags, ByteView body) noexcept {
+  std::array<std::uint8_t, 17> where{};
+  put_u32(&where[0], position.segment);
+  put_u32(&where[4], position.offset);
+  put_u32(&where[8], static_cast<std::uint32_t>(body.size()));
+  put_u32(&where[12], batch_start);
+  where[16] = flags;
+  return crc64(where, body);
+}
+
+Result<void> write_segment(const base::Fd& fd, const std::string& name, ByteView head, std::uint64_t size,
+                           const FileOps& ops) {
+  CASEVAULT_CHECK(allocate(fd, size, name));
+  CASEVAULT_CHECK(ops.write_at(fd, 0, head, name));
+  return ops.sync(fd, name);
+}
+
+std::optional<std::uint32_t> parse_segment_file_name(const std::string& name) {
+  if (name.size() != 12 || !name.ends_with(".log")) return std::nullopt;
+  std::uint32_t number = 0;
+  for (const char digit : name.substr(0, 8)) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    number = number * 10 + static_cast<std::uint32_t>(digit - '0');
+  }
+  return number;
+}
+
+/// Whether a frame of a batch other than the one at `broken` stands anywhere in `bytes`. A length that was damaged
+/// cannot be hopped over, so every offset of the `torn` bytes is tried. Input made to be slow runs out of budget and
+/// counts as damage.
+bool holds_later_batch(ByteView bytes, std::uint64_t torn, Position broken) noexcept {
+  std::uint64_t budget = 64 * (std::uint64_t{bytes.size()} + (1U << 10U));
+  for (std::uint32_t skip = 1; skip < torn && skip + kFrameHead < bytes.size(); ++skip) {
+    base::Reader head(bytes.subspan(skip, kFrameHead));
+    const std::uint32_t length = head.u32();
+    const std::uint32_t batch_start = head.u32();
+    const std::uint32_t offset = broken.offset + skip;
+    if (length == 0 || length > bytes.size() - skip - kFrameHead || batch_start <= broken.offset ||
+        batch_start > offset || head.u8() > kClosesBatch) {
+      continue;
+    }
+    if (length > budget) return true;
+    budget -= length;
+    if (parse_frame(bytes.subspan(skip), {broken.segment, offset})) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+FileOps system_file_ops() {
+  const auto write = [](const base::Fd& fd, std::uint64_t offset, ByteView data, std::string_view name) {
+    errno = 0;
+    Result<void> written = base::write_at(fd, offset, data, name);
+    // A limit on file sizes is a full disk to whoever appends.
+    if (!written && errno == EFBIG) return Result<void>(Error{ErrorCode::kDiskFull, written.error().message});
+    return written;
+  };
+  return {write, base::sync_data};
+}
+
+std::uint64_t crc64(ByteView first, ByteView second) noexcept {
+  return ~crc_update(crc_update(~std::uint64_t{0}, first), second);
+}
+
+Error damage(const std::string& name, std::uint64_t offset, std::string_view what) {
+  return {ErrorCode::kIntegrity, "log segment " + name + " is damaged at byte " + std::to_string(offset) + ": " +
+                                     std::string(what) + "; restore it from a backup"};
+}
+
+std::string segment_file_name(std::uint32_t number) {
+  std::array<char, 24> name{};
+  std::snprintf(name.data(), name.size(), "%08u.log", number);
+  return name.data();
+}
+
+Result<Segment> open_segment(const std::filesystem::path& folder, std::uint32_t number, base::OpenMode mode) {
+  const std::filesystem::path path = folder / segment_file_name(number);
+  CASEVAULT_TRY(base::Fd fd, base::open_file(path, mode));
+  CASEVAULT_TRY(const std::uint64_t size, base::file_size(fd));
+  const std::string name = path.string();
+  if (size > std::numeric_limits<std::uint32_t>::max()) return damage(name, 0, "it is larger than a segment can be");
+  Bytes head(static_cast<std::size_t>(std::min<std::uint64_t>(size, kSegmentHead + kMaxSegmentHeader + 8)));
+  CASEVAULT_CHECK(base::read_at(fd, 0, head, name));
+
+  base::Reader reader(head);
+  const auto magic = reader.fixed<8>();
+  const std::uint32_t stored_number = reader.u32();
+  const std::uint32_t previous_end = reader.u32();
+  const ByteView header = reader.block();
+  const std::size_t covered = head.size() - reader.rest().size();
+  const std::uint64_t checksum = reader.u64();
+  if (!reader.ok() || magic != kMagic || checksum != crc64(ByteView(head).first(covered))) {
+    return damage(name, 0, "its head is not the one that was written");
+  }
+  if (stored_number != number) {
+    return damage(name, 8, "it says it is segment " + std::to_string(stored_number) + ", the file was renamed");
+  }
+  return Segment{std::move(fd),
+                 name,
+                 number,
+                 previous_end,
+                 Bytes(header.begin(), header.end()),
+                 static_cast<std::uint32_t>(covered + 8)};
+}
+
+Result<void> allocate(const base::Fd& fd, std::uint64_t end, std::string_view name) {
+  const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(end));
+  if (error == 0) return {};
+  return base::errno_error(error == EFBIG ? ENOSPC : error, "reserve space in", name);
+}
+
+Result<void> create_segment(const std::filesystem::path& folder, std::uint32_t number, std::uint32_t previous_end,
+                            ByteView header, std::uint32_t segment_bytes, const FileOps& ops) {
+  if (header.size() > kMaxSegmentHeader) {
+    return Error{ErrorCode::kInternal, "the head of log segment " + std::to_string(number) + " would have " +
+                                           std::to_string(header.size()) + " bytes, more than " +
+                                           std::to_string(kMaxSegmentHeader)};
+  }
+  Bytes head;
+  base::Writer writer(head);
+  writer.bytes(kMagic).u32(number).u32(previous_end).block(header);
+  writer.u64(crc64(head));
+
+  const std::filesystem::path unfinished = folder / kUnfinished;
+  const std::filesystem::path path = folder / segment_file_name(number);
+  std::error_code error;
+  std::filesystem::remove(unfinished, error);  // left by a crash; a real obstacle shows in the next step
+  CASEVAULT_TRY(const base::Fd fd, base::open_file(unfinished, base::OpenMode::kCreateNew));
+  Result<void> written =
+      write_segment(fd, path.string(), head, std::max<std::uint64_t>(segment_bytes, head.size()), ops);
+  if (written && std::rename(unfinished.c_str(), path.c_str()) != 0) {
+    written = base::errno_error(errno, "create", path.string());
+  }
+  if (!written) {
+    std::filesystem::remove(unfinished, error);
+    return written;
+  }
+  // Never kDiskFull from here on: the segment is there, and nothing may be appended to the one before any more.
+  const Result<void> synced = base::sync_folder(folder);
+  if (!synced) return Error{ErrorCode::kIo, synced.error().message};
+  return {};
+}
+
+Result<std::uint32_t> last_segment(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::uint32_t count = 0;
+  std::uint32_t last = 0;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (const auto number = parse_segment_file_name(entry->path().filename().string())) {
+      ++count;
+      last = std::max(last, *number);
+    }
+  }
+  if (error) return base::errno_error(error.value(), "list", folder.string());
+  if (count == 0) {
+    return Error{ErrorCode::kIntegrity, "log folder " + folder.string() + " has no segment; restore it from a backup"};
+  }
+  if (count != last + 1) {
+    return Error{ErrorCode::kIntegrity, "log folder " + folder.string() + " lacks a segment before " +
+                                            segment_file_name(last) + "; restore it from a backup"};
+  }
+  return last;
+}
+
+Result<Bytes> read_range(const Segment& segment, std::uint32_t from, std::uint64_t to) {
+  Bytes bytes(static_cast<std::size_t>(to > from ? to - from : 0));
+  CASEVAULT_CHECK(base::read_at(segment.fd, from, bytes, segment.name));
+  return bytes;
+}
+
+void append_frame(Bytes& out, Position position, std::uint32_t batch_start, bool closes_batch, ByteView body) {
+  const std::uint8_t flags = closes_batch ? kClosesBatch : 0;
+  base::Writer(out)
+      .u32(static_cast<std::uint32_t>(body.size()))
+      .u32(batch_start)
+      .u8(flags)
+      .u64(frame_checksum(position, batch_start, flags, body))
+      .bytes(body);
+}
+
+std::optional<Frame> parse_frame(ByteView bytes, Position position) noexcept {
+  base::Reader reader(bytes);
+  const std::uint32_t length = reader.u32();
+  const std::uint32_t batch_start = reader.u32();
+  const std::uint8_t flags = reader.u8();
+  const std::uint64_t checksum = reader.u64();
+  const ByteView body = reader.take(length);
+  if (!reader.ok() || body.empty() || flags > kClosesBatch) return std::nullopt;
+  if (checksum != frame_checksum(position, batch_start, flags, body)) return std::nullopt;
+  return Frame{batch_start, flags == kClosesBatch, body};
+}
+
+Result<bool> each_frame(ByteView bytes, Position start, const std::string& name,
+                        const std::function<Result<bool>(const FrameView&)>& visit) {
+  Position at = start;
+  std::optional<std::uint32_t> batch;
+  bool closed = true;
+  while (!bytes.empty()) {
+    const auto frame = parse_frame(bytes, at);
+    if (!frame) return damage(name, at.offset, "no intact frame starts there");
+    if (!batch) batch = frame->batch_start;
+    if (frame->batch_start != *batch || *batch > at.offset) return damage(name, at.offset, "a frame of another batch");
+    CASEVAULT_TRY(const bool more, visit({at, frame->closes_batch, frame->body}));
+    if (!more) return false;
+    closed = frame->closes_batch;
+    const std::size_t size = kFrameHead + frame->body.size();
+    bytes = bytes.subspan(size);
+    at.offset += static_cast<std::uint32_t>(size);
+    if (closed) batch = at.offset;
+  }
+  if (!closed) return damage(name, at.offset, "the last batch is not closed");
+  return true;
+}
+
+Tail find_tail(ByteView bytes, Position start) noexcept {
+  Tail tail{start.offset, start.offset, 0, false};
+  for (std::size_t at = 0; at < bytes.size();) {
+    const Position position{start.segment, start.offset + static_cast<std::uint32_t>(at)};
+    const auto frame = parse_frame(bytes.subspan(at), position);
+    if (!frame || frame->batch_start != tail.end) break;
+    at += kFrameHead + frame->body.size();
+    if (frame->closes_batch) {
+      tail.last_batch = tail.end;
+      tail.end = start.offset + static_cast<std::uint32_t>(at);
+    }
+  }
+  const ByteView rest = bytes.subspan(tail.end - start.offset);
+  const auto last = std::find_if(rest.rbegin(), rest.rend(), [](std::uint8_t byte) { return byte != 0; });
+  tail.torn = static_cast<std::uint64_t>(rest.rend() - last);
+  tail.damaged = tail.torn != 0 && holds_later_batch(rest, tail.torn, {start.segment, tail.end});
+  return tail;
+}
+
+}  // namespace casevault::log

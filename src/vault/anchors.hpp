@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/audit.hpp>
+
+#include <filesystem>
+
+namespace casevault::vault {
+
+/// The last checkpoint that this user of the machine has seen of a vault, outside the vault's folder: what makes a rolled-back or
+/// shortened log visible. One file a vault, monotonic, replaced under a lock, not flushed.
+class AnchorStore {
+ public:
+  AnchorStore() = default;
+  /// An empty folder keeps and knows nothing.
+  AnchorStore(std::filesystem::path folder, const audit::Digest& vault_id);
+  /// The signed checkpoint, empty when there is none.
+  [[nodiscard]] Result<std::string> load() const;
+  /// Keeps `note` unless the anchor already there is as large. Failing is no error of the vault: false.
+  bool keep(std::string_view note, std::uint64_t size, std::string_view log_key) const noexcept;
+  [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
+
+ private:
+  std::filesystem::path file_;
+};
+
+}  // namespace casevault::vault

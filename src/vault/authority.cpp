@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/authority.hpp"
+
+#include "base/text.hpp"
+#include "format/cbor.hpp"
+#include "format/labels.hpp"
+#include "policy/policy.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+using format::CborReader;
+using format::CborWriter;
+
+enum OpCode : std::uint8_t { kGenesis = 1, kSchema = 2, kVaultKey = 3, kPrincipal = 4, kEpoch = 5, kGrant = 6, kNotApplied = 7 };
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+void encode_op(CborWriter& w, const AuthorityOp& op) {
+  std::visit(
+      Overloaded{
+          [&](const OpGenesis& o) {
+            w.array(5).uint(kGenesis).bytes(o.tag).integer(o.created_ms).bytes(o.id_key.view()).bytes(o.log_seed.view());
+          },
+          [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
+          [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
+          [&](const OpPrincipal& o) {
+            w.array(6).uint(kPrincipal).uint(o.number).text(o.public_string).text(o.role).text(o.unit);
+            w.array(o.functional_roles.size());
+            for (const std::string& role : o.functional_roles) w.text(role);
+          },
+          [&](const OpEpoch& o) {
+            w.array(7).uint(kEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.commitments.granted);
+            w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
+          },
+          [&](const OpGrant& o) {
+            w.array(6).uint(kGrant).uint(o.principal).uint(o.name.compartment).uint(o.name.epoch).bytes(o.box).boolean(o.may_grant);
+          },
+          [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
+      },
+      op);
+}
+
+template <typename T>
+T narrow_uint(CborReader& r) {
+  const std::uint64_t v = r.uint();
+  if (v > std::numeric_limits<T>::max()) r.fail();
+  return static_cast<T>(v);
+}
+
+std::optional<AuthorityOp> decode_op(CborReader& r) {
+  const std::size_t count = r.array();
+  const std::uint64_t code = r.uint();
+  const auto require = [&](std::size_t expected) {
+    if (count != expected) r.fail();
+  };
+  switch (code) {
+    case kGenesis: {
+      require(5);
+      OpGenesis o;
+      o.tag = r.fixed<16>();
+      o.created_ms = r.integer();
+      o.id_key = SecretBytes::copy(r.bytes());
+      o.log_seed = SecretBytes::copy(r.bytes());
+      if (o.id_key.size() != 32 || o.log_seed.size() != 32) r.fail();
+      return o;
+    }
+    case kSchema: {
+      require(2);
+      return OpSchema{std::string(r.text())};
+    }
+    case kVaultKey: {
+      require(3);
+      OpVaultKey o;
+      o.epoch = narrow_uint<std::uint32_t>(r);
+      o.commitment = r.fixed<32>();
+      return o;
+    }
+    case kPrincipal: {
+      require(6);
+      OpPrincipal o;
+      o.number = narrow_uint<PrincipalNumber>(r);
+      o.public_string = std::string(r.text());
+      o.role = std::string(r.text());
+      o.unit = std::string(r.text());
+      const std::size_t roles = r.array();
+      for (std::size_t i = 0; i < roles && r.ok(); ++i) o.functional_roles.emplace_back(r.text());
+      return o;
+    }
+    case kEpoch: {
+      require(7);
+      OpEpoch o;
+      o.name.compartment = narrow_uint<std::uint16_t>(r);
+      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      o.commitments.granted = r.fixed<32>();
+      o.commitments.key = r.fixed<32>();
+      o.commitments.deposit_public = r.fixed<32>();
+      o.half_slot = r.uint();
+      return o;
+    }
+    case kGrant: {
+      require(6);
+      OpGrant o;
+      o.principal = narrow_uint<PrincipalNumber>(r);
+      o.name.compartment = narrow_uint<std::uint16_t>(r);
+      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      const ByteView box = r.bytes();
+      o.box.assign(box.begin(), box.end());
+      o.may_grant = r.boolean();
+      return o;
+    }
+    case kNotApplied: {
+      require(2);
+      return OpNotApplied{r.uint()};
+    }
+    default:
+      r.fail();
+      return std::nullopt;
+  }
+}
+
+struct Decoded {
+  AuthorityPayload payload;
+  ByteView signed_part;
+  ByteView signature;
+};
+
+Error malformed() { return {ErrorCode::kIntegrity, "an authority payload of the log is malformed"}; }
+
+std::optional<AuthorityLink> decode_link(CborReader& r) {
+  if (r.peek() == CborReader::Kind::kNull) return r.null(), std::nullopt;
+  if (r.array() != 4) r.fail();
+  AuthorityLink link;
+  link.entry = r.uint();
+  link.leaf_hash = r.fixed<32>();
+  link.position.segment = narrow_uint<std::uint32_t>(r);
+  link.position.offset = narrow_uint<std::uint32_t>(r);
+  return link;
+}
+
+Result<Decoded> decode_payload(ByteView bytes) {
+  CborReader r(bytes);
+  Decoded out;
+  if (r.array() != 5) return malformed();
+  (void)r.fixed<32>();
+  out.payload.actor = narrow_uint<PrincipalNumber>(r);
+  out.payload.previous = decode_link(r);
+  const std::size_t ops = r.array();
+  for (std::size_t i = 0; i < ops && r.ok(); ++i) {
+    std::optional<AuthorityOp> op = decode_op(r);
+    if (op) out.payload.ops.push_back(*std::move(op));
+  }
+  out.signed_part = bytes.first(bytes.size() - r.rest().size());
+  out.signature = r.bytes();
+  if (!r.finish()) return malformed();
+  return out;
+}
+
+Bytes signed_message(const keys::VaultTag& vault, ByteView signed_part) {
+  Bytes message(vault.begin(), vault.end());
+  message.insert(message.end(), signed_part.begin(), signed_part.end());
+  return message;
+}
+
+/// Applies one payload's ops. The actor's right to each is checked here: state is never believed from anywhere else.
+class Folder {
+ public:
+  explicit Folder(AuthorityState& state, std::uint64_t entry) : state_(state), entry_(entry) {}
+
+  Result<void> apply(const AuthorityPayload& payload, bool genesis) {
+    genesis_ = genesis;
+    actor_ = payload.actor;
+    for (const AuthorityOp& op : payload.ops) CASEVAULT_CHECK(std::visit([&](const auto& o) { return on(o); }, op));
+    return {};
+  }
+
+ private:
+  Error refuse(std::string_view why) const {
+    return {ErrorCode::kIntegrity, "authority entry " + std::to_string(entry_) + ": " + std::string(why)};
+  }
+  const PrincipalState* actor() const {
+    const auto found = state_.principals.find(actor_);
+    return found == state_.principals.end() ? nullptr : &found->second;
+  }
+  bool administers() const { return genesis_ || (actor() != nullptr && policy::may_administer(actor()->role)); }
+
+  Result<void> on(const OpGenesis& o) {
+    if (!genesis_ || !state_.principals.empty()) return refuse("a genesis that is not the first entry");
+    state_.tag = o.tag;
+    state_.created_ms = o.created_ms;
+    state_.id_key = o.id_key.clone();
+    state_.log_seed = o.log_seed.clone();
+    state_.log_public = crypto::ed25519_public(crypto::key_of(state_.log_seed));
+    return {};
+  }
+  Result<void> on(const OpSchema& o) {
+    if (!genesis_) return refuse("a schema outside the genesis");
+    auto schema = Schema::parse(o.source);
+    if (!schema) return refuse("its schema does not parse: " + schema.error().message);
+    state_.schema = *std::move(schema);
+    return {};
+  }
+  Result<void> on(const OpVaultKey& o) {
+    if (!genesis_ || o.epoch != 1) return refuse("an unexpected vault key epoch");
+    state_.vault_key_epoch = o.epoch;
+    state_.vault_key_commitment = o.commitment;
+    return {};
+  }
+  Result<void> on(const OpPrincipal& o) {
+    if (!administers()) return refuse("its actor may not certify principals");
+    const bool high = o.role == "owner" || o.role == "administrator";
+    if (high && !genesis_ && actor()->role != "owner") return refuse("only an owner certifies owners and administrators");
+    if (!policy::is_role(o.role)) return refuse("an unknown role");
+    if (o.number != state_.principals.size() + 1) return refuse("a principal number out of order");
+    auto who = keys::parse_principal(o.public_string);
+    if (!who) return refuse("a principal whose keys are not self-signed");
+    if (state_.find(who->name) != nullptr || state_.find(who->ed_public) != nullptr) return refuse("a principal certified twice");
+    PrincipalState principal;
+    principal.number = o.number;
+    principal.who = *std::move(who);
+    principal.role = o.role;
+    principal.unit = o.unit;
+    principal.functional_roles = o.functional_roles;
+    principal.entry = entry_;
+    state_.principals.emplace(o.number, std::move(principal));
+    return {};
+  }
+  Result<void> on(const OpEpoch& o) {
+    if (!genesis_ || o.name.epoch != 1) return refuse("an unexpected epoch");
+    if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot}).second) return refuse("an epoch opened twice");
+    state_.current_epoch[o.name.compartment] = o.name.epoch;
+    return {};
+  }
+  Result<void> on(const OpGrant& o) {
+    const auto target = state_.principals.find(o.principal);
+    if (target == state_.principals.end() || !state_.epochs.contains(o.name)) return refuse("a grant of or to something unknown");
+    if (!genesis_) {
+      const auto held = actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
+      if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant) return refuse("its actor may not grant this compartment");
+    }
+    target->second.grants[o.name] = GrantState{o.box, o.may_grant};
+    return {};
+  }
+  Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold
+
+  AuthorityState& state_;
+  std::uint64_t entry_;
+  PrincipalNumber actor_ = 0;
+  bool genesis_ = false;
+};
+
+}  // namespace
+
+const PrincipalState* AuthorityState::find(std::string_view name) const {
+  const auto found = std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.name == name; });
+  return found == principals.end() ? nullptr : &found->second;
+}
+
+const PrincipalState* AuthorityState::find(const crypto::PublicKey& ed_public) const {
+  const auto found = std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.ed_public == ed_public; });
+  return found == principals.end() ? nullptr : &found->second;
+}
+
+keys::EpochName AuthorityState::current(std::uint16_t compartment) const {
+  const auto found = current_epoch.find(compartment);
+  return {compartment, found == current_epoch.end() ? 0 : found->second};
+}
+
+SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed, base::Random& random) {
+  // The genesis payload holds two secrets: the buffer is wiped below and its bytes handed over in locked memory.
+  std::array<std::uint8_t, 32> salt{};
+  random.fill(salt);
+  Bytes out;
+  std::size_t expected = std::size_t{1} << 16U;
+  for (const AuthorityOp& op : payload.ops) {
+    if (const auto* schema = std::get_if<OpSchema>(&op)) expected += schema->source.size();
+  }
+  out.reserve(expected);
+  CborWriter w(out);
+  w.array(5).bytes(salt).uint(payload.actor);
+  if (payload.previous) {
+    const AuthorityLink& link = *payload.previous;
+    w.array(4).uint(link.entry).bytes(link.leaf_hash).uint(link.position.segment).uint(link.position.offset);
+  } else {
+    w.null();
+  }
+  w.array(payload.ops.size());
+  for (const AuthorityOp& op : payload.ops) encode_op(w, op);
+  Bytes message = signed_message(vault, out);
+  w.bytes(crypto::sign(format::kAuthoritySign, ed_seed, message));
+  SecretBytes result = SecretBytes::copy(out);
+  crypto::wipe(message);
+  crypto::wipe(out);
+  return result;
+}
+
+Result<std::optional<AuthorityLink>> previous_of(ByteView payload) {
+  CborReader r(payload);
+  if (r.array() != 5) return malformed();
+  (void)r.fixed<32>();
+  (void)r.uint();
+  auto link = decode_link(r);
+  if (!r.ok()) return malformed();
+  return link;
+}
+
+Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied) {
+  AuthorityState state;
+  std::vector<Decoded> decoded;
+  decoded.reserve(chain.size());
+  for (const SealedLink& link : chain) {
+    CASEVAULT_TRY(Decoded payload, decode_payload(link.payload.view()));
+    for (const AuthorityOp& op : payload.payload.ops) {
+      if (const auto* undo = std::get_if<OpNotApplied>(&op)) state.not_applied.insert(undo->entry);
+    }
+    decoded.push_back(std::move(payload));
+  }
+  std::optional<AuthorityLink> last;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    const AuthorityPayload& payload = decoded[i].payload;
+    const std::uint64_t entry = chain[i].at.entry;
+    const auto refuse = [&](std::string_view why) {
+      return Error{ErrorCode::kIntegrity, "authority entry " + std::to_string(entry) + ": " + std::string(why)};
+    };
+    const bool linked = payload.previous.has_value() == last.has_value() &&
+                        (!last || (payload.previous->entry == last->entry && payload.previous->leaf_hash == last->leaf_hash));
+    if (!linked) return refuse("does not continue the one before");
+    last = chain[i].at;
+    const bool genesis = i == 0;
+    const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
+                      std::ranges::all_of(payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
+    if (!live) continue;
+    CASEVAULT_CHECK(Folder(state, entry).apply(payload, genesis));
+    const auto actor = state.principals.find(payload.actor);
+    if (actor == state.principals.end()) return refuse("by an unknown principal");
+    if (!crypto::verify(format::kAuthoritySign, actor->second.who.ed_public, signed_message(state.tag, decoded[i].signed_part),
+                        decoded[i].signature)) {
+      return refuse("its signature does not verify");
+    }
+  }
+  if (state.principals.empty() || !state.schema || state.vault_key_epoch == 0) {
+    return Error{ErrorCode::kIntegrity, "the genesis entry of the log is incomplete"};
+  }
+  return state;
+}
+
+std::string log_origin(const keys::VaultTag& tag) { return "casevault/" + base::to_hex(tag); }
+
+}  // namespace casevault::vault

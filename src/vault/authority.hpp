@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/audit.hpp>
+#include <casevault/schema.hpp>
+
+#include "keys/erasure_root.hpp"
+#include "keys/grants.hpp"
+#include "keys/identity.hpp"
+#include "log/log.hpp"
+
+#include <map>
+#include <set>
+#include <variant>
+
+/// Who may do what: a fold over the authority payloads of the log, from the genesis entry on (FORMAT.md, "Authority").
+/// Pure: payloads in, state out. Every payload is signed by its actor and names the one before.
+namespace casevault::vault {
+
+using PrincipalNumber = std::uint32_t;  ///< permanent, from 1, never reused
+
+struct OpGenesis {
+  keys::VaultTag tag{};
+  std::int64_t created_ms = 0;
+  SecretBytes id_key;    ///< AES-256 key of public record ids
+  SecretBytes log_seed;  ///< Ed25519 seed that signs checkpoints
+};
+struct OpSchema {
+  std::string source;
+};
+struct OpVaultKey {
+  std::uint32_t epoch = 0;
+  crypto::Hash commitment{};
+};
+struct OpPrincipal {
+  PrincipalNumber number = 0;
+  std::string public_string;
+  std::string role;
+  std::string unit;
+  std::vector<std::string> functional_roles;
+};
+struct OpEpoch {
+  keys::EpochName name;
+  keys::EpochCommitments commitments;
+  std::uint64_t half_slot = 0;  ///< in the key tree, kind kEpochHalves
+};
+struct OpGrant {
+  PrincipalNumber principal = 0;
+  keys::EpochName name;
+  Bytes box;
+  bool may_grant = false;
+};
+struct OpNotApplied {
+  std::uint64_t entry = 0;  ///< a mutation whose transaction never committed
+};
+using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied>;
+
+/// Where a payload stands in the chain.
+struct AuthorityLink {
+  std::uint64_t entry = 0;
+  audit::Digest leaf_hash{};
+  log::Position position;  ///< where to look; what stands there is judged by the hash
+};
+
+struct AuthorityPayload {
+  PrincipalNumber actor = 0;
+  std::optional<AuthorityLink> previous;  ///< none for the genesis payload
+  std::vector<AuthorityOp> ops;
+};
+
+/// CBOR [salt 32, actor, previous|null, ops, signature]. Holds secrets (genesis), hence SecretBytes.
+[[nodiscard]] SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed,
+                                           base::Random& random);
+
+struct GrantState {
+  Bytes box;
+  bool may_grant = false;
+};
+struct PrincipalState {
+  PrincipalNumber number = 0;
+  keys::Principal who;
+  std::string role;
+  std::string unit;
+  std::vector<std::string> functional_roles;
+  std::uint64_t entry = 0;
+  std::map<keys::EpochName, GrantState> grants;
+  [[nodiscard]] bool holds(keys::EpochName name) const { return grants.contains(name); }
+};
+struct EpochState {
+  keys::EpochCommitments commitments;
+  std::uint64_t half_slot = 0;
+};
+
+struct AuthorityState {
+  keys::VaultTag tag{};
+  std::int64_t created_ms = 0;
+  SecretBytes id_key;
+  SecretBytes log_seed;
+  crypto::PublicKey log_public{};
+  std::uint32_t vault_key_epoch = 0;
+  crypto::Hash vault_key_commitment{};
+  std::map<PrincipalNumber, PrincipalState> principals;
+  std::map<keys::EpochName, EpochState> epochs;
+  std::map<std::uint16_t, std::uint32_t> current_epoch;  ///< per compartment id
+  std::optional<Schema> schema;
+  std::set<std::uint64_t> not_applied;
+
+  [[nodiscard]] const PrincipalState* find(std::string_view name) const;
+  [[nodiscard]] const PrincipalState* find(const crypto::PublicKey& ed_public) const;
+  [[nodiscard]] keys::EpochName current(std::uint16_t compartment) const;
+};
+
+/// One payload as it was read from the log.
+struct SealedLink {
+  AuthorityLink at;
+  SecretBytes payload;
+};
+
+/// Folds the chain, oldest first. Payloads at or after entry `applied` (mutations whose transaction has not committed) and
+/// those named by a later OpNotApplied change nothing, but stay in the chain.
+/// kIntegrity when the chain is broken, a signature fails, or an actor did what its role does not allow.
+[[nodiscard]] Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied);
+/// The link a payload names as its predecessor, without checking anything else.
+[[nodiscard]] Result<std::optional<AuthorityLink>> previous_of(ByteView payload);
+
+/// Name of the log's key: "casevault/<tag in hex>".
+[[nodiscard]] std::string log_origin(const keys::VaultTag& tag);
+
+}  // namespace casevault::vault

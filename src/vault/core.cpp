@@ -1,0 +1,467 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/core.hpp"
+
+#include "audit/note.hpp"
+#include "base/cursor.hpp"
+#include "base/text.hpp"
+#include "crypto/hash.hpp"
+#include "format/labels.hpp"
+#include "vault/row_key.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+using crypto::key_of;
+
+constexpr std::string_view kFormatPrefix = "casevault 1 lmdb 0.9 ";
+constexpr std::uint64_t kOpenLockByte = 0;
+constexpr std::uint64_t kImportLockByte = 1;
+constexpr std::int64_t kAnchorEveryMs = 1000;
+constexpr std::size_t kLeafCacheLimit = 8192;
+
+Result<audit::Digest> parse_digest(std::string_view hex) {
+  const auto bytes = base::from_hex(hex);
+  audit::Digest out{};
+  if (!bytes || bytes->size() != out.size()) return Error{ErrorCode::kUsage, "a vault id is 64 hexadecimal digits"};
+  std::ranges::copy(*bytes, out.begin());
+  return out;
+}
+
+}  // namespace
+
+std::string format_line(const audit::Digest& vault_id) { return std::string(kFormatPrefix) + base::to_hex(vault_id) + "\n"; }
+
+Result<FormatLine> parse_format_line(std::string_view text) {
+  if (!text.starts_with("casevault ")) return Error{ErrorCode::kIntegrity, "FORMAT: this is no casevault folder"};
+  if (!text.starts_with(kFormatPrefix)) return Error{ErrorCode::kUnsupported, "FORMAT: a vault of another format version or LMDB major; this version reads \"casevault 1 lmdb 0.9\""};
+  text.remove_prefix(kFormatPrefix.size());
+  if (!text.ends_with('\n') || text.find('\n') != text.size() - 1) return Error{ErrorCode::kIntegrity, "FORMAT: damaged"};
+  text.remove_suffix(1);
+  auto id = parse_digest(text);
+  if (!id) return Error{ErrorCode::kIntegrity, "FORMAT: damaged"};
+  return FormatLine{*id};
+}
+
+Core::~Core() { close(); }
+
+Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& options,
+                                         const base::Environment& environment) {
+  std::unique_ptr<Core> core(new Core(environment));
+  core->folder_ = folder;
+  core->options_ = options;
+  const Identity::Impl& who = identity.impl();
+  core->x_secret_ = who.x_secret.clone();
+  core->x_public_ = who.x_public;
+  core->ed_seed_ = who.ed_seed.clone();
+  core->ed_public_ = who.ed_public;
+
+  CASEVAULT_CHECK(base::open_folder(folder));
+  CASEVAULT_TRY(const Bytes format, base::read_file(folder / "FORMAT", 256, true));
+  CASEVAULT_TRY(const FormatLine line, parse_format_line(as_text(format)));
+  core->vault_id_ = line.vault_id;
+  const bool pinned = std::ranges::any_of(who.pins, [&](const Pin& pin) { return pin.vault_id == line.vault_id; });
+  if (!pinned) {
+    const std::string id = base::to_hex(line.vault_id);
+    if (options.trust_id.empty()) {
+      return Error{ErrorCode::kUntrusted, "vault " + id + " is not pinned in identity " + who.name +
+                                              ": accept its invitation, or name the id you were told (--trust) if it is the same"};
+    }
+    CASEVAULT_TRY(const audit::Digest trusted, parse_digest(options.trust_id));
+    if (trusted != line.vault_id) return Error{ErrorCode::kUntrusted, "vault " + id + " is not the vault that was to be trusted"};
+  }
+
+  log::LogOptions log_options;
+  log_options.read_only = options.read_only;
+  CASEVAULT_TRY(core->log_, log::open_log(folder / "log", core->journal_, log_options));
+  CASEVAULT_TRY(core->vault_key_, core->journal_.find_vault_key(*core->log_, who.x_secret, who.x_public));
+  CASEVAULT_CHECK(core->journal_.unlock(*core->log_, core->vault_key_));
+
+  // The genesis entry is the vault's identity: nothing of the log is believed before its hash is the pinned one.
+  CASEVAULT_TRY(const std::vector<SealedLink> chain, core->journal_.authority_chain(*core->log_));
+  if (chain.empty() || chain.front().at.entry != 0 || chain.front().at.leaf_hash != line.vault_id) {
+    return Error{ErrorCode::kIntegrity, "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
+  }
+  CASEVAULT_CHECK(core->open_database());
+  return core;
+}
+
+Result<void> Core::open_database() {
+  // Whoever opens first checks the whole file while nobody else has it mapped; who joins a live holder checks the metas.
+  auto writable = base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite);
+  bool alone = false;
+  if (writable) {
+    format_lock_ = *std::move(writable);
+    alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
+  } else {
+    CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
+    alone = true;  // read-only medium: nobody writes
+  }
+  CASEVAULT_CHECK(store::preflight(folder_, alone ? store::PreflightDepth::kFull : store::PreflightDepth::kMetas));
+  CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
+  store::LmdbOptions lmdb;
+  lmdb.read_only = options_.read_only;
+  CASEVAULT_TRY(store_, store::open_lmdb_store(folder_, lmdb));
+
+  CASEVAULT_TRY(const Snapshot first, snapshot());
+  const Authority& authority = *first.authority;
+  if (keys::vault_key_commitment(tag(), authority.state.vault_key_epoch, vault_key_) != authority.state.vault_key_commitment) {
+    return Error{ErrorCode::kIntegrity, "the vault key granted to this principal is not the one the log commits to"};
+  }
+  journal_.set_actor(authority.self, ed_seed_);
+  id_cipher_.emplace(key_of(authority.state.id_key));
+
+  anchors_ = AnchorStore(options_.state_folder.empty() ? default_state_folder() : options_.state_folder, vault_id_);
+  CASEVAULT_TRY(const std::string kept, anchors_.load());
+  const auto check = [&](std::string_view note, const std::string& name) -> Result<void> {
+    const auto anchor = audit::verify_checkpoint(note, log_key());
+    if (!anchor) {
+      return Error{ErrorCode::kIntegrity, "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
+    }
+    const std::uint64_t size = journal_.state().tree.size();
+    if (anchor->size > size) {
+      return Error{ErrorCode::kRolledBack, "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
+                                               std::to_string(anchor->size) + ": entries were cut off or the vault was rolled back"};
+    }
+    CASEVAULT_TRY(const audit::Digest root, root_at(anchor->size));
+    if (root != anchor->root) {
+      return Error{ErrorCode::kIntegrity, "the log's first " + std::to_string(anchor->size) + " entries are not those that anchor " + name + " has seen"};
+    }
+    return {};
+  };
+  if (kept.empty()) {
+    warnings_.emplace_back("no anchor of this vault is known to this user: a rollback before now would not be seen");
+  } else {
+    CASEVAULT_CHECK(check(kept, anchors_.file().string()));
+  }
+  for (const std::filesystem::path& file : options_.anchors) {
+    CASEVAULT_TRY(const Bytes note, base::read_file(file, std::size_t{1} << 16U, false));
+    CASEVAULT_CHECK(check(as_text(note), file.string()));
+  }
+  if (options_.read_only) return {};
+  CASEVAULT_CHECK(settle_pending());
+  // A crash between staging and settling a new root leaves work for the next opener; a busy lock means someone does it.
+  CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), root_context(), first.db.root));
+  if (!idle) {
+    auto lock = keys::ErasureRoot::lock(root_file());
+    if (lock) {
+      CASEVAULT_TRY(const auto txn, store_->begin_write());
+      CASEVAULT_TRY(const DbState db, load_state(*txn));
+      CASEVAULT_CHECK(lock->settle(root_context(), db.root, random()));
+    } else if (lock.error().code != ErrorCode::kBusy) {
+      return std::move(lock).error();
+    }
+  }
+  return {};
+}
+
+Result<void> Core::settle_pending() {
+  CASEVAULT_TRY(const Snapshot seen, snapshot());
+  if (journal_.state().last_mutation <= seen.db.applied) return {};
+  CASEVAULT_TRY(const auto txn, store_->begin_write());
+  return settle_pending(*txn);
+}
+
+Result<void> Core::settle_pending(store::WriteTxn& txn) {
+  // Under the write lock no mutation can be between its entry and its commit.
+  CASEVAULT_CHECK(log_->refresh());
+  CASEVAULT_TRY(const DbState db, load_state(txn));
+  const std::uint64_t pending = journal_.state().last_mutation;
+  if (pending <= db.applied) return {};
+  CASEVAULT_TRY(const auto authority, authority_for(db));
+  DetailsDraft details;
+  details.text = "entry " + std::to_string(pending - 1) + " has no committed transaction";
+  CASEVAULT_TRY(EntryDraft entry, draft(*authority, audit::Action::kNotApplied, audit::Outcome::kOk, std::move(details)));
+  entry.authority.emplace_back(OpNotApplied{pending - 1});
+  CASEVAULT_CHECK(append(std::move(entry)));
+  return {};
+}
+
+Result<DbState> Core::load_state(store::ReadTxn& txn) {
+  CASEVAULT_TRY(Bytes row, read_state_row(txn));
+  {
+    const std::lock_guard lock(mutex_);
+    if (row == state_row_) return state_;
+  }
+  CASEVAULT_TRY(DbState state, decode_state(state_seal(), row));
+  CASEVAULT_CHECK(refresh_roots(state));
+  const std::lock_guard lock(mutex_);
+  state_row_ = std::move(row);
+  state_ = state;
+  return state;
+}
+
+Result<void> Core::refresh_roots(const DbState& db) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (erasure_root_ && root_epoch_ == db.root.epoch && tree_generation_ == db.tree_generation) return {};
+  }
+  CASEVAULT_TRY(SecretBytes root, keys::ErasureRoot::load(root_file(), root_context(), db.root));
+  const std::lock_guard lock(mutex_);
+  erasure_root_ = std::make_shared<const SecretBytes>(std::move(root));
+  root_epoch_ = db.root.epoch;
+  tree_generation_ = db.tree_generation;
+  leaf_keys_.clear();
+  epoch_keys_.clear();
+  return {};
+}
+
+Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) {
+  const std::optional<AuthorityLink> newest = journal_.state().last_authority;
+  if (!newest) return Error{ErrorCode::kIntegrity, "the log has no genesis entry"};
+  const bool pending = newest->entry >= db.applied;
+  {
+    const std::lock_guard lock(mutex_);
+    if (authority_ && authority_->newest == newest->entry && authority_->newest_pending == pending) return authority_;
+  }
+  CASEVAULT_TRY(const std::vector<SealedLink> chain, journal_.authority_chain(*log_));
+  auto fresh = std::make_shared<Authority>();
+  CASEVAULT_TRY(fresh->state, fold_authority(chain, db.applied));
+  if (fresh->state.tag != tag()) return Error{ErrorCode::kIntegrity, "the genesis entry names another vault tag than the log's files"};
+  const PrincipalState* self = fresh->state.find(ed_public_);
+  if (self == nullptr || self->who.x_public != x_public_) {
+    return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault"};
+  }
+  fresh->self = self->number;
+  fresh->newest = chain.back().at.entry;
+  fresh->newest_pending = fresh->newest >= db.applied;
+  const std::lock_guard lock(mutex_);
+  authority_ = fresh;
+  epoch_keys_.clear();
+  return std::shared_ptr<const Authority>(fresh);
+}
+
+Result<Snapshot> Core::snapshot() {
+  Snapshot out;
+  CASEVAULT_TRY(out.txn, store_->begin_read());
+  CASEVAULT_CHECK(log_->refresh());  // after the snapshot: the log knows at least what the snapshot has applied
+  CASEVAULT_TRY(out.db, load_state(*out.txn));
+  CASEVAULT_TRY(out.authority, authority_for(out.db));
+  return out;
+}
+
+std::shared_ptr<const SecretBytes> Core::erasure_root() {
+  const std::lock_guard lock(mutex_);
+  return erasure_root_;
+}
+
+Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochName name) const {
+  const auto epoch = authority.state.epochs.find(name);
+  if (epoch == authority.state.epochs.end()) {
+    return Error{ErrorCode::kUnsupported, "epoch " + std::to_string(name.epoch) + " of compartment " + std::to_string(name.compartment) + " is unknown to the log"};
+  }
+  const auto grant = authority.me().grants.find(name);
+  if (grant == authority.me().grants.end()) {
+    const auto& compartments = authority.schema().compartments();
+    const auto compartment = std::ranges::find(compartments, name.compartment, &Compartment::id);
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment " +
+                                          (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
+  }
+  return keys::open_epoch(tag(), name, x_secret_, x_public_, grant->second.box, epoch->second.commitments);
+}
+
+Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const Authority& authority, keys::EpochName name) {
+  if (authority.me().holds(name)) {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = epoch_keys_.find(name); known != epoch_keys_.end()) return known->second;
+  }
+  CASEVAULT_TRY(const SecretBytes granted, granted_key(authority, name));
+  const EpochState& epoch = authority.state.epochs.at(name);
+  const keys::KeyTree tree(tag(), random());
+  CASEVAULT_TRY(const SecretBytes half, tree.get_slot(txn, *erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot));
+  CASEVAULT_TRY(SecretBytes key, keys::checked_epoch_key(tag(), name, granted, half, epoch.commitments));
+  auto shared = std::make_shared<const SecretBytes>(std::move(key));
+  const std::lock_guard lock(mutex_);
+  epoch_keys_[name] = shared;
+  return shared;
+}
+
+model::LeafKey Core::derive_leaf(const SecretBytes& node_key, std::uint64_t leaf) const {
+  Bytes context;
+  base::Writer(context).bytes(tag()).u64(leaf);
+  crypto::Wiped<64> both;
+  crypto::derive64(format::kLeafKeys, node_key.view(), context, both.out());
+  return {SecretBytes::copy(both.view().first<32>()), SecretBytes::copy(both.view().last<32>())};
+}
+
+Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn, std::uint64_t leaf) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = leaf_keys_.find(leaf); known != leaf_keys_.end()) return known->second;
+  }
+  const keys::KeyTree tree(tag(), random());
+  CASEVAULT_TRY(const SecretBytes node, tree.leaf_key(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
+  auto key = std::make_shared<const model::LeafKey>(derive_leaf(node, leaf));
+  const std::lock_guard lock(mutex_);
+  if (leaf_keys_.size() >= kLeafCacheLimit) leaf_keys_.clear();
+  leaf_keys_[leaf] = key;
+  return key;
+}
+
+Result<std::shared_ptr<const model::LeafKey>> Core::make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf) {
+  // Not cached: the transaction may still roll back and the node be made anew.
+  const keys::KeyTree tree(tag(), random());
+  CASEVAULT_TRY(const SecretBytes node, tree.make_leaf(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
+  return std::make_shared<const model::LeafKey>(derive_leaf(node, leaf));
+}
+
+void Core::forget_leaf(std::uint64_t leaf) {
+  const std::lock_guard lock(mutex_);
+  leaf_keys_.erase(leaf);
+}
+
+RecordId Core::id_of(std::uint64_t row) const {
+  std::array<std::uint8_t, 16> block{};
+  for (int i = 0; i < 8; ++i) block[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(row >> (56 - 8 * i));
+  return RecordId(id_cipher_->encrypt(block));
+}
+
+std::optional<std::uint64_t> Core::row_of(const RecordId& id) const {
+  const std::array<std::uint8_t, 16> block = id_cipher_->decrypt(id.bytes());
+  if (std::any_of(block.begin() + 8, block.end(), [](std::uint8_t b) { return b != 0; })) return std::nullopt;
+  std::uint64_t row = 0;
+  for (int i = 0; i < 8; ++i) row = row << 8U | block[static_cast<std::size_t>(i)];
+  return row;
+}
+
+Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, std::uint64_t row, ByteView value) {
+  CASEVAULT_TRY(const auto leaf, leaf_key(txn, row / keys::kFanout));
+  auto opened = model::open_row(row_context(row), value, *leaf);
+  if (!opened) {
+    Error error = std::move(opened).error();
+    error.message = "record " + id_of(row).to_string() + ": " + error.message;
+    return error;
+  }
+  return opened;
+}
+
+Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id, std::uint64_t& row) {
+  const std::optional<std::uint64_t> known = row_of(id);
+  if (!known) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": this id was never issued by this vault; it is mistyped"};
+  row = *known;
+  CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kRows, row_key(row)));
+  if (!value || db.is_staged(row)) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": no such record"};
+  return open_row_number(txn, row, *value);
+}
+
+Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit) {
+  for (std::uint64_t next = from;;) {
+    CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, row_key(next)));
+    if (!item) return {};
+    const std::uint64_t row = row_of_key(item->key);
+    next = row + 1;
+    if (db.is_staged(row)) continue;
+    CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, row, item->value));
+    CASEVAULT_TRY(const bool more, visit(row, opened));
+    if (!more) return {};
+  }
+}
+
+Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
+  if (options_.read_only) return Error{ErrorCode::kUsage, "the vault is open read-only: nothing can be logged, so nothing is released or changed"};
+  CASEVAULT_TRY(const EntryPlace place, journal_.append(*log_, std::move(entry), guard));
+  const std::int64_t now = environment_.clock->now_ms();
+  bool due = false;
+  {
+    const std::lock_guard lock(mutex_);
+    due = now - anchor_kept_ms_ >= kAnchorEveryMs || now < anchor_kept_ms_;
+    if (due) anchor_kept_ms_ = now;
+  }
+  if (due) keep_anchor();
+  return place;
+}
+
+Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details) {
+  const keys::EpochName epoch = authority.state.current(kAuditCompartment);
+  const auto state = authority.state.epochs.find(epoch);
+  if (state == authority.state.epochs.end()) return Error{ErrorCode::kIntegrity, "the log opens no epoch of the audit compartment"};
+  std::shared_ptr<const DetailsSealer> sealer;
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto known = sealers_.find(epoch.epoch); known != sealers_.end()) sealer = known->second;
+  }
+  if (!sealer) {
+    CASEVAULT_TRY(DetailsSealer made, DetailsSealer::make(tag(), epoch, state->second.commitments.deposit_public, random()));
+    sealer = std::make_shared<const DetailsSealer>(std::move(made));
+    const std::lock_guard lock(mutex_);
+    sealers_[epoch.epoch] = sealer;  // kept for the session, so the closures below may point into it
+  }
+  EntryDraft entry;
+  entry.leaf.action = action;
+  entry.leaf.outcome = outcome;
+  details.actor = authority.self;
+  details.actor_name = authority.me().who.name;
+  entry.details = [sealer, seal = sealer->prepare(std::move(details), entry.leaf)](std::uint64_t number) { return seal(number); };
+  return entry;
+}
+
+Error Core::refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details, std::string purpose,
+                   std::string basis, Error error) {
+  details.text = error.message;
+  auto entry = draft(authority, action, outcome, std::move(details));
+  if (!entry) return std::move(entry).error();
+  entry->leaf.purpose = std::move(purpose);
+  entry->leaf.basis = std::move(basis);
+  auto place = append(*std::move(entry));
+  if (!place) return std::move(place).error();
+  error.message += " (log entry " + std::to_string(place->entry) + ")";
+  return error;
+}
+
+std::string Core::log_key() const {
+  const std::lock_guard lock(mutex_);
+  return audit::verifier_string(log_origin(tag()), authority_->state.log_public);
+}
+
+Result<std::string> Core::sign_checkpoint() {
+  const Journal::State state = journal_.state();
+  std::shared_ptr<const Authority> authority;
+  {
+    const std::lock_guard lock(mutex_);
+    authority = authority_;
+  }
+  const std::string origin = log_origin(tag());
+  return audit::sign_note(audit::checkpoint_text({origin, state.tree.size(), state.tree.root()}), origin, key_of(authority->state.log_seed));
+}
+
+Result<audit::Digest> Core::root_at(std::uint64_t size) {
+  std::uint32_t segment = 0;
+  CASEVAULT_TRY(audit::CompactRange tree, journal_.tree_before_segment(*log_, size, segment));
+  if (tree.size() < size) {
+    CASEVAULT_CHECK(journal_.scan(*log_, tree.size(), [&](const EntryFrame& frame) -> Result<bool> {
+      tree.append(frame.leaf_hash);
+      return tree.size() < size;
+    }));
+  }
+  if (tree.size() != size) return Error{ErrorCode::kRolledBack, "the log has only " + std::to_string(tree.size()) + " entries"};
+  return tree.root();
+}
+
+Result<base::Fd> Core::lock_imports() const {
+  CASEVAULT_TRY(base::Fd fd, base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite));
+  auto locked = base::lock_file(fd, base::LockKind::kExclusive, kImportLockByte, false, "FORMAT");
+  if (!locked) return Error{ErrorCode::kBusy, "another import into this vault is at work; try again when it has ended"};
+  return fd;
+}
+
+void Core::keep_anchor() noexcept {
+  try {
+    const std::uint64_t size = journal_.state().tree.size();
+    const auto note = sign_checkpoint();
+    if (note) anchors_.keep(*note, size, log_key());
+  } catch (...) {  // best effort: a missing anchor is told at the next open
+  }
+}
+
+void Core::close() noexcept {
+  if (closed_) return;
+  closed_ = true;
+  if (store_ && authority_) keep_anchor();
+  store_.reset();
+  log_.reset();
+}
+
+}  // namespace casevault::vault

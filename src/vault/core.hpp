@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/vault.hpp>
+
+#include "base/file.hpp"
+#include "keys/key_tree.hpp"
+#include "model/record_row.hpp"
+#include "policy/policy.hpp"
+#include "vault/anchors.hpp"
+#include "vault/db_state.hpp"
+#include "vault/details.hpp"
+#include "vault/journal.hpp"
+
+#include <mutex>
+#include <unordered_map>
+
+/// An open, unlocked vault: log, database, erasure root and the keys that this principal can reach, kept fresh.
+/// Everything above it (records, imports, people, disclosure) goes through a Snapshot or a UnitOfWork.
+namespace casevault::vault {
+
+/// Authority as of a snapshot, and who this session is in it.
+struct Authority {
+  AuthorityState state;
+  std::uint64_t newest = 0;   ///< entry of the newest link that was folded
+  bool newest_pending = false;
+  PrincipalNumber self = 0;
+  [[nodiscard]] const PrincipalState& me() const { return state.principals.at(self); }
+  [[nodiscard]] policy::Actor actor() const { return {me().role, me().functional_roles, me().unit}; }
+  [[nodiscard]] const Schema& schema() const { return *state.schema; }
+};
+
+/// A consistent view: one database snapshot and the authority that holds in it.
+struct Snapshot {
+  std::unique_ptr<store::ReadTxn> txn;
+  DbState db;
+  std::shared_ptr<const Authority> authority;
+};
+
+class Core {
+ public:
+  [[nodiscard]] static Result<std::unique_ptr<Core>> open(const std::filesystem::path& folder, const Identity& identity,
+                                                          const OpenOptions& options, const base::Environment& environment);
+  ~Core();
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  /// Fresh snapshot; reloads authority, roots and keys whose generation changed.
+  [[nodiscard]] Result<Snapshot> snapshot();
+  /// The same for the database as a write transaction sees it.
+  [[nodiscard]] Result<DbState> load_state(store::ReadTxn& txn);
+  [[nodiscard]] Result<std::shared_ptr<const Authority>> authority_for(const DbState& db);
+
+  /// CK of an epoch. kNoGrant when this principal does not hold it, kUnsupported for an unknown epoch.
+  [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const Authority& authority, keys::EpochName name);
+  /// Granted part CK' of an epoch this principal holds.
+  [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name) const;
+  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, std::uint64_t leaf);
+  /// The same, making the leaf when it does not exist.
+  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf);
+  /// A new leaf node key from what the tree holds now, past the cache.
+  [[nodiscard]] model::LeafKey derive_leaf(const SecretBytes& node_key, std::uint64_t leaf) const;
+  void forget_leaf(std::uint64_t leaf);
+
+  [[nodiscard]] RecordId id_of(std::uint64_t row) const;
+  /// nullopt for an id that was never issued by this vault (mistyped).
+  [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const;
+  /// Reads and opens a row. kNotFound when the id is mistyped or there is no such record. `value` keeps the row's bytes alive
+  /// (they live as long as the transaction).
+  [[nodiscard]] Result<model::OpenedRow> open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id, std::uint64_t& row);
+  [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, std::uint64_t row, ByteView value);
+  /// Visits every published record from row `from` on, in order, while `visit` returns true.
+  using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
+  [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit);
+  [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
+
+  /// Appends an entry that belongs to no database transaction.
+  [[nodiscard]] Result<EntryPlace> append(EntryDraft draft, const Journal::Guard& guard = {});
+  /// Drafts an entry with sealed details; the audit compartment's deposit key is taken from `authority`.
+  [[nodiscard]] Result<EntryDraft> draft(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details);
+  /// Logs a denial or failure. The error of the append itself wins when it cannot be written (fail closed).
+  [[nodiscard]] Error refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details,
+                             std::string purpose, std::string basis, Error error);
+
+  [[nodiscard]] const keys::VaultTag& tag() const noexcept { return journal_.tag(); }
+  [[nodiscard]] const audit::Digest& vault_id() const noexcept { return vault_id_; }
+  [[nodiscard]] StateSeal state_seal() const noexcept { return {tag(), &vault_key_}; }
+  [[nodiscard]] Journal& journal() noexcept { return journal_; }
+  [[nodiscard]] log::Log& log() noexcept { return *log_; }
+  [[nodiscard]] store::Store& store() noexcept { return *store_; }
+  [[nodiscard]] base::Random& random() const noexcept { return *environment_.random; }
+  [[nodiscard]] const base::Environment& environment() const noexcept { return environment_; }
+  [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
+  [[nodiscard]] bool read_only() const noexcept { return options_.read_only; }
+  [[nodiscard]] const OpenOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const SecretBytes& ed_seed() const noexcept { return ed_seed_; }
+  [[nodiscard]] const SecretBytes& vault_key() const noexcept { return vault_key_; }
+  [[nodiscard]] std::shared_ptr<const SecretBytes> erasure_root();
+  [[nodiscard]] const std::vector<std::string>& open_warnings() const noexcept { return warnings_; }
+  [[nodiscard]] std::string log_key() const;      ///< verifier key string
+  [[nodiscard]] Result<std::string> sign_checkpoint();  ///< of the acknowledged state
+  [[nodiscard]] Result<audit::Digest> root_at(std::uint64_t size);  ///< root of an earlier size of the log
+  [[nodiscard]] keys::RootContext root_context() const noexcept { return {tag(), journal_.state().vault_key_epoch, &vault_key_}; }
+  [[nodiscard]] std::filesystem::path root_file() const { return folder_ / "erasure.root"; }
+  /// Serialises imports of this vault among processes: a lock that lives as long as the descriptor.
+  [[nodiscard]] Result<base::Fd> lock_imports() const;
+  /// Appends `not applied` for a mutation entry whose transaction never committed, if there is one.
+  [[nodiscard]] Result<void> settle_pending();
+  /// The same for a caller that already holds the database's write lock.
+  [[nodiscard]] Result<void> settle_pending(store::WriteTxn& txn);
+  void keep_anchor() noexcept;
+  void close() noexcept;
+
+ private:
+  explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
+  Result<void> open_database();
+  Result<void> refresh_roots(const DbState& db);
+
+  base::Environment environment_;
+  std::filesystem::path folder_;
+  OpenOptions options_;
+  AnchorStore anchors_;
+  Journal journal_;
+  std::unique_ptr<log::Log> log_;
+  std::unique_ptr<store::Store> store_;
+  base::Fd format_lock_;
+  audit::Digest vault_id_{};
+  SecretBytes vault_key_;
+  SecretBytes x_secret_;
+  crypto::PublicKey x_public_{};
+  SecretBytes ed_seed_;
+  crypto::PublicKey ed_public_{};
+  std::optional<crypto::Aes256Block> id_cipher_;
+  std::vector<std::string> warnings_;
+  bool closed_ = false;
+
+  mutable std::mutex mutex_;  ///< guards the caches below
+  Bytes state_row_;   ///< bytes of the row that `state_` was decoded from
+  DbState state_;
+  std::shared_ptr<const Authority> authority_;
+  std::shared_ptr<const SecretBytes> erasure_root_;
+  std::uint64_t root_epoch_ = 0;
+  std::uint64_t tree_generation_ = 0;
+  std::map<keys::EpochName, std::shared_ptr<const SecretBytes>> epoch_keys_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<const model::LeafKey>> leaf_keys_;
+  std::map<std::uint32_t, std::shared_ptr<const DetailsSealer>> sealers_;  ///< per audit epoch
+  std::int64_t anchor_kept_ms_ = 0;
+};
+
+/// The FORMAT file of a vault folder.
+struct FormatLine {
+  audit::Digest vault_id{};
+};
+[[nodiscard]] std::string format_line(const audit::Digest& vault_id);
+[[nodiscard]] Result<FormatLine> parse_format_line(std::string_view text);
+
+}  // namespace casevault::vault

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/db_state.hpp"
+
+#include "crypto/envelope.hpp"
+#include "format/cbor.hpp"
+#include "format/labels.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+const ByteView kStateKey = as_bytes("state");
+constexpr std::size_t kStep = 256;  // the row's size does not tell how many types or imports there are
+
+Error damaged() { return {ErrorCode::kIntegrity, "data.mdb: the state row does not open under the vault key: altered, or of another vault"}; }
+
+}  // namespace
+
+bool DbState::is_staged(std::uint64_t row) const noexcept {
+  return std::ranges::any_of(staged, [&](const StagedRange& range) { return row >= range.first_row && row < range.end_row; });
+}
+
+Result<Bytes> read_state_row(store::ReadTxn& txn) {
+  CASEVAULT_TRY(const std::optional<ByteView> row, txn.get(store::Table::kMeta, kStateKey));
+  if (!row) return Error{ErrorCode::kIntegrity, "data.mdb: the state row is missing"};
+  return Bytes(row->begin(), row->end());
+}
+
+Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
+  auto opened = crypto::open_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, row);
+  if (!opened) return damaged();
+  format::CborReader r(opened->view());
+  DbState state;
+  if (r.array() != 8) r.fail();
+  state.applied = r.uint();
+  state.tree_generation = r.uint();
+  state.root.epoch = r.uint();
+  state.root.commitment = r.fixed<32>();
+  state.next_row = r.uint();
+  state.next_half_slot = r.uint();
+  const std::size_t types = r.map();
+  for (std::size_t i = 0; i < types && r.ok(); ++i) {
+    const std::uint64_t type = r.uint();
+    state.records[static_cast<std::uint16_t>(type)] = r.uint();
+  }
+  const std::size_t staged = r.array();
+  for (std::size_t i = 0; i < staged && r.ok(); ++i) {
+    if (r.array() != 2) r.fail();
+    StagedRange range;
+    range.first_row = r.uint();
+    range.end_row = r.uint();
+    state.staged.push_back(range);
+  }
+  if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) return damaged();
+  return state;
+}
+
+Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state, base::Random& random) {
+  Bytes out;
+  format::CborWriter w(out);
+  w.array(8).uint(state.applied).uint(state.tree_generation).uint(state.root.epoch).bytes(state.root.commitment);
+  w.uint(state.next_row).uint(state.next_half_slot).map(state.records.size());
+  for (const auto& [type, count] : state.records) w.uint(type).uint(count);
+  w.array(state.staged.size());
+  for (const StagedRange& range : state.staged) w.array(2).uint(range.first_row).uint(range.end_row);
+  out.resize((out.size() + kStep - 1) / kStep * kStep);
+  return txn.put(store::Table::kMeta, kStateKey,
+                 crypto::seal_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, out, random));
+}
+
+}  // namespace casevault::vault

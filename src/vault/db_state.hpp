@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "keys/erasure_root.hpp"
+#include "store/store.hpp"
+
+#include <map>
+
+namespace casevault::vault {
+
+/// Rows of an import that is not published yet: readers and search skip them.
+struct StagedRange {
+  std::uint64_t first_row = 0;
+  std::uint64_t end_row = 0;
+};
+
+/// The one row about the database itself, rewritten by every transaction and sealed under the vault key.
+struct DbState {
+  std::uint64_t applied = 0;          ///< entry + 1 of the newest mutation in this database
+  std::uint64_t tree_generation = 1;  ///< changes when node keys change: caches of them are stale
+  keys::LiveRoot root;
+  std::uint64_t next_row = 0;
+  std::uint64_t next_half_slot = 0;
+  std::map<std::uint16_t, std::uint64_t> records;  ///< published records per type id
+  std::vector<StagedRange> staged;
+
+  [[nodiscard]] bool is_staged(std::uint64_t row) const noexcept;
+};
+
+struct StateSeal {
+  keys::VaultTag vault{};
+  const SecretBytes* vault_key = nullptr;
+};
+
+/// The sealed row, copied; kIntegrity when absent.
+[[nodiscard]] Result<Bytes> read_state_row(store::ReadTxn& txn);
+[[nodiscard]] Result<DbState> decode_state(const StateSeal& seal, ByteView row);
+[[nodiscard]] Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state, base::Random& random);
+
+}  // namespace casevault::vault

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/import.hpp"
+
+#include "base/cursor.hpp"
+#include "crypto/hash.hpp"
+#include "format/labels.hpp"
+#include "vault/row_key.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace casevault::vault {
+namespace {
+
+constexpr std::uint64_t kBatchRows = 20 * keys::kFanout;
+constexpr std::size_t kMaxProblems = 1000;
+constexpr std::uint64_t kProgressEvery = 256;
+
+bool wants_to_stop(const ImportOptions& options, std::string_view stage, std::uint64_t done, std::uint64_t total) {
+  return options.progress && done % kProgressEvery == 0 && !options.progress({stage, done, total});
+}
+
+Error cancelled() { return {ErrorCode::kCancelled, "the import was stopped; nothing was written"}; }
+
+std::vector<FieldProblem> problems_of(const Schema& schema, const RecordType& type, const ImportRow& row) {
+  if (!row.problem.empty()) return {{{}, row.problem}};
+  return check_fields(schema, type, row.fields, true);
+}
+
+/// First pass: every row is checked before anything is written.
+struct Survey {
+  std::uint64_t good = 0;
+  std::uint64_t bad = 0;
+  std::vector<RowProblem> problems;
+};
+
+Result<Survey> survey(const Schema& schema, const RecordType& type, RowSource& source, const ImportOptions& options) {
+  Survey out;
+  CASEVAULT_CHECK(source.rewind());
+  ImportRow row;
+  for (std::uint64_t seen = 0;; ++seen) {
+    CASEVAULT_TRY(const bool more, source.next(row));
+    if (!more) return out;
+    if (wants_to_stop(options, "check", seen, 0)) return cancelled();
+    const std::vector<FieldProblem> problems = problems_of(schema, type, row);
+    problems.empty() ? ++out.good : ++out.bad;
+    for (const FieldProblem& problem : problems) {
+      if (out.problems.size() < kMaxProblems) out.problems.push_back({row.number, problem.column, problem.reason});
+    }
+  }
+}
+
+/// Second pass. Knows where it stands in the source and in the vault.
+class Writer {
+ public:
+  Writer(Core& core, const RecordType& type, RowSource& source, const ImportOptions& options, const Survey& expected)
+      : core_(core), type_(type), source_(source), options_(options), expected_(expected) {
+    core.random().fill(seed_);
+    std::array<std::uint8_t, 8> id{};
+    core.random().fill(id);
+    id[0] |= 1U;  // 0 means "added singly"
+    import_id_ = std::accumulate(id.begin(), id.end(), std::uint64_t{0}, [](std::uint64_t v, std::uint8_t b) { return v << 8U | b; });
+    now_ms_ = core.environment().clock->now_ms();
+  }
+
+  /// Writes good rows until `end` of them are done, or the source ends. `last`: no row of the vault comes after them.
+  Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last) {
+    const Schema& schema = work.authority().schema();
+    ImportRow row;
+    while (done_ < end) {
+      CASEVAULT_TRY(const bool more, source_.next(row));
+      if (!more) break;
+      if (wants_to_stop(options_, "write", done_, expected_.good)) return cancelled();
+      const std::vector<FieldProblem> problems = problems_of(schema, type_, row);
+      if (!problems.empty()) {
+        if (!options_.skip_bad_rows) return changed();
+        ++rejected_;
+        const FieldProblem& first = problems.front();
+        if (options_.on_reject) CASEVAULT_CHECK(options_.on_reject(row, {row.number, first.column, first.reason}));
+        continue;
+      }
+      CASEVAULT_TRY(const std::vector<EncodedField> fields, encode_fields(schema, type_, row.fields));
+      const std::uint64_t number = first_row + done_;
+      const RecordSealer::NewRow fresh{number,     last, type_.id, now_ms_, work.authority().me().unit,
+                                       import_id_, import_stamp(seed_, number)};
+      CASEVAULT_CHECK(sealer.write(work, fresh, fields, nullptr));
+      ++done_;
+    }
+    return {};
+  }
+  /// Reads on to the end (bad rows may follow the last good one) and compares with the first pass.
+  Result<void> finish(const Schema& schema) {
+    ImportRow row;
+    for (;;) {
+      CASEVAULT_TRY(const bool more, source_.next(row));
+      if (!more) break;
+      const std::vector<FieldProblem> problems = problems_of(schema, type_, row);
+      if (problems.empty() || !options_.skip_bad_rows) return changed();
+      ++rejected_;
+      if (options_.on_reject) CASEVAULT_CHECK(options_.on_reject(row, {row.number, problems.front().column, problems.front().reason}));
+    }
+    if (done_ != expected_.good || rejected_ != expected_.bad) return changed();
+    return {};
+  }
+
+  [[nodiscard]] WritePayload payload(std::uint64_t first_row) const { return {first_row, done_, 1, seed_, true, import_id_}; }
+  [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
+
+ private:
+  static Error changed() { return {ErrorCode::kConflict, "the rows changed while they were imported: nothing was written; import again"}; }
+
+  Core& core_;
+  const RecordType& type_;
+  RowSource& source_;
+  const ImportOptions& options_;
+  const Survey& expected_;
+  std::array<std::uint8_t, 16> seed_{};
+  std::uint64_t import_id_ = 0;
+  std::int64_t now_ms_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t rejected_ = 0;
+};
+
+/// All compartments that a field of the type lives in.
+std::vector<std::uint16_t> compartments_of(const RecordType& type) {
+  std::vector<std::uint16_t> out;
+  for (const Field& field : type.fields) out.push_back(field.compartment);
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+Result<EntryDraft> import_entry(Core& core, const Authority& authority, const RecordType& type, const Writer& writer, std::uint64_t first_row) {
+  DetailsDraft details;
+  details.type = type.id;
+  details.rows.resize(writer.done());
+  std::iota(details.rows.begin(), details.rows.end(), first_row);
+  CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kImport, audit::Outcome::kOk, std::move(details)));
+  entry.leaf.count = writer.done();
+  entry.write = writer.payload(first_row);
+  return entry;
+}
+
+Result<std::uint64_t> import_at_once(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows, std::uint64_t& first_row) {
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+  CASEVAULT_TRY(RecordSealer sealer, RecordSealer::make(work, compartments_of(type)));
+  first_row = work.db().next_row;
+  CASEVAULT_CHECK(writer.write(work, sealer, first_row, rows, true));
+  CASEVAULT_CHECK(writer.finish(work.authority().schema()));
+  work.db().next_row += writer.done();
+  work.db().records[type.id] += writer.done();
+  CASEVAULT_TRY(EntryDraft entry, import_entry(core, work.authority(), type, writer, first_row));
+  CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
+  return place.entry;
+}
+
+/// Rows and leaf nodes of staged imports whose process is gone. The import lock says that nobody stages now.
+Result<void> drop_abandoned(Core& core) {
+  for (;;) {
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    if (work.db().staged.empty()) return {};
+    StagedRange& range = work.db().staged.back();
+    const keys::KeyTree tree(core.tag(), core.random());
+    // From the end, a batch at a time: a kill in between leaves a shorter range that is still staged.
+    const std::uint64_t from = range.end_row - std::min(kBatchRows, range.end_row - range.first_row);
+    for (std::uint64_t row = from; row < range.end_row; ++row) {
+      CASEVAULT_TRY([[maybe_unused]] const bool was_there, work.txn().erase(store::Table::kRows, row_key(row)));
+    }
+    for (std::uint64_t leaf = from / keys::kFanout; leaf < range.end_row / keys::kFanout; ++leaf) {
+      CASEVAULT_CHECK(tree.drop_leaf(work.txn(), keys::TreeKind::kRecords, leaf));
+      core.forget_leaf(leaf);
+    }
+    range.end_row = from;
+    if (range.end_row <= range.first_row) work.db().staged.pop_back();
+    CASEVAULT_CHECK(work.commit_unseen());
+  }
+}
+
+std::uint64_t next_leaf_row(std::uint64_t row) { return (row + keys::kFanout - 1) / keys::kFanout * keys::kFanout; }
+
+Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows, std::uint64_t& first_row) {
+  StagedRange range;
+  {
+    // Whole fresh leaf nodes for the whole import: dropping them drops it and nothing else, and other writers go on behind them.
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    range = {next_leaf_row(work.db().next_row), next_leaf_row(next_leaf_row(work.db().next_row) + rows)};
+    work.db().staged.push_back(range);
+    work.db().next_row = range.end_row;
+    CASEVAULT_CHECK(work.commit_unseen());
+  }
+  first_row = range.first_row;
+  for (;;) {
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    CASEVAULT_TRY(RecordSealer sealer, RecordSealer::make(work, compartments_of(type)));
+    const bool nothing_behind = work.db().next_row == range.end_row;
+    const std::uint64_t end = std::min(rows, writer.done() + kBatchRows);
+    CASEVAULT_CHECK(writer.write(work, sealer, first_row, end, nothing_behind));
+    if (writer.done() == end && end < rows) {
+      CASEVAULT_CHECK(work.commit_unseen());
+      continue;
+    }
+    CASEVAULT_CHECK(writer.finish(work.authority().schema()));
+    std::erase_if(work.db().staged, [&](const StagedRange& s) { return s.first_row == range.first_row; });
+    work.db().records[type.id] += writer.done();
+    CASEVAULT_TRY(EntryDraft entry, import_entry(core, work.authority(), type, writer, first_row));
+    CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
+    return place.entry;
+  }
+}
+
+}  // namespace
+
+std::array<std::uint8_t, 16> import_stamp(const std::array<std::uint8_t, 16>& seed, std::uint64_t row) {
+  Bytes message;
+  base::Writer(message).bytes(format::kImportStamp).bytes(seed).u64(row);
+  const crypto::Hash hash = crypto::blake2b256(message);
+  std::array<std::uint8_t, 16> out{};
+  std::copy_n(hash.begin(), out.size(), out.begin());
+  return out;
+}
+
+Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSource& source, const ImportOptions& options) {
+  CASEVAULT_TRY(const Snapshot now, core.snapshot());
+  const Authority& authority = *now.authority;
+  const RecordType* type = authority.schema().find_type(type_name);
+  if (type == nullptr) return Error{ErrorCode::kNotFound, "the schema has no record type " + std::string(type_name)};
+
+  CASEVAULT_TRY(const Survey expected, survey(authority.schema(), *type, source, options));
+  ImportReport report;
+  report.rejected = expected.bad;
+  report.problems = expected.problems;
+  if (options.dry_run) {
+    report.imported = expected.good;
+    return report;
+  }
+  if ((expected.bad > 0 && !options.skip_bad_rows) || (expected.good == 0 && expected.bad == 0)) return report;
+  if (core.read_only()) return Error{ErrorCode::kUsage, "the vault is open read-only"};
+  const auto denied = [&](Error error) {
+    DetailsDraft details;
+    details.type = type->id;
+    return core.refuse(authority, audit::Action::kImport, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+  };
+  if (auto writer = require_writer(authority); !writer) return denied(std::move(writer).error());
+
+  CASEVAULT_TRY(const base::Fd only_importer, core.lock_imports());
+  CASEVAULT_CHECK(drop_abandoned(core));
+  CASEVAULT_CHECK(source.rewind());
+  Writer writer(core, *type, source, options, expected);
+  std::uint64_t first_row = 0;
+  if (expected.good > 0) {
+    auto entry = expected.good <= kSingleTransactionRows ? import_at_once(core, *type, writer, expected.good, first_row)
+                                                         : import_staged(core, *type, writer, expected.good, first_row);
+    if (!entry) {
+      Error error = std::move(entry).error();
+      if (expected.good > kSingleTransactionRows) (void)drop_abandoned(core);  // else the next import does it
+      return error.code == ErrorCode::kNoGrant ? denied(std::move(error)) : std::move(error);
+    }
+    report.entry = *entry;
+  } else {
+    CASEVAULT_CHECK(writer.finish(authority.schema()));
+  }
+  report.imported = writer.done();
+  report.rejected = writer.rejected();
+  if (options.collect_ids) {
+    report.ids.reserve(writer.done());
+    for (std::uint64_t i = 0; i < writer.done(); ++i) report.ids.push_back(core.id_of(first_row + i));
+  }
+  if (options.progress) (void)options.progress({"write", writer.done(), writer.done()});
+  return report;
+}
+
+}  // namespace casevault::vault

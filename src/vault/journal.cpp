@@ -1,0 +1,520 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/journal.hpp"
+
+#include "base/cursor.hpp"
+#include "crypto/envelope.hpp"
+#include "crypto/hash.hpp"
+#include "format/cbor.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+using crypto::key_of;
+using format::CborReader;
+using format::CborWriter;
+
+constexpr std::uint8_t kEntryFrame = 1;
+constexpr std::uint8_t kCloseFrame = 2;
+constexpr log::Position kNowhere{UINT32_MAX, UINT32_MAX};
+constexpr std::size_t kLeafStep = 128;  // leaves are padded, so that the length of a code does not show
+
+Error corrupt(log::Position at, std::string_view what) {
+  return {ErrorCode::kIntegrity,
+          "log segment " + std::to_string(at.segment) + " offset " + std::to_string(at.offset) + ": " + std::string(what)};
+}
+
+void write_position(base::Writer& w, log::Position p) { w.u32(p.segment).u32(p.offset); }
+log::Position read_position(base::Reader& r) {
+  log::Position p;
+  p.segment = r.u32();
+  p.offset = r.u32();
+  return p;
+}
+
+/// u16 length ‖ bytes ‖ zeros up to a multiple of `step`.
+Bytes padded(ByteView bytes, std::size_t step) {
+  Bytes out;
+  base::Writer(out).u16(static_cast<std::uint16_t>(bytes.size())).bytes(bytes);
+  out.resize((out.size() + step - 1) / step * step);
+  return out;
+}
+
+Result<SecretBytes> unpadded(const SecretBytes& padded_bytes) {
+  base::Reader r(padded_bytes.view());
+  const ByteView bytes = r.take(r.u16());
+  if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) {
+    return Error{ErrorCode::kIntegrity, "a log entry is malformed"};
+  }
+  return SecretBytes::copy(bytes);
+}
+
+struct SegmentHeader {
+  std::uint64_t size = 0;
+  keys::VaultTag tag{};
+  log::Position vault_keys;
+  std::uint32_t vault_key_epoch = 0;
+  std::vector<audit::Digest> hashes;
+  ByteView sealed_state;
+};
+
+Result<SegmentHeader> parse_header(ByteView bytes) {
+  base::Reader r(bytes);
+  SegmentHeader h;
+  h.size = r.u64();
+  h.tag = r.fixed<16>();
+  h.vault_keys = read_position(r);
+  h.vault_key_epoch = r.u32();
+  const std::uint8_t hashes = r.u8();
+  for (int i = 0; i < hashes && r.ok(); ++i) h.hashes.push_back(r.fixed<32>());
+  h.sealed_state = r.block();
+  if (!r.finish()) return Error{ErrorCode::kIntegrity, "the header of a log segment is malformed"};
+  return h;
+}
+
+Bytes header_context(const keys::VaultTag& tag, std::uint64_t size, std::uint32_t epoch) {
+  Bytes out;
+  base::Writer(out).bytes(tag).u64(size).u32(epoch);
+  return out;
+}
+
+std::optional<EntryFrame> parse_entry(const log::FrameView& frame) {
+  base::Reader r(frame.body);
+  if (r.u8() != kEntryFrame) return std::nullopt;
+  EntryFrame e;
+  e.position = frame.position;
+  e.leaf_hash = r.fixed<32>();
+  e.vault_key_epoch = r.u32();
+  e.leaf = r.block();
+  e.vault_keys = r.block();
+  e.authority = r.block();
+  e.write = r.block();
+  e.details = r.block();
+  if (!r.finish()) return std::nullopt;
+  return e;
+}
+
+struct ParsedClose {
+  CloseFrame close;
+  log::Position vault_keys;
+};
+
+std::optional<ParsedClose> parse_close(const log::FrameView& frame) {
+  base::Reader r(frame.body);
+  if (r.u8() != kCloseFrame) return std::nullopt;
+  ParsedClose c;
+  c.close.vault_key_epoch = r.u32();
+  c.vault_keys = read_position(r);
+  c.close.size_before = r.u64();
+  c.close.sealed = r.block();
+  if (!r.finish()) return std::nullopt;
+  return c;
+}
+
+void decode_state(CborReader& r, Journal::State& state) {
+  if (r.array() != 6) r.fail();
+  const std::uint64_t authority = r.uint();
+  const std::uint64_t segment = r.uint();
+  const std::uint64_t offset = r.uint();
+  if (segment > UINT32_MAX || offset > UINT32_MAX) r.fail();
+  AuthorityLink link{authority - 1, r.fixed<32>(), {static_cast<std::uint32_t>(segment), static_cast<std::uint32_t>(offset)}};
+  state.last_authority.reset();
+  if (authority > 0) state.last_authority = link;
+  state.last_mutation = r.uint();
+  state.last_time_ms = r.integer();
+}
+
+}  // namespace
+
+void Journal::begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor, const SecretBytes& ed_seed) {
+  tag_ = tag;
+  vault_key_ = vault_key.clone();
+  set_actor(actor, ed_seed);
+}
+
+void Journal::set_actor(PrincipalNumber actor, const SecretBytes& ed_seed) {
+  actor_ = actor;
+  ed_seed_ = ed_seed.clone();
+}
+
+Journal::State Journal::state() const {
+  const std::lock_guard lock(mutex_);
+  return acknowledged_;
+}
+
+Bytes Journal::encode_state(const State& state) const {
+  Bytes out;
+  const AuthorityLink link = state.last_authority.value_or(AuthorityLink{});
+  CborWriter(out)
+      .array(6)
+      .uint(state.last_authority ? link.entry + 1 : 0)
+      .uint(link.position.segment)
+      .uint(link.position.offset)
+      .bytes(link.leaf_hash)
+      .uint(state.last_mutation)
+      .integer(state.last_time_ms);
+  return out;
+}
+
+Bytes Journal::segment_header() {
+  const std::lock_guard lock(mutex_);
+  const State& state = acknowledged_;  // a segment begins before the batch that needs it
+  const std::uint64_t size = state.tree.size();
+  Bytes out;
+  base::Writer w(out);
+  w.u64(size).bytes(tag_);
+  write_position(w, state.vault_keys);
+  w.u32(state.vault_key_epoch).u8(static_cast<std::uint8_t>(state.tree.hashes().size()));
+  for (const audit::Digest& hash : state.tree.hashes()) w.bytes(hash);
+  w.block(crypto::seal_envelope(format::kLogSegment, key_of(vault_key_), header_context(tag_, size, state.vault_key_epoch),
+                                encode_state(state), *environment_.random));
+  return out;
+}
+
+Result<void> Journal::start(ByteView header) {
+  CASEVAULT_TRY(const SegmentHeader h, parse_header(header));
+  const std::lock_guard lock(mutex_);
+  tag_ = h.tag;
+  probe_vault_keys_ = h.vault_keys;
+  probe_epoch_ = h.vault_key_epoch;
+  if (vault_key_.empty()) return {};
+  auto opened = crypto::open_envelope(format::kLogSegment, key_of(vault_key_), header_context(tag_, h.size, h.vault_key_epoch), h.sealed_state);
+  if (!opened) return Error{ErrorCode::kIntegrity, "the header of the last log segment does not open under the vault key: altered"};
+  State state;
+  CASEVAULT_TRY(state.tree, audit::CompactRange::restore(h.size, h.hashes));
+  state.vault_keys = h.vault_keys;
+  state.vault_key_epoch = h.vault_key_epoch;
+  CborReader r(opened->view());
+  decode_state(r, state);
+  if (!r.finish()) return Error{ErrorCode::kIntegrity, "the header of the last log segment is malformed"};
+  acknowledged_ = state;
+  working_ = std::move(state);
+  return {};
+}
+
+Result<void> Journal::replay(const log::FrameView& frame) {
+  if (vault_key_.empty()) {
+    const std::lock_guard lock(mutex_);
+    if (const auto close = parse_close(frame)) {
+      probe_vault_keys_ = close->vault_keys;
+      probe_epoch_ = close->close.vault_key_epoch;
+    }
+    return {};
+  }
+  if (seen_ && frame.position <= *seen_) return {};
+  return absorb(frame);
+}
+
+Result<void> Journal::absorb(const log::FrameView& frame) {
+  const std::lock_guard lock(mutex_);
+  if (const auto entry = parse_entry(frame)) {
+    working_.tree.append(entry->leaf_hash);
+    return {};
+  }
+  const auto close = parse_close(frame);
+  if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
+  if (close->close.size_before != acknowledged_.tree.size()) return corrupt(frame.position, "a batch does not continue the one before");
+  CASEVAULT_TRY(const SecretBytes opened, crypto::open_envelope(format::kLogClose, key_of(vault_key_),
+                                                              header_context(tag_, close->close.size_before, close->close.vault_key_epoch),
+                                                              close->close.sealed));
+  CborReader r(opened.view());
+  if (r.array() != 6) r.fail();
+  (void)r.uint();
+  (void)r.uint();
+  const audit::Digest root_before = r.fixed<32>();
+  const std::uint64_t count = r.uint();
+  (void)r.fixed<64>();
+  decode_state(r, working_);
+  if (!r.finish() || close->close.size_before + count != working_.tree.size() || root_before != acknowledged_.tree.root()) {
+    return corrupt(frame.position, "the end of a batch does not fit its entries");
+  }
+  working_.vault_keys = close->vault_keys;
+  working_.vault_key_epoch = close->close.vault_key_epoch;
+  acknowledged_ = working_;
+  return {};
+}
+
+Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public) {
+  const std::uint32_t epoch = probe_epoch_;
+  const keys::GrantLabel wanted = keys::vault_key_label(tag_, epoch, x_public);
+  log::Position at = probe_vault_keys_;
+  while (at != kNowhere) {
+    CASEVAULT_TRY(const Bytes body, log.read(at));
+    const auto entry = parse_entry({at, false, body});
+    if (!entry) return corrupt(at, "no entry with vault key grants stands here");
+    base::Reader r(entry->vault_keys);
+    const log::Position previous = read_position(r);
+    const std::uint32_t count = r.u32();
+    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
+      const auto label = r.fixed<16>();
+      const ByteView box = r.block();
+      if (r.ok() && label == wanted) {
+        auto key = keys::open_vault_key(tag_, epoch, x_secret, x_public, box);
+        if (!key) return corrupt(at, "the vault key grant of this principal does not open: altered");
+        return key;
+      }
+    }
+    if (!r.finish()) return corrupt(at, "the vault key grants are malformed");
+    if (previous != kNowhere && !(previous < at)) return corrupt(at, "the vault key grants run in a circle");
+    at = previous;
+  }
+  return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault (no vault key was granted to it)"};
+}
+
+Result<void> Journal::unlock(log::Log& log, const SecretBytes& vault_key) {
+  vault_key_ = vault_key.clone();
+  vault_key_epoch_ = probe_epoch_;
+  const std::uint32_t last = log.segment_count() - 1;
+  CASEVAULT_TRY(const Bytes header, log.read_segment_header(last));
+  CASEVAULT_CHECK(start(header));
+  return log.scan({last, 0}, [this](const log::FrameView& frame) -> Result<bool> {
+    CASEVAULT_CHECK(absorb(frame));
+    seen_ = frame.position;
+    return true;
+  });
+}
+
+Bytes Journal::entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const {
+  return header_context(tag_, entry, vault_key_epoch);
+}
+
+Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard& guard) {
+  EntryPlace place;
+  base::Random& random = *environment_.random;
+  CASEVAULT_CHECK(log.append([&](log::FrameSink& sink) -> Result<void> {
+    const std::lock_guard lock(mutex_);
+    if (guard) CASEVAULT_CHECK(guard(working_));
+    const std::uint64_t entry = working_.tree.size();
+    const Bytes context = entry_context(entry, working_.vault_key_epoch);
+    const log::Position position = sink.next();
+    const auto seal = [&](const format::Label& label, ByteView plaintext) {
+      return crypto::seal_envelope(label, key_of(vault_key_), context, plaintext, random);
+    };
+
+    // What can fail comes before anything of the state changes: other entries of the batch go on.
+    Bytes details;
+    if (draft.details) {
+      CASEVAULT_TRY(details, draft.details(entry));
+    }
+    Bytes authority;
+    if (!draft.authority.empty()) {
+      AuthorityPayload payload{actor_, working_.last_authority, std::move(draft.authority)};
+      const SecretBytes encoded = encode_authority(tag_, payload, key_of(ed_seed_), random);
+      draft.leaf.authority = audit::commit(format::kCommitAuthority, encoded.view());
+      authority = seal(format::kAuthority, encoded.view());
+      for (const AuthorityOp& op : payload.ops) {
+        // Undone: the mutation before it is settled too, so nothing stays pending.
+        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = 0;
+      }
+    }
+    Bytes write;
+    if (draft.write) {
+      Bytes opening(32);
+      random.fill(opening);
+      CborWriter(opening)
+          .array(6)
+          .uint(draft.write->first_row)
+          .uint(draft.write->rows)
+          .uint(draft.write->version)
+          .bytes(draft.write->stamp)
+          .boolean(draft.write->range)
+          .uint(draft.write->import_id);
+      draft.leaf.write = audit::commit(format::kCommitWrite, opening);
+      write = seal(format::kLogWrite, padded(opening, 32));
+    }
+    Bytes vault_keys;
+    if (!draft.vault_key_grants.empty()) {
+      base::Writer w(vault_keys);
+      write_position(w, working_.vault_keys);
+      w.u32(static_cast<std::uint32_t>(draft.vault_key_grants.size()));
+      for (const auto& [label, box] : draft.vault_key_grants) w.bytes(label).block(box);
+      working_.vault_keys = position;
+    }
+    draft.leaf.time_ms = environment_.clock->now_ms();
+    working_.last_time_ms = draft.leaf.time_ms;
+    const Bytes leaf = audit::encode_leaf(draft.leaf);
+    place = {entry, position, audit::leaf_hash(leaf)};
+
+    Bytes body;
+    base::Writer(body)
+        .u8(kEntryFrame)
+        .bytes(place.leaf_hash)
+        .u32(working_.vault_key_epoch)
+        .block(seal(format::kLogLeaf, padded(leaf, kLeafStep)))
+        .block(vault_keys)
+        .block(authority)
+        .block(write)
+        .block(details);
+    sink.append(body);
+    working_.tree.append(place.leaf_hash);
+    batch_.push_back(place.leaf_hash);
+    if (!authority.empty()) {
+      working_.last_authority = AuthorityLink{entry, place.leaf_hash, position};
+    }
+    if (draft.mutation) working_.last_mutation = entry + 1;
+    return {};
+  }));
+  return place;
+}
+
+Bytes Journal::batch_message(const keys::VaultTag& tag, std::uint64_t size_before, const audit::Digest& root_before,
+                             std::span<const audit::Digest> leaves) {
+  Bytes out;
+  base::Writer w(out);
+  w.bytes(tag).u64(size_before).bytes(root_before).u64(leaves.size());
+  for (const audit::Digest& leaf : leaves) w.bytes(leaf);
+  return out;
+}
+
+Result<Bytes> Journal::close_batch(log::Position /*position*/) {
+  const std::lock_guard lock(mutex_);
+  const std::uint64_t size_before = acknowledged_.tree.size();
+  const audit::Digest root_before = acknowledged_.tree.root();
+  const crypto::Signature signature =
+      crypto::sign(format::kLogBatch, key_of(ed_seed_), batch_message(tag_, size_before, root_before, batch_));
+  Bytes closing;
+  CborWriter(closing).array(6).uint(actor_).uint(size_before).bytes(root_before).uint(batch_.size()).bytes(signature);
+  const Bytes state = encode_state(working_);
+  closing.insert(closing.end(), state.begin(), state.end());
+  Bytes body;
+  base::Writer w(body);
+  w.u8(kCloseFrame).u32(working_.vault_key_epoch);
+  write_position(w, working_.vault_keys);
+  w.u64(size_before).block(crypto::seal_envelope(format::kLogClose, key_of(vault_key_),
+                                                 header_context(tag_, size_before, working_.vault_key_epoch), closing,
+                                                 *environment_.random));
+  batch_.clear();
+  acknowledged_ = working_;
+  return body;
+}
+
+void Journal::rollback() {
+  const std::lock_guard lock(mutex_);
+  batch_.clear();
+  working_ = acknowledged_;
+}
+
+Result<audit::CompactRange> Journal::tree_before_segment(log::Log& log, std::uint64_t from, std::uint32_t& segment) const {
+  for (segment = log.segment_count() - 1;; --segment) {
+    CASEVAULT_TRY(const Bytes bytes, log.read_segment_header(segment));
+    CASEVAULT_TRY(const SegmentHeader header, parse_header(bytes));
+    if (header.size <= from || segment == 0) return audit::CompactRange::restore(header.size, header.hashes);
+  }
+}
+
+Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close, bool whole_segment) const {
+  std::uint32_t segment = 0;
+  CASEVAULT_TRY(const audit::CompactRange before, tree_before_segment(log, from, segment));
+  std::uint64_t next = before.size();
+  std::uint64_t batch_start = next;
+  return log.scan({segment, 0}, [&](const log::FrameView& frame) -> Result<bool> {
+    if (auto entry = parse_entry(frame)) {
+      entry->entry = next++;
+      if (entry->entry < from && !whole_segment) return true;
+      return on_entry(*entry);
+    }
+    auto close = parse_close(frame);
+    if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
+    if (close->close.size_before != batch_start) {
+      return Error{ErrorCode::kIntegrity, "entry " + std::to_string(batch_start) + ": its batch does not continue the one before"};
+    }
+    close->close.size_after = next;
+    batch_start = next;
+    return on_close ? on_close(close->close) : Result<bool>(true);
+  });
+}
+
+Result<SecretBytes> Journal::open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed, std::string_view what) const {
+  if (frame.vault_key_epoch != vault_key_epoch_) {
+    return Error{ErrorCode::kUnsupported, "entry " + std::to_string(frame.entry) + ": vault key epoch " +
+                                              std::to_string(frame.vault_key_epoch) + " is unknown here"};
+  }
+  auto opened = crypto::open_envelope(label, key_of(vault_key_), entry_context(frame.entry, frame.vault_key_epoch), sealed);
+  if (!opened) {
+    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its " + std::string(what) + " does not open: altered or moved"};
+  }
+  return opened;
+}
+
+Result<SecretBytes> Journal::open_leaf_bytes(const EntryFrame& frame) const {
+  CASEVAULT_TRY(const SecretBytes opened, open_sealed(format::kLogLeaf, frame, frame.leaf, "leaf"));
+  CASEVAULT_TRY(SecretBytes leaf, unpadded(opened));
+  if (audit::leaf_hash(leaf.view()) != frame.leaf_hash) {
+    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its leaf does not have the hash it stands under"};
+  }
+  return leaf;
+}
+
+Result<audit::Leaf> Journal::open_leaf(const EntryFrame& frame) const {
+  CASEVAULT_TRY(const SecretBytes bytes, open_leaf_bytes(frame));
+  return audit::decode_leaf(bytes.view());
+}
+
+Result<SecretBytes> Journal::open_authority(const EntryFrame& frame) const {
+  return open_sealed(format::kAuthority, frame, frame.authority, "authority payload");
+}
+
+Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const {
+  CASEVAULT_TRY(const SecretBytes opened, open_sealed(format::kLogWrite, frame, frame.write, "write payload"));
+  OpenedWrite out;
+  CASEVAULT_TRY(out.opening, unpadded(opened));
+  const Error bad{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its write payload is malformed"};
+  if (out.opening.size() < 32) return bad;
+  CborReader r(out.opening.view().subspan(32));
+  if (r.array() != 6) return bad;
+  out.payload.first_row = r.uint();
+  out.payload.rows = r.uint();
+  out.payload.version = static_cast<std::uint32_t>(r.uint());
+  out.payload.stamp = r.fixed<16>();
+  out.payload.range = r.boolean();
+  out.payload.import_id = r.uint();
+  if (!r.finish()) return bad;
+  return out;
+}
+
+Result<BatchClose> Journal::open_close(const CloseFrame& frame) const {
+  auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_),
+                                      header_context(tag_, frame.size_before, frame.vault_key_epoch), frame.sealed);
+  const Error bad{ErrorCode::kIntegrity, "the end of the batch of entries " + std::to_string(frame.size_before) + " to " +
+                                             std::to_string(frame.size_after) + " (exclusive) does not open: altered or moved"};
+  if (!opened) return bad;
+  CborReader r(opened->view());
+  BatchClose out;
+  if (r.array() != 6) return bad;
+  out.actor = static_cast<PrincipalNumber>(r.uint());
+  out.size_before = r.uint();
+  out.root_before = r.fixed<32>();
+  out.count = r.uint();
+  out.signature = r.fixed<64>();
+  r.skip();
+  if (!r.finish()) return bad;
+  return out;
+}
+
+Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log) const {
+  std::vector<SealedLink> chain;
+  std::optional<AuthorityLink> link = state().last_authority;
+  while (link) {
+    const auto refuse = [&](std::string_view why) {
+      return Error{ErrorCode::kIntegrity, "authority entry " + std::to_string(link->entry) + ": " + std::string(why)};
+    };
+    CASEVAULT_TRY(const Bytes body, log.read(link->position));
+    auto entry = parse_entry({link->position, false, body});
+    if (!entry || entry->leaf_hash != link->leaf_hash) return refuse("is not the one that the next names");
+    entry->entry = link->entry;
+    CASEVAULT_TRY(const audit::Leaf leaf, open_leaf(*entry));
+    CASEVAULT_TRY(SecretBytes payload, open_authority(*entry));
+    if (!leaf.authority || *leaf.authority != audit::commit(format::kCommitAuthority, payload.view())) {
+      return refuse("its leaf does not commit to its payload");
+    }
+    CASEVAULT_TRY(const std::optional<AuthorityLink> previous, previous_of(payload.view()));
+    if (previous && previous->entry >= link->entry) return refuse("names a predecessor that comes after it");
+    chain.push_back({*link, std::move(payload)});
+    link = previous;
+  }
+  std::ranges::reverse(chain);
+  return chain;
+}
+
+}  // namespace casevault::vault

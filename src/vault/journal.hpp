@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "audit/entry.hpp"
+#include "audit/merkle.hpp"
+#include "log/log.hpp"
+#include "vault/authority.hpp"
+
+#include <mutex>
+
+/// What the frames of the log mean: entries, batch signatures, vault key grants, segment headers (FORMAT.md, "Log frames").
+/// Seals what goes in, keeps the tree's right edge, and hands out what comes back. The only client of log::Log.
+namespace casevault::vault {
+
+/// What a mutation wrote, for the comparison of heads with the log.
+struct WritePayload {
+  std::uint64_t first_row = 0;
+  std::uint64_t rows = 1;
+  std::uint32_t version = 1;
+  std::array<std::uint8_t, 16> stamp{};  ///< of the row; for a range the seed its rows' stamps derive from
+  bool range = false;
+  std::uint64_t import_id = 0;
+};
+
+/// The parts of an entry before it has a number.
+struct EntryDraft {
+  audit::Leaf leaf;        ///< time and the commitments of payloads are filled in by the journal
+  bool mutation = false;   ///< a database transaction belongs to it
+  std::vector<AuthorityOp> authority;
+  std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants;
+  std::optional<WritePayload> write;
+  /// Seals the details for the entry's number (vault/details.hpp); may be empty.
+  std::function<Result<Bytes>(std::uint64_t entry)> details;
+};
+
+struct EntryPlace {
+  std::uint64_t entry = 0;
+  log::Position position;
+  audit::Digest leaf_hash{};
+};
+
+/// An entry as it stands in the log.
+struct EntryFrame {
+  std::uint64_t entry = 0;
+  log::Position position;
+  audit::Digest leaf_hash{};
+  std::uint32_t vault_key_epoch = 0;
+  ByteView leaf, vault_keys, authority, write, details;  ///< sealed, as stored; valid during the visit
+};
+struct CloseFrame {
+  std::uint64_t size_before = 0;
+  std::uint64_t size_after = 0;
+  std::uint32_t vault_key_epoch = 0;
+  ByteView sealed;
+};
+/// The opened closing frame.
+struct BatchClose {
+  PrincipalNumber actor = 0;
+  std::uint64_t size_before = 0;
+  audit::Digest root_before{};
+  std::uint64_t count = 0;
+  crypto::Signature signature{};
+};
+
+class Journal final : public log::LogClient {
+ public:
+  explicit Journal(const base::Environment& environment) noexcept : environment_(environment) {}
+
+  /// Before the log is created: the tag and vault key of a new vault.
+  void begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor, const SecretBytes& ed_seed);
+
+  // --- opening: log first, then the vault key from it, then the rest ---
+  [[nodiscard]] const keys::VaultTag& tag() const noexcept { return tag_; }
+  /// The vault key granted to a principal, out of the anonymous grants in the log. kNoGrant when there is none.
+  [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public);
+  /// Gives the journal the vault key; reads the last segment for the present state.
+  [[nodiscard]] Result<void> unlock(log::Log& log, const SecretBytes& vault_key);
+  void set_actor(PrincipalNumber actor, const SecretBytes& ed_seed);
+
+  // --- state as of the last acknowledged batch seen ---
+  struct State {
+    audit::CompactRange tree;
+    std::optional<AuthorityLink> last_authority;
+    std::uint64_t last_mutation = 0;  ///< entry + 1 of the newest mutation that is not known to be undone; 0 for none
+    log::Position vault_keys{UINT32_MAX, UINT32_MAX};  ///< newest frame with vault key grants
+    std::uint32_t vault_key_epoch = 1;
+    std::int64_t last_time_ms = 0;
+  };
+  [[nodiscard]] State state() const;
+
+  // --- appending ---
+  /// Appends one entry durably. `guard` runs under the log lock, after foreign entries were replayed: what it refuses is not
+  /// appended (used to see that the authority a decision rests on is still the newest).
+  using Guard = std::function<Result<void>(const State&)>;
+  [[nodiscard]] Result<EntryPlace> append(log::Log& log, EntryDraft draft, const Guard& guard = {});
+
+  // --- reading ---
+  using VisitEntry = std::function<Result<bool>(const EntryFrame&)>;
+  using VisitClose = std::function<Result<bool>(const CloseFrame&)>;
+  /// Entries (and closing frames) from the segment that holds entry `from` on; entries before `from` are visited too when
+  /// `whole_segment`. Stops when a visitor returns false.
+  [[nodiscard]] Result<void> scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close = {},
+                                  bool whole_segment = false) const;
+  [[nodiscard]] Result<audit::Leaf> open_leaf(const EntryFrame& frame) const;      ///< also checks the leaf hash
+  [[nodiscard]] Result<SecretBytes> open_leaf_bytes(const EntryFrame& frame) const;
+  [[nodiscard]] Result<SecretBytes> open_authority(const EntryFrame& frame) const;  ///< payload bytes, for fold_authority
+  struct OpenedWrite {
+    WritePayload payload;
+    SecretBytes opening;
+  };
+  [[nodiscard]] Result<OpenedWrite> open_write(const EntryFrame& frame) const;
+  [[nodiscard]] Result<BatchClose> open_close(const CloseFrame& frame) const;
+  [[nodiscard]] static Bytes batch_message(const keys::VaultTag& tag, std::uint64_t size_before, const audit::Digest& root_before,
+                                           std::span<const audit::Digest> leaves);
+  /// The authority chain up to the newest link, oldest first.
+  [[nodiscard]] Result<std::vector<SealedLink>> authority_chain(log::Log& log) const;
+  /// Tree just before the segment that holds entry `from` (or is the last one).
+  [[nodiscard]] Result<audit::CompactRange> tree_before_segment(log::Log& log, std::uint64_t from, std::uint32_t& segment) const;
+
+ private:
+  // log::LogClient
+  Bytes segment_header() override;
+  Result<void> start(ByteView header) override;
+  Result<void> replay(const log::FrameView& frame) override;
+  Result<Bytes> close_batch(log::Position position) override;
+  void rollback() override;
+
+  [[nodiscard]] Bytes entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const;
+  [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
+                                                std::string_view what) const;
+  Result<void> absorb(const log::FrameView& frame);
+  Bytes encode_state(const State& state) const;
+
+  base::Environment environment_;
+  keys::VaultTag tag_{};
+  SecretBytes vault_key_;
+  std::uint32_t vault_key_epoch_ = 1;  ///< of vault_key_
+  PrincipalNumber actor_ = 0;
+  SecretBytes ed_seed_;
+
+  mutable std::mutex mutex_;  ///< guards the states; the log serialises its callbacks, readers come from elsewhere
+  State acknowledged_;
+  State working_;
+  std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
+  std::optional<log::Position> seen_; ///< frames up to here were absorbed by unlock
+  log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known
+  std::uint32_t probe_epoch_ = 1;
+};
+
+}  // namespace casevault::vault

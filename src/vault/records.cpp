@@ -1,0 +1,371 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/records.hpp"
+
+#include "model/value.hpp"
+#include "vault/row_key.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+/// A leaf node key serves random nonces: it is replaced long before their limit (FORMAT.md, "Key tree").
+constexpr std::uint32_t kSealsPerLeafKey = 4000;
+
+Result<const RecordType*> find_type(const Schema& schema, std::string_view name) {
+  const RecordType* type = schema.find_type(name);
+  if (type == nullptr) return Error{ErrorCode::kNotFound, "the schema has no record type " + std::string(name)};
+  return type;
+}
+
+Error first_problem(const std::vector<FieldProblem>& problems) {
+  const FieldProblem& first = problems.front();
+  std::string message = first.column.empty() ? first.reason : "field " + first.column + ": " + first.reason;
+  if (problems.size() > 1) message += " (and " + std::to_string(problems.size() - 1) + " more)";
+  return {ErrorCode::kBadInput, std::move(message)};
+}
+
+std::vector<std::uint16_t> compartments_of(std::span<const EncodedField> fields) {
+  std::vector<std::uint16_t> out;
+  for (const EncodedField& field : fields) out.push_back(field.field->compartment);
+  std::ranges::sort(out);
+  out.erase(std::unique(out.begin(), out.end()), out.end());
+  return out;
+}
+
+std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const RecordType& type) {
+  std::vector<std::uint16_t> out;
+  for (const FieldInput& input : fields) {
+    if (const Field* field = type.find(input.name)) out.push_back(field->id);
+  }
+  return out;
+}
+
+/// Fields of one cell as they stand in a record, copied.
+Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const Authority& authority, const model::RowContext& context,
+                                            const model::OpenedRow& row, std::size_t index, const RecordType& type) {
+  const model::CellEntry& entry = row.head.cells[index];
+  const Schema& schema = authority.schema();
+  const auto compartment = std::ranges::find(schema.compartments(), entry.compartment, &Compartment::id);
+  if (compartment == schema.compartments().end()) return Error{ErrorCode::kUnsupported, "a cell of a compartment the schema does not know"};
+  CASEVAULT_TRY(const auto key, core.epoch_key(txn, authority, {entry.compartment, entry.epoch}));
+  CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(index));
+  CASEVAULT_TRY(model::CellOpener opener, model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
+                                                                  crypto::key_of(row.head.record_key)));
+  CASEVAULT_TRY(const std::vector<std::uint16_t> present, opener.fields());
+  std::vector<EncodedField> out;
+  for (const std::uint16_t id : present) {
+    const Field* field = type.find(id);
+    if (field == nullptr) return Error{ErrorCode::kUnsupported, "a field the schema does not know: " + std::to_string(id)};
+    CASEVAULT_TRY(const std::optional<ByteView> value, opener.open(id));
+    if (value) out.push_back({field, SecretBytes::copy(*value)});
+  }
+  return out;
+}
+
+std::vector<model::PlainField> plain(std::span<const EncodedField> fields, std::uint16_t compartment) {
+  std::vector<model::PlainField> out;
+  for (const EncodedField& field : fields) {
+    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value.view()});
+  }
+  // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
+  std::ranges::stable_sort(out, {}, [](const model::PlainField& f) { return f.encoded.size() > 2022; });
+  return out;
+}
+
+/// Every record of a leaf sealed anew under a fresh node key.
+Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf);
+
+}  // namespace
+
+Result<void> require_writer(const Authority& authority) {
+  const std::string& role = authority.me().role;
+  if (role == "analyst" || role == "auditor") return Error{ErrorCode::kRefused, "role " + role + " may not write records"};
+  return {};
+}
+
+std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields, bool require_all) {
+  std::vector<FieldProblem> problems;
+  std::vector<const Field*> seen;
+  std::vector<const Field*> filled;
+  for (const FieldInput& input : fields) {
+    const Field* field = type.find(input.name);
+    if (field == nullptr) {
+      problems.push_back({std::string(input.name), "type " + type.name + " has no such field"});
+      continue;
+    }
+    if (std::ranges::find(seen, field) != seen.end()) {
+      problems.push_back({field->name, "given twice"});
+      continue;
+    }
+    seen.push_back(field);
+    if (input.text.empty()) {
+      if (!require_all && field->required) problems.push_back({field->name, "required, cannot be emptied"});
+      continue;
+    }
+    filled.push_back(field);
+    if (auto checked = model::check_value(schema, *field, input.text); !checked) {
+      // The checker names the field too; the column says it already.
+      const std::string prefix = "field " + field->name + ": ";
+      std::string reason = checked.error().message;
+      if (reason.starts_with(prefix)) reason.erase(0, prefix.size());
+      problems.push_back({field->name, std::move(reason)});
+    }
+  }
+  if (require_all) {
+    for (const Field& field : type.fields) {
+      if (field.required && std::ranges::find(filled, &field) == filled.end()) problems.push_back({field.name, "required, but empty"});
+    }
+  }
+  return problems;
+}
+
+Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields) {
+  std::vector<EncodedField> out;
+  out.reserve(fields.size());
+  for (const FieldInput& input : fields) {
+    if (input.text.empty()) continue;
+    const Field* field = type.find(input.name);
+    CASEVAULT_TRY(SecretBytes value, model::encode_value(schema, *field, input.text));
+    out.push_back({field, std::move(value)});
+  }
+  return out;
+}
+
+Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::uint16_t> compartments) {
+  RecordSealer sealer;
+  const Schema& schema = work.authority().schema();
+  for (const std::uint16_t index : compartments) {
+    const keys::EpochName name = work.authority().state.current(schema.compartments()[index].id);
+    CASEVAULT_TRY(auto key, work.core().epoch_key(work.txn(), work.authority(), name));
+    sealer.keys_[index] = {name, std::move(key)};
+  }
+  return sealer;
+}
+
+model::CellEntry RecordSealer::seal(Core& core, const Schema& schema, const model::RowContext& context, std::uint16_t compartment,
+                                    const SecretBytes& record_key, std::span<const model::PlainField> fields, Bytes& out) const {
+  const Key& key = keys_.at(compartment);
+  return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(), crypto::key_of(*key.key),
+                          crypto::key_of(record_key), fields, core.random(), out);
+}
+
+Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields, SecretBytes* record_key) {
+  Core& core = work.core();
+  const std::uint64_t leaf = row.number / keys::kFanout;
+  if (leaf != leaf_) {
+    CASEVAULT_TRY(leaf_key_, core.make_leaf_key(work.txn(), leaf));
+    leaf_ = leaf;
+  }
+  model::Head head;
+  head.record_key = crypto::random_key(core.random());
+  head.type = row.type;
+  head.created_ms = row.now_ms;
+  head.updated_ms = row.now_ms;
+  head.unit = row.unit;
+  head.import_id = row.import_id;
+  head.stamp = row.stamp;
+  const model::RowContext context = core.row_context(row.number);
+  Bytes cells;
+  for (const auto& [compartment, key] : keys_) {
+    const std::vector<model::PlainField> own = plain(fields, compartment);
+    if (!own.empty()) head.cells.push_back(seal(core, work.authority().schema(), context, compartment, head.record_key, own, cells));
+  }
+  std::ranges::sort(head.cells, {}, &model::CellEntry::compartment);  // keys_ is ordered by index, ids ascend with it
+  const Bytes sealed = model::seal_row(context, head, *leaf_key_, cells, core.random());
+  const auto key = row_key(row.number);
+  CASEVAULT_CHECK(row.last ? work.txn().append(store::Table::kRows, key, sealed) : work.txn().put(store::Table::kRows, key, sealed));
+  if (record_key != nullptr) *record_key = head.record_key.clone();
+  return {};
+}
+
+Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields) {
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+  const Authority& authority = work.authority();
+  const Schema& schema = authority.schema();
+  CASEVAULT_TRY(const RecordType* type, find_type(schema, type_name));
+  const auto problems = check_fields(schema, *type, fields, true);
+  if (!problems.empty()) return first_problem(problems);
+  CASEVAULT_TRY(const std::vector<EncodedField> encoded, encode_fields(schema, *type, fields));
+  DetailsDraft details;
+  details.type = type->id;
+  details.fields = field_ids(fields, *type);
+  const auto deny = [&](Error error) {
+    return core.refuse(authority, audit::Action::kAdd, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+  };
+  if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
+  auto sealer = RecordSealer::make(work, compartments_of(encoded));
+  if (!sealer) return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
+
+  RecordSealer::NewRow row;
+  row.number = work.db().next_row++;
+  row.type = type->id;
+  row.now_ms = core.environment().clock->now_ms();
+  row.unit = authority.me().unit;
+  core.random().fill(row.stamp);
+  SecretBytes record_key;
+  CASEVAULT_CHECK(sealer->write(work, row, encoded, &record_key));
+  work.db().records[type->id] += 1;
+  details.subjects.push_back({row.number, 1, std::move(record_key)});
+  CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));
+  entry.leaf.count = 1;
+  entry.write = WritePayload{row.number, 1, 1, row.stamp, false, 0};
+  CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
+  return Written{core.id_of(row.number), 1, place.entry};
+}
+
+Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields, std::optional<std::uint32_t> expect_version) {
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+  const Authority& authority = work.authority();
+  const Schema& schema = authority.schema();
+  std::uint64_t number = 0;
+  CASEVAULT_TRY(model::OpenedRow row, core.open_row(work.txn(), work.db(), id, number));
+  const RecordType* type = schema.find_type(row.head.type);
+  if (type == nullptr) return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
+  if (fields.empty()) return Error{ErrorCode::kUsage, "no field to update"};
+  const auto problems = check_fields(schema, *type, fields, false);
+  if (!problems.empty()) return first_problem(problems);
+  if (expect_version && *expect_version != row.head.version) {
+    return Error{ErrorCode::kConflict, "record " + id.to_string() + " is at version " + std::to_string(row.head.version) + ", not " +
+                                           std::to_string(*expect_version) + ": read it again and repeat"};
+  }
+  CASEVAULT_TRY(std::vector<EncodedField> changed, encode_fields(schema, *type, fields));
+  DetailsDraft details;
+  details.type = type->id;
+  details.fields = field_ids(fields, *type);
+  details.subjects.push_back({number, row.head.version, row.head.record_key.clone()});
+  const auto deny = [&](Error error) {
+    return core.refuse(authority, audit::Action::kUpdate, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+  };
+  if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
+  std::vector<std::uint16_t> touched;
+  for (const FieldInput& input : fields) touched.push_back(type->find(input.name)->compartment);
+  std::ranges::sort(touched);
+  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
+  auto sealer = RecordSealer::make(work, touched);
+  if (!sealer) return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
+
+  // Old cells that are not touched keep their bytes; touched ones are merged and sealed under a fresh salt.
+  const model::RowContext context = core.row_context(number);
+  std::map<std::uint16_t, std::pair<model::CellEntry, Bytes>> cells;  // by compartment id
+  std::vector<EncodedField> kept;
+  for (std::size_t i = 0; i < row.head.cells.size(); ++i) {
+    const model::CellEntry& cell = row.head.cells[i];
+    const auto& compartments = schema.compartments();
+    const auto compartment = std::ranges::find(compartments, cell.compartment, &Compartment::id);
+    const auto index = static_cast<std::uint16_t>(compartment - compartments.begin());
+    if (std::ranges::find(touched, index) == touched.end()) {
+      CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(i));
+      cells[cell.compartment] = {cell, Bytes(bytes.begin(), bytes.end())};
+      continue;
+    }
+    auto old = open_cell(core, work.txn(), authority, context, row, i, *type);
+    if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
+    for (EncodedField& field : *old) {
+      const bool replaced = std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
+      if (!replaced) kept.push_back(std::move(field));
+    }
+  }
+  for (EncodedField& field : changed) kept.push_back(std::move(field));
+  for (const std::uint16_t index : touched) {
+    const std::vector<model::PlainField> own = plain(kept, index);
+    if (own.empty()) continue;
+    Bytes bytes;
+    model::CellEntry entry = sealer->seal(core, schema, context, index, row.head.record_key, own, bytes);
+    cells[entry.compartment] = {std::move(entry), std::move(bytes)};
+  }
+  model::Head head = std::move(row.head);
+  head.cells.clear();
+  Bytes all;
+  for (auto& [compartment, cell] : cells) {
+    head.cells.push_back(std::move(cell.first));
+    all.insert(all.end(), cell.second.begin(), cell.second.end());
+  }
+  head.version += 1;
+  head.seals += 1;
+  head.updated_ms = core.environment().clock->now_ms();
+  core.random().fill(head.stamp);
+  const std::uint64_t leaf = number / keys::kFanout;
+  CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), leaf));
+  CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(number), model::seal_row(context, head, *leaf_key, all, core.random())));
+  if (head.seals % kSealsPerLeafKey == 0) CASEVAULT_CHECK(replace_leaf_key(work, leaf));
+
+  details.subjects.front().version = head.version;
+  CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kUpdate, audit::Outcome::kOk, std::move(details)));
+  entry.leaf.count = 1;
+  entry.write = WritePayload{number, 1, head.version, head.stamp, false, 0};
+  CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
+  return Written{id, head.version, place.entry};
+}
+
+namespace {
+
+Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
+  Core& core = work.core();
+  const keys::KeyTree tree(core.tag(), core.random());
+  CASEVAULT_TRY(const auto old_key, core.leaf_key(work.txn(), leaf));
+  CASEVAULT_TRY(const SecretBytes node, tree.replace_leaf(work.txn(), *core.erasure_root(), keys::TreeKind::kRecords, leaf));
+  const model::LeafKey new_key = core.derive_leaf(node, leaf);
+  for (std::uint64_t row = leaf * keys::kFanout; row < (leaf + 1) * keys::kFanout; ++row) {
+    CASEVAULT_TRY(const std::optional<ByteView> value, work.txn().get(store::Table::kRows, row_key(row)));
+    if (!value) continue;
+    const model::RowContext context = core.row_context(row);
+    CASEVAULT_TRY(model::OpenedRow opened, model::open_row(context, *value, *old_key));
+    const Bytes cells(opened.cells.begin(), opened.cells.end());
+    opened.head.seals += 1;
+    CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(row), model::seal_row(context, opened.head, new_key, cells, core.random())));
+  }
+  work.db().tree_generation += 1;
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type_name, std::size_t limit, const std::optional<RecordId>& after) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  CASEVAULT_TRY(const RecordType* type, find_type(snapshot.authority->schema(), type_name));
+  std::uint64_t from = 0;
+  if (after) {
+    const std::optional<std::uint64_t> row = core.row_of(*after);
+    if (!row) return Error{ErrorCode::kNotFound, "record " + after->to_string() + ": this id was never issued by this vault; it is mistyped"};
+    from = *row + 1;
+  }
+  std::vector<RecordInfo> out;
+  if (limit == 0) return out;
+  CASEVAULT_CHECK(core.scan_rows(*snapshot.txn, snapshot.db, from, [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
+    const model::Head& head = opened.head;
+    if (head.type != type->id) return true;
+    out.push_back({core.id_of(row), type->name, head.version, head.created_ms, head.updated_ms, head.unit});
+    return out.size() < limit;
+  }));
+  return out;
+}
+
+Result<std::vector<VersionInfo>> record_history(Core& core, const RecordId& id) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  std::uint64_t number = 0;
+  CASEVAULT_TRY(const model::OpenedRow row, core.open_row(*snapshot.txn, snapshot.db, id, number));
+  std::vector<VersionInfo> out;
+  std::size_t unnamed = 0;
+  const AuthorityState& state = snapshot.authority->state;
+  CASEVAULT_CHECK(core.journal().scan(
+      core.log(), 0,
+      [&](const EntryFrame& frame) -> Result<bool> {
+        if (frame.write.empty() || frame.entry >= snapshot.db.applied || state.not_applied.contains(frame.entry)) return true;
+        CASEVAULT_TRY(const Journal::OpenedWrite write, core.journal().open_write(frame));
+        if (number < write.payload.first_row || number - write.payload.first_row >= write.payload.rows) return true;
+        CASEVAULT_TRY(const audit::Leaf leaf, core.journal().open_leaf(frame));
+        out.push_back({write.payload.version, frame.entry, leaf.time_ms, std::string(audit::name_of(leaf.action)), {}});
+        return true;
+      },
+      [&](const CloseFrame& close) -> Result<bool> {
+        if (unnamed == out.size()) return true;
+        CASEVAULT_TRY(const BatchClose batch, core.journal().open_close(close));
+        const auto actor = state.principals.find(batch.actor);
+        for (; unnamed < out.size(); ++unnamed) out[unnamed].actor = actor == state.principals.end() ? "?" : actor->second.who.name;
+        return true;
+      }));
+  return out;
+}
+
+}  // namespace casevault::vault

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "catch.hpp"
+#include "crypto/keypair.hpp"
+#include "model/record_row.hpp"
+#include "model/value.hpp"
+#include "support/fixed_environment.hpp"
+
+namespace casevault::model {
+namespace {
+
+/// RFC 4180: quotes, doubled quotes, line breaks inside quotes.
+std::vector<std::vector<std::string>> read_csv(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  std::vector<std::vector<std::string>> rows;
+  std::vector<std::string> row(1);
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"' && quoted && i + 1 < text.size() && text[i + 1] == '"') {
+      row.back() += text[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+    } else if (c == ',' && !quoted) {
+      row.emplace_back();
+    } else if (c == '\n' && !quoted) {
+      rows.push_back(std::move(row));
+      row.assign(1, "");
+    } else {
+      row.back() += c;
+    }
+  }
+  return rows;
+}
+
+/// Writes all cells of `row` into a record row, compartment by compartment, opens it, and compares every text.
+void round_trip(const Schema& schema, const std::vector<std::string>& header, const std::vector<std::string>& row,
+                const LeafKey& leaf, crypto::KeyView ck, test::SeededRandom& random) {
+  const RecordType& type = *schema.find_type("person");
+  const RowContext context{{5}, 9};
+  Head head;
+  head.record_key = crypto::random_key(random);
+  Bytes cells;
+  for (std::uint16_t index = 0; index < schema.compartments().size(); ++index) {
+    std::vector<SecretBytes> encoded;
+    std::vector<PlainField> fields;
+    for (std::size_t column = 0; column < header.size(); ++column) {
+      const Field& field = *type.find(header[column]);
+      if (field.compartment != index || row[column].empty()) continue;
+      REQUIRE_DONE(check_value(schema, field, row[column]));
+      encoded.push_back(REQUIRE_OK(encode_value(schema, field, row[column])));
+      fields.push_back({field.id, encoded.back().view()});
+    }
+    if (fields.empty()) continue;
+    head.cells.push_back(seal_cell(context, schema.compartments()[index], 1, schema.version(), ck,
+                                   crypto::key_of(head.record_key), fields, random, cells));
+  }
+  const Bytes sealed = seal_row(context, head, leaf, cells, random);
+  const OpenedRow opened = REQUIRE_OK(open_row(context, sealed, leaf));
+  std::set<std::string> seen;
+  for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
+    const CellEntry& entry = opened.head.cells[i];
+    const auto& compartment = *std::ranges::find(schema.compartments(), entry.compartment, &Compartment::id);
+    const ByteView bytes = REQUIRE_OK(opened.cell_bytes(i));
+    CellOpener cell =
+        REQUIRE_OK(CellOpener::make(context, compartment, entry, bytes, ck, crypto::key_of(opened.head.record_key)));
+    for (std::size_t column = 0; column < header.size(); ++column) {
+      const Field& field = *type.find(header[column]);
+      if (schema.compartments()[field.compartment].id != entry.compartment) continue;
+      const auto value = REQUIRE_OK(cell.open(field.id));
+      if (value.has_value() == row[column].empty())
+        FAIL(row[0] << " " << header[column] << " appeared or went missing");
+      if (!value) continue;
+      Bytes out(max_text_size(value->size()));
+      const std::size_t end = REQUIRE_OK(decode_value(field, *value, out, 0));
+      if (as_text(ByteView(out).first(end)) != row[column]) FAIL(row[0] << " " << header[column] << " changed");
+      seen.insert(header[column]);
+    }
+  }
+  for (std::size_t column = 0; column < header.size(); ++column) {
+    if (seen.contains(header[column]) == row[column].empty()) FAIL(row[0] << " " << header[column] << " is lost");
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every row of the invented register is accepted by the bundled schema and returns exactly as written") {
+  const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  const auto rows = read_csv(std::string(CASEVAULT_SOURCE_DIR) + "/tests/data/registry_vn.csv");
+  REQUIRE(rows.size() == 2001);
+  const std::vector<std::string>& header = rows.front();
+  REQUIRE(header.size() == 49);
+  const RecordType& type = *schema.find_type("person");
+  REQUIRE(type.fields.size() == header.size());
+  for (const std::string& column : header) REQUIRE(type.find(column) != nullptr);
+
+  test::SeededRandom random(3);
+  const LeafKey leaf{crypto::random_key(random), crypto::random_key(random)};
+  const SecretBytes ck = crypto::random_key(random);
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    REQUIRE(rows[i].size() == header.size());
+    round_trip(schema, header, rows[i], leaf, crypto::key_of(ck), random);
+  }
+}
+
+TEST_CASE("the example register is the beginning of the test register") {
+  const auto all = read_csv(std::string(CASEVAULT_SOURCE_DIR) + "/tests/data/registry_vn.csv");
+  const auto few = read_csv(std::string(CASEVAULT_SOURCE_DIR) + "/examples/data/registry_vn_small.csv");
+  REQUIRE(few.size() == 51);
+  REQUIRE(std::equal(few.begin(), few.end(), all.begin()));
+}
+
+}  // namespace casevault::model

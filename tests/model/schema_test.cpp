@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <casevault/schema.hpp>
+
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "catch.hpp"
+#include "model/bundled.hpp"
+#include "model/value.hpp"
+#include "support/fixed_environment.hpp"
+
+namespace casevault {
+namespace {
+
+constexpr std::string_view kSmall = R"(name = "small-one"
+version = 3
+bases = ["duty", "consent"]
+recipient_classes = ["police"]
+roles = ["nurse"]
+[codelists]
+sex = ["female", "male"]
+"Own.List" = ["a"]
+[[compartments]]
+id = 1
+name = "identity"
+[[compartments]]
+id = 9
+name = "coded"
+sealed = "cell"
+[[types]]
+id = 2
+name = "person"
+fields = [
+  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true },
+  { id = 2, name = "sex", type = "code", compartment = "coded", list = "sex" },
+  { id = 3, name = "services", type = "multi-code", compartment = "coded", list = "service_types" },
+]
+[[purposes]]
+code = "care"
+bases = ["duty", "consent"]
+default_basis = "duty"
+[[rules]]
+roles = ["nurse", "owner"]
+purposes = ["care"]
+compartments = ["coded"]
+fields = ["person.full_name"]
+scope = "own_unit"
+)";
+
+std::string with(std::string_view from, std::string_view to) {
+  std::string text(kSmall);
+  const std::size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+std::string repeat(std::string_view part, std::size_t times) {
+  std::string out;
+  for (std::size_t i = 0; i < times; ++i) out += part;
+  return out;
+}
+
+std::vector<std::string> first_column(const std::string& file) {
+  std::ifstream in(std::string(CASEVAULT_SOURCE_DIR) + "/src/model/codelists/" + file);
+  std::vector<std::string> out;
+  std::string line;
+  std::getline(in, line);
+  while (std::getline(in, line)) out.push_back(line.substr(0, line.find(',')));
+  REQUIRE_FALSE(out.empty());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a schema says what its text says") {
+  const Schema schema = REQUIRE_OK(Schema::parse(kSmall));
+  REQUIRE(schema.name() == "small-one");
+  REQUIRE(schema.version() == 3);
+  REQUIRE(schema.bases() == std::vector<std::string>{"duty", "consent"});
+  REQUIRE(schema.recipient_classes() == std::vector<std::string>{"police"});
+  REQUIRE(schema.compartments().size() == 3);
+  REQUIRE(schema.find_compartment("identity")->id == 1);
+  REQUIRE_FALSE(schema.find_compartment("identity")->sealed_as_cell);
+  REQUIRE(schema.find_compartment("coded")->sealed_as_cell);
+  REQUIRE(schema.compartments().back().name == "audit");
+  REQUIRE(schema.compartments().back().id == 64);
+  REQUIRE(schema.find_compartment("none") == nullptr);
+
+  const RecordType* const type = schema.find_type("person");
+  REQUIRE(type != nullptr);
+  REQUIRE(schema.find_type(std::uint16_t{2}) == type);
+  REQUIRE(schema.find_type(std::uint16_t{1}) == nullptr);
+  REQUIRE(type->fields.size() == 3);
+  REQUIRE(type->find("full_name")->required);
+  REQUIRE(type->find(std::uint16_t{2})->name == "sex");
+  REQUIRE(type->find("sex")->compartment == 1);
+  REQUIRE(type->find("none") == nullptr);
+  REQUIRE(name_of(type->find("services")->type) == "multi-code");
+
+  REQUIRE(schema.find_list("sex")->codes == std::vector<std::string>{"female", "male"});
+  REQUIRE(schema.find_list("service_types")->codes.size() == 25);
+  REQUIRE(schema.find_list("Own.List") != nullptr);
+  const Purpose* const purpose = schema.find_purpose("care");
+  REQUIRE(purpose->default_basis == "duty");
+  REQUIRE_FALSE(purpose->requires_consent);
+  REQUIRE(schema.rules().size() == 1);
+  REQUIRE(schema.rules()[0].own_unit_only);
+  REQUIRE(schema.rules()[0].fields == std::vector<std::string>{"person.full_name"});
+}
+
+TEST_CASE("the source a vault keeps carries every list it needs, and is its own source") {
+  const std::string no_line_break(kSmall.substr(0, kSmall.size() - 1));
+  for (const std::string& text : {std::string(kSmall), no_line_break, std::string(kSmall) + "# remark"}) {
+    const Schema schema = REQUIRE_OK(Schema::parse(text));
+    REQUIRE(schema.source().find(text) == 0);
+    REQUIRE(schema.source().find("reintegration_followup") != std::string::npos);
+    const Schema again = REQUIRE_OK(Schema::parse(schema.source()));
+    REQUIRE(again.source() == schema.source());
+    REQUIRE(again.find_list("service_types")->codes == schema.find_list("service_types")->codes);
+    // A later edit may name further bundled lists behind the appended ones.
+    std::string edited = schema.source();
+    edited.replace(edited.find(R"(list = "sex")"), 12, R"(list = "vn_support_regimes")");
+    REQUIRE(REQUIRE_OK(Schema::parse(edited)).find_list("vn_support_regimes")->codes.size() == 10);
+  }
+  const Schema bundled = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  REQUIRE(REQUIRE_OK(Schema::parse(bundled.source())).source() == bundled.source());
+}
+
+TEST_CASE("what is wrong with a schema is named with its line") {
+  struct Bad {
+    std::string text;
+    std::string line;  // "" when no single line is at fault
+    std::string what;
+  };
+  const std::string fields_of_rule = R"(fields = ["person.full_name"])";
+  const auto bad = GENERATE_REF(values<Bad>({
+      {"", "", "needs name"},
+      {"name = ", "line 1", ""},
+      {with("name = \"small-one\"", "name = \"Small\""), "line 1", "name"},
+      {with("version = 3", "version = 0"), "line 2", "version"},
+      {with("version = 3", "version = 65536"), "line 2", "version"},
+      {with("version = 3", "version = 3.0"), "line 2", "version"},
+      {with("version = 3", "version = 3\nversion = 4"), "line 3", ""},
+      {with("version = 3", "version = 3\nlicence = 4"), "line 3", "unknown key 'licence'"},
+      {with("version = 3", "version = 3\n\"a\\nb\" = 4"), "line 3", "'a?b'"},
+      {with("[\"duty\", \"consent\"]", "[\"duty\", \"duty\"]"), "line 3", "twice"},
+      {with("[\"duty\", \"consent\"]", "[\"Duty\"]"), "line 3", "bases"},
+      {with("[\"duty\", \"consent\"]", "\"duty\""), "line 3", "array"},
+      {with("[\"nurse\"]", "[\"owner\"]"), "line 5", "every vault"},
+      {with("[\"female\", \"male\"]", "[]"), "line 6", "no code"},
+      {with("[\"female\", \"male\"]", "[\"a\", \"a\"]"), "line 7", "twice"},
+      {with("[\"female\", \"male\"]", "[\"a;b\"]"), "line 7", "sex"},
+      {with("[\"female\", \"male\"]", "[\"\"]"), "line 7", "sex"},
+      {with("[\"female\", \"male\"]", "[1]"), "line 7", "sex"},
+      {with("\"Own.List\"", "\"Own List\""), "line 8", "Own List"},
+      {with("\"Own.List\"", "sex"), "line 8", ""},
+      {with("id = 1\nname = \"identity\"", "name = \"identity\""), "line 9", "needs id"},
+      {with("id = 1\n", "id = 9\n"), "line 13", "twice"},
+      {with("id = 1\n", "id = 64\n"), "line 9", "library's"},
+      {with("name = \"coded\"", "name = \"audit\""), "line 12", "library's"},
+      {with("name = \"coded\"", "name = \"identity\""), "line 14", "twice"},
+      {with("sealed = \"cell\"", "sealed = \"row\""), "line 15", "field cell"},
+      {with("sealed = \"cell\"", "sealed = 1"), "line 15", "field cell"},
+      {with("sealed = \"cell\"", "seal = \"cell\""), "line 15", "unknown key"},
+      {with("compartment = \"identity\", required", "compartment = \"none\", required"), "line 20", "'none'"},
+      {with("compartment = \"identity\", required", "compartment = \"audit\", required"), "line 20", "audit"},
+      {with("compartment = \"identity\", required", "compartment = \"coded\", required"), "line 20", "sealed"},
+      {with("required = true", "required = 1"), "line 20", "required"},
+      {with("required = true", "requred = true"), "line 20", "unknown key"},
+      {with("type = \"text\"", "type = \"txt\""), "line 20", "'txt'"},
+      {with("type = \"text\"", "type = \"text\", list = \"sex\""), "line 20", "list"},
+      {with("list = \"sex\"", "list = \"sexes\""), "line 21", "'sexes'"},
+      {with("list = \"sex\"", "list = \"htcds.none\""), "line 21", "htcds.none"},
+      {with("list = \"sex\"", "list = \"service_types.none\""), "line 21", "service_types.none"},
+      {with(", list = \"sex\"", ""), "line 21", "list"},
+      {with("id = 2, name = \"sex\"", "id = 1, name = \"sex\""), "line 21", "twice"},
+      {with("name = \"sex\"", "name = \"full_name\""), "line 21", "twice"},
+      {with("name = \"sex\"", "name = \"s\u00EBx\""), "line 21", "characters"},
+      {with("name = \"sex\"", "name = \"" + std::string(65, 'a') + "\""), "line 21", "characters"},
+      {with("id = 2\nname = \"person\"", "id = 0\nname = \"person\""), "line 17", "id"},
+      {with("fields = [\n", "fields = []\nother = [\n"), "line 20", "unknown key"},
+      {with("bases = [\"duty\", \"consent\"]\ndefault", "bases = [\"none\"]\ndefault"), "line 26", "'none'"},
+      {with("bases = [\"duty\", \"consent\"]\ndefault", "bases = []\ndefault"), "line 24", "needs bases"},
+      {with("default_basis = \"duty\"", "default_basis = \"none\""), "line 27", "default_basis"},
+      {with("default_basis = \"duty\"\n", ""), "line 24", "default_basis"},
+      {with("default_basis = \"duty\"",
+            "default_basis = \"duty\"\n[[purposes]]\ncode = \"care\"\nbases = [\"duty\"]\ndefault_basis = \"duty\""),
+       "line 29", "twice"},
+      {with("roles = [\"nurse\", \"owner\"]", "roles = [\"doctor\"]"), "line 29", "'doctor'"},
+      {with("roles = [\"nurse\", \"owner\"]", ""), "line 28", "needs roles"},
+      {with("purposes = [\"care\"]", "purposes = [\"cure\"]"), "line 30", "'cure'"},
+      {with("purposes = [\"care\"]", ""), "line 28", "needs purposes"},
+      {with("compartments = [\"coded\"]", "compartments = [\"code\"]"), "line 31", "'code'"},
+      {with("compartments = [\"coded\"]", "compartments = [\"audit\"]"), "line 31", "'audit'"},
+      {with("compartments = [\"coded\"]\n" + fields_of_rule, ""), "line 28", "compartments or fields"},
+      {with(fields_of_rule, "fields = [\"person.name\"]"), "line 32", "'person.name'"},
+      {with(fields_of_rule, "fields = [\"full_name\"]"), "line 32", "'full_name'"},
+      {with(fields_of_rule, "fields = [\"animal.full_name\"]"), "line 32", "'animal.full_name'"},
+      {with("own_unit", "ours"), "line 33", "own_unit"},
+      {std::string(kSmall) + "[types.x]\n", "line 34", ""},
+      {std::string(kSmall) + "\xFF", "", ""},
+      {std::string(kSmall) + repeat("a.", 65) + "a = 1", "line 34", "dots"},
+      {std::string(kSmall) + repeat("# a long remark\n", 70000), "", "1 MiB"},
+  }));
+  INFO(bad.text.substr(0, 1200));
+  const auto parsed = Schema::parse(bad.text);
+  REQUIRE_FALSE(parsed.has_value());
+  INFO(parsed.error().message);
+  REQUIRE(parsed.error().code == ErrorCode::kBadInput);
+  REQUIRE(parsed.error().message.find(bad.line) != std::string::npos);
+  REQUIRE(parsed.error().message.find(bad.what) != std::string::npos);
+  REQUIRE(parsed.error().message.find('\n') == std::string::npos);
+}
+
+TEST_CASE("the limits of a schema hold at the limit and not beyond") {
+  const auto compartments = [](int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) {
+      out += "[[compartments]]\nid = " + std::to_string(100 + i) + "\nname = \"c" + std::to_string(i) + "\"\n";
+    }
+    return std::string(kSmall) + out;
+  };
+  REQUIRE(REQUIRE_OK(Schema::parse(compartments(61))).compartments().size() == 64);
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(compartments(62)));
+
+  const auto fields = [](int count) {
+    std::string out = std::string(kSmall) + "[[types]]\nid = 3\nname = \"wide\"\nfields = [\n";
+    for (int i = 1; i <= count; ++i) {
+      out += "{ id = " + std::to_string(i) + ", name = \"f" + std::to_string(i) +
+             "\", type = \"text\", compartment = \"identity\" },\n";
+    }
+    return out + "]\n";
+  };
+  REQUIRE(REQUIRE_OK(Schema::parse(fields(1000))).find_type("wide")->fields.size() == 1000);
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(fields(1001)));
+
+  // 9 bytes of head are reckoned for each code: 16384 x (64 + 9) fills the map of one sealed cell.
+  std::string codes = "[\n";
+  for (int i = 0; i < 15000; ++i) {
+    const std::string code = std::to_string(i);
+    codes += "\"" + std::string(56 - code.size(), 'x') + code + "\",\n";
+  }
+  REQUIRE_DONE(Schema::parse(with("[\"female\", \"male\"]", codes + "]")));
+  const std::string twice = R"(, list = "sex" },
+  { id = 4, name = "more", type = "multi-code", compartment = "coded", list = "sex" },
+  { id = 5, name = "most", type = "multi-code", compartment = "coded", list = "sex" },)";
+  std::string too_wide = with("[\"female\", \"male\"]", codes + "]");
+  const std::string one = R"(, list = "sex" },)";
+  too_wide.replace(too_wide.find(one), one.size(), twice);
+  const auto refused = Schema::parse(too_wide);
+  REQUIRE_ERROR(ErrorCode::kBadInput, refused);
+  REQUIRE(refused.error().message.find("1 MiB together") != std::string::npos);
+
+  // The text fits, but not with the lists written out: a vault could not open its own copy.
+  std::string full(kSmall);
+  full += "#" + std::string((std::size_t{1} << 20U) - full.size() - 1, '-');
+  REQUIRE(full.size() == std::size_t{1} << 20U);
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(full));
+}
+
+TEST_CASE("robust: hostile texts are refused without exhausting the stack or the clock") {
+  const std::size_t much = (std::size_t{1} << 20U) - 64;
+  for (const std::string& text :
+       {repeat("[", much), "a = " + repeat("[", much), "a = " + repeat("{a=", much / 3),
+        repeat("a.", much / 2) + "a = 1", "[" + repeat("a.", much / 2) + "a]",
+        "a = " + repeat("[\n{" + repeat("a.", 30) + "a =", much / 70), repeat("[[a]]\n", much / 6), repeat("\"", much),
+        std::string(much, '\0'), "a = \"" + repeat("\\u0000", much / 6),
+        "bundled_codelists = []\n" + std::string(kSmall)}) {
+    REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(text));
+  }
+}
+
+TEST_CASE("robust: any truncation or change of a schema's text parses or is an error of one line") {
+  const std::string_view bundled = *model::bundled_schema("vn-victim-support");
+  for (std::size_t size = 0; size < bundled.size(); size += 97) {
+    const auto parsed = Schema::parse(bundled.substr(0, size));
+    if (!parsed) REQUIRE(parsed.error().code == ErrorCode::kBadInput);
+  }
+  test::SeededRandom random(5);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text(kSmall);
+    for (int i = 0; i < 3; ++i) text[random.below(text.size())] = static_cast<char>(random.below(256));
+    const auto parsed = Schema::parse(text);
+    if (parsed) {
+      REQUIRE_DONE(Schema::parse(parsed->source()));
+    } else {
+      REQUIRE(parsed.error().code == ErrorCode::kBadInput);
+      REQUIRE(parsed.error().message.find('\n') == std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("the bundled schema has the compartments, purposes and bases of the published lists") {
+  const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  REQUIRE(schema.name() == "vn-victim-support");
+  REQUIRE(schema.version() == 1);
+  const std::vector<std::string> names = {"identity", "contact",  "location", "relatives",  "case",
+                                          "health",   "evidence", "service",  "statistics", "audit"};
+  REQUIRE(schema.compartments().size() == names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    REQUIRE(schema.compartments()[i].name == names[i]);
+    REQUIRE(schema.compartments()[i].id == (names[i] == "audit" ? 64 : i + 1));
+    REQUIRE(schema.compartments()[i].sealed_as_cell == (names[i] == "statistics"));
+  }
+  std::vector<std::string> purposes;
+  for (const Purpose& purpose : schema.purposes()) purposes.push_back(purpose.code);
+  REQUIRE(purposes == first_column("purposes.csv"));
+  REQUIRE(schema.bases() == first_column("legal_bases.csv"));
+  std::set<std::string> used;
+  for (const Purpose& purpose : schema.purposes()) used.insert(purpose.bases.begin(), purpose.bases.end());
+  REQUIRE(used.size() == schema.bases().size());
+
+  int required = 0;
+  for (const Field& field : schema.find_type("person")->fields) required += field.required ? 1 : 0;
+  REQUIRE(required == 1);
+  REQUIRE(schema.find_type("person")->find("full_name")->required);
+}
+
+TEST_CASE("bundled lists are whole and distinct") {
+  const std::vector<std::pair<std::string, std::size_t>> sizes = {{"iso3166_1_alpha3", 249},
+                                                                  {"service_types", 25},
+                                                                  {"vn_support_regimes", 10},
+                                                                  {"htcds.vic_TypeOfExploitation", 11},
+                                                                  {"htcds.vic_MethodsOfControl", 16},
+                                                                  {"htcds.vic_MethodOfRecruitment", 10},
+                                                                  {"htcds.vic_RelationshipToTrafficker", 3},
+                                                                  {"vn_province_mergers.old_code", 63},
+                                                                  {"vn_province_mergers.new_code", 34},
+                                                                  {"purposes", 21},
+                                                                  {"legal_bases", 16}};
+  for (const auto& [name, size] : sizes) {
+    INFO(name);
+    const auto list = model::bundled_list(name);
+    REQUIRE(list.has_value());
+    REQUIRE(list->size() == size);
+    REQUIRE(std::set<std::string>(list->begin(), list->end()).size() == size);
+  }
+  const auto countries = *model::bundled_list("iso3166_1_alpha3");
+  for (const std::string& code : countries) {
+    REQUIRE(code.size() == 3);
+    REQUIRE(code.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZ") == std::string::npos);
+  }
+  const auto old_codes = *model::bundled_list("vn_province_mergers.old_code");
+  const auto new_codes = *model::bundled_list("vn_province_mergers.new_code");
+  for (const std::string& code : new_codes) {
+    REQUIRE(std::ranges::find(old_codes, code) != old_codes.end());
+  }
+  for (const char* name : {"", ".", "htcds", "htcds.", "none", "purposes.none", "purposes.", "vn-victim-support"}) {
+    INFO(name);
+    REQUIRE_FALSE(model::bundled_list(name).has_value());
+  }
+}
+
+TEST_CASE("an unknown bundled schema names those there are") {
+  const auto none = Schema::bundled("other");
+  REQUIRE_ERROR(ErrorCode::kNotFound, none);
+  REQUIRE(none.error().message.find("vn-victim-support") != std::string::npos);
+}
+
+}  // namespace casevault

@@ -12,16 +12,6 @@ install(TARGETS casevault EXPORT casevaultTargets
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/casevault DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}
   COMPONENT casevault_Development)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT casevault_Runtime)
-if(CASEVAULT_CLI AND EXISTS ${PROJECT_SOURCE_DIR}/src/cli/CMakeLists.txt)
-  get_property(commands DIRECTORY ${PROJECT_SOURCE_DIR}/src/cli PROPERTY BUILDSYSTEM_TARGETS)
-  foreach(command IN LISTS commands)
-    get_target_property(output ${command} OUTPUT_NAME)
-    if(output STREQUAL "casevault")
-      install(TARGETS ${command} RUNTIME COMPONENT casevault_Runtime)
-    endif()
-  endforeach()
-endif()
-
 install(EXPORT casevaultTargets NAMESPACE casevault:: DESTINATION ${package_dir} COMPONENT casevault_Development)
 configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/casevaultConfig.cmake.in
   ${PROJECT_BINARY_DIR}/casevaultConfig.cmake INSTALL_DESTINATION ${package_dir})

@@ -164,4 +164,28 @@ bool verify_consistency(std::uint64_t old_size, std::uint64_t size, std::span<co
   return at.last == 0 && old_found == old_root && found == root;
 }
 
+std::vector<Digest> inclusion_path(const CompactRange& before, std::span<const Digest> leaves) {
+  // Left siblings, top down, are the perfect subtrees of [0, index): the binary digits of the index. Right siblings lie wholly
+  // after it. The path is listed bottom up (RFC 6962 section 2.1.1).
+  const std::uint64_t index = before.size();
+  std::vector<Digest> path;
+  std::size_t left = 0;
+  std::uint64_t low = 0;
+  std::uint64_t high = index + leaves.size();
+  while (high - low > 1) {
+    const std::uint64_t half = std::bit_floor(high - low - 1);
+    if (index < low + half) {
+      CompactRange right;
+      for (std::uint64_t i = low + half; i < high; ++i) right.append(leaves[i - index]);
+      path.push_back(right.root());
+      high = low + half;
+    } else {
+      path.push_back(before.hashes()[left++]);
+      low += half;
+    }
+  }
+  std::ranges::reverse(path);
+  return path;
+}
+
 }  // namespace casevault::audit

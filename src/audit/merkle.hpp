@@ -35,6 +35,10 @@ using LeafSource = std::function<Result<Digest>(std::uint64_t index)>;
 [[nodiscard]] Result<std::vector<Digest>> prove_inclusion(std::uint64_t index, std::uint64_t size, const LeafSource& leaves);
 [[nodiscard]] Result<std::vector<Digest>> prove_consistency(std::uint64_t old_size, std::uint64_t size, const LeafSource& leaves);
 
+/// The same path for the first of `leaves`, when the tree before it and all leaves from it on are at hand: for recent entries of
+/// a long log, cheap. `before.size()` is the index; the tree's size is before.size() + leaves.size().
+[[nodiscard]] std::vector<Digest> inclusion_path(const CompactRange& before, std::span<const Digest> leaves);
+
 /// RFC 9162 section 2.1.3.2 and 2.1.4.2. Paths longer than 63 are refused; old_size 0 is refused.
 [[nodiscard]] bool verify_inclusion(const Digest& leaf, std::uint64_t index, std::uint64_t size, std::span<const Digest> path,
                                     const Digest& root);

@@ -197,7 +197,7 @@ Result<Head> read_head(const RowContext& context, ByteView plain) {
     head.cells.push_back(read_entry(in, supported));
     if (i != 0 && head.cells[i].compartment <= head.cells[i - 1].compartment) in.fail();
   }
-  if (!in.ok() || in.rest().size() >= kHeadStep || !all_zero(in.rest())) {
+  if (!in.ok() || plain.size() % kHeadStep != 0 || in.rest().size() >= kHeadStep || !all_zero(in.rest())) {
     return damaged(context, "its head is malformed");
   }
   if (!supported) {
@@ -332,19 +332,12 @@ Result<OpenedRow> open_row(const RowContext& context, ByteView row, const LeafKe
   const Nonce nonce = in.fixed<kNonceSize>();
   const std::size_t size = in.u16() ^ length_mask(leaf, nonce);
   const ByteView sealed = in.take(size + crypto::kTagSize);
-  // Most heads fit the stack; RK never lies outside it and the arena.
-  crypto::Wiped<1024> near;
-  SecretBytes far;
-  MutableBytes plain = near.out();
-  if (in.ok() && size > plain.size()) {
-    far = SecretBytes(size);
-    plain = far.mutable_view();
-  }
-  plain = plain.first(std::min(size, plain.size()));
-  if (!in.ok() || !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain)) {
+  SecretBytes plain(in.ok() ? size : 0);
+  if (!in.ok() ||
+      !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain.mutable_view())) {
     return damaged(context, "its head does not verify: changed, moved or sealed under another key");
   }
-  CASEVAULT_TRY(Head head, read_head(context, plain));
+  CASEVAULT_TRY(Head head, read_head(context, plain.view()));
   std::size_t total = 0;
   for (const CellEntry& cell : head.cells) total += cell.size;
   if (total != in.rest().size()) return damaged(context, "its cells are not as long as its head says");

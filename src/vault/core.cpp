@@ -416,15 +416,24 @@ std::string Core::log_key() const {
   return audit::verifier_string(log_origin(tag()), authority_->state.log_public);
 }
 
-Result<std::string> Core::sign_checkpoint() {
-  const Journal::State state = journal_.state();
+std::string Core::sign_root(std::uint64_t size, const audit::Digest& root) {
   std::shared_ptr<const Authority> authority;
   {
     const std::lock_guard lock(mutex_);
     authority = authority_;
   }
   const std::string origin = log_origin(tag());
-  return audit::sign_note(audit::checkpoint_text({origin, state.tree.size(), state.tree.root()}), origin, key_of(authority->state.log_seed));
+  return audit::sign_note(audit::checkpoint_text({origin, size, root}), origin, key_of(authority->state.log_seed));
+}
+
+Result<std::string> Core::sign_checkpoint() {
+  const Journal::State state = journal_.state();
+  return sign_root(state.tree.size(), state.tree.root());
+}
+
+Result<std::string> Core::sign_checkpoint(std::uint64_t size) {
+  CASEVAULT_TRY(const audit::Digest root, root_at(size));
+  return sign_root(size, root);
 }
 
 Result<audit::Digest> Core::root_at(std::uint64_t size) {

@@ -99,6 +99,7 @@ class Core {
   [[nodiscard]] const std::vector<std::string>& open_warnings() const noexcept { return warnings_; }
   [[nodiscard]] std::string log_key() const;      ///< verifier key string
   [[nodiscard]] Result<std::string> sign_checkpoint();  ///< of the acknowledged state
+  [[nodiscard]] Result<std::string> sign_checkpoint(std::uint64_t size);  ///< of an earlier size
   [[nodiscard]] Result<audit::Digest> root_at(std::uint64_t size);  ///< root of an earlier size of the log
   [[nodiscard]] keys::RootContext root_context() const noexcept { return {tag(), journal_.state().vault_key_epoch, &vault_key_}; }
   [[nodiscard]] std::filesystem::path root_file() const { return folder_ / "erasure.root"; }
@@ -115,6 +116,7 @@ class Core {
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
   Result<void> open_database();
   Result<void> refresh_roots(const DbState& db);
+  std::string sign_root(std::uint64_t size, const audit::Digest& root);
 
   base::Environment environment_;
   std::filesystem::path folder_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/envelope.hpp"
 
+#include "base/cursor.hpp"
 #include "catch.hpp"
 #include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
@@ -155,9 +156,8 @@ TEST_CASE("An envelope made to open under two keys is refused under the second")
   const Bytes ours = counting(32);
   const Bytes theirs = counting(32, 1);
   const Bytes envelope = seal_envelope(kLabel, as<32>(ours), kContext, kText, random);
-  Bytes message{1};
-  message.insert(message.end(), envelope.begin() + 1, envelope.begin() + 25);
-  message.insert(message.end(), kContext.begin(), kContext.end());
+  Bytes message;
+  base::Writer(message).u8(1).bytes(ByteView(envelope).subspan(1, 24)).bytes(kContext);
   std::array<std::uint8_t, 64> pair{};
   derive64(kLabel, theirs, message, pair);
   Bytes spliced = envelope;

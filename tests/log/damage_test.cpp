@@ -215,6 +215,19 @@ TEST_CASE("a frame copied elsewhere is no frame") {
   CHECK(log->torn_bytes() == size);
 }
 
+TEST_CASE("an intact frame that names another batch than its own is no part of the log") {
+  const SmallLog folder;
+  for (const std::uint32_t batch_start : {folder.starts[0], folder.starts[2], folder.last - 1, folder.last + 1}) {
+    Bytes image(folder.image.begin(), folder.image.begin() + folder.last);
+    log::append_frame(image, {0, folder.last}, batch_start, true, as_bytes("foreign"));
+    folder.replace(0, image);
+    Journal journal;
+    auto log = REQUIRE_OK(open_log(folder.path(), journal, {}, unflushed()));
+    CHECK(journal.lines() == folder.lines);
+    CHECK(log->torn_bytes() == log::kFrameHead + 7);
+  }
+}
+
 TEST_CASE("a segment made to be slow to search is refused in bounded time") {
   const SmallLog folder;
   Bytes image(folder.image.begin(), folder.image.begin() + folder.starts[0]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "model/record_row.hpp"
 
-#include <chrono>
+#include <ctime>
 #include <functional>
 #include <map>
 #include <set>
@@ -243,7 +243,7 @@ TEST_CASE("a row without cells, a cell without fields and a field that is not th
   }
 }
 
-TEST_CASE("a head too long for the stack opens too") {
+TEST_CASE("a cell of a thousand fields opens") {
   World world;
   Head head = world.head();
   Bytes cells;
@@ -464,6 +464,7 @@ TEST_CASE("robust: a hostile head is refused and bounded") {
       {"field twice", [](HeadParts& p) { p.fields = 2, p.pairs = 2, p.size = 96; }},
       {"map beside another field", [](HeadParts& p) { p.fields = 2, p.pairs = 2, p.size = 96, p.field = 0; }},
       {"padding that is not zero", [](HeadParts& p) { p.tail = 31, p.tail_byte = 1; }},
+      {"padding that stops early", [](HeadParts& p) { p.pad_to = 1; }},
       {"a step of padding too much", [](HeadParts& p) { p.tail = 32; }},
   };
   for (const auto& [what, change] : malformed) {
@@ -547,15 +548,15 @@ TEST_CASE("time of reading one field", "[.bench]") {
   const Bytes row = world.seal(head, cells);
   const auto measure = [&](const char* what, std::size_t index, const Compartment& compartment, auto use) {
     constexpr int kRounds = 200000;
-    const auto begin = std::chrono::steady_clock::now();
+    const std::clock_t begin = std::clock();  // processor time: other jobs on the machine do not count
     for (int i = 0; i < kRounds; ++i) {
       const auto opened = open_row(world.context, row, world.leaf);
       auto cell = CellOpener::make(world.context, compartment, opened->head.cells[index], *opened->cell_bytes(index),
                                    crypto::key_of(world.ck), crypto::key_of(opened->head.record_key));
       use(*cell);
     }
-    const std::chrono::duration<double, std::micro> took = std::chrono::steady_clock::now() - begin;
-    WARN(what << ": " << took.count() / kRounds << " us");
+    const double took = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC * 1e6;
+    WARN(what << ": " << took / kRounds << " us");
   };
   measure("one field of 50 bytes", 0, kIdentity, [](CellOpener& cell) { (void)cell.open(5); });
   measure("14 coded fields", 2, kStatistics, [](CellOpener& cell) {

@@ -265,9 +265,21 @@ TEST_CASE("robust: hostile texts are refused without exhausting the stack or the
        {repeat("[", much), "a = " + repeat("[", much), "a = " + repeat("{a=", much / 3),
         repeat("a.", much / 2) + "a = 1", "[" + repeat("a.", much / 2) + "a]",
         "a = " + repeat("[\n{" + repeat("a.", 30) + "a =", much / 70), repeat("[[a]]\n", much / 6), repeat("\"", much),
-        std::string(much, '\0'), "a = \"" + repeat("\\u0000", much / 6),
+        std::string(much, '\0'), "a = \"" + repeat("\\u0000", much / 6), std::string("[.a]\n"), std::string("[[ [\n"),
+        std::string("\u03A4 = 1\n"), std::string("a = '\u03A4' \u0111\n"),
+        std::string("a = \"\"\"x\\\"\"\"\"\" \u0111 = 1\n"), std::string("a = '''x''''' \u0111 = 1\n"),
         "bundled_codelists = []\n" + std::string(kSmall)}) {
     REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(text));
+  }
+}
+
+TEST_CASE("strings and comments of a schema may hold any language") {
+  REQUIRE_DONE(Schema::parse("\xEF\xBB\xBF# \u0111 \u03A4 \u3000 '\"\n" + std::string(kSmall)));
+  for (const char* codes :
+       {"['\u0111', \"\u03A4\"]", "['''\u0111''', \"\"\"\u03A4\"\"\"]", "[\"\\\"\u0111\", '\"\u03A4']",
+        "[\"\"\"\u0111\"\"\"\"\", '''\u03A4'''''] # \u0111", "[\"a\"\n, # \"\u0111\n'b\u0111']"}) {
+    INFO(codes);
+    REQUIRE(REQUIRE_OK(Schema::parse(with("[\"female\", \"male\"]", codes))).find_list("sex")->codes.size() == 2);
   }
 }
 

@@ -15,7 +15,7 @@ SCRIPTS = {".py", ".sh"}
 TEXT = CXX | SCRIPTS | {".md", ".txt", ".cmake", ".in", ".json", ".toml", ".yml", ""}
 
 MACHINE_PATH = re.compile(r"/(?:work|farm|tmp/research|root)/")
-FORMULA_SIGNS = {0x2016: " ", 0x00D7: " "}  # concatenation, times
+FORMULA_SIGNS = {0x2016: " ", 0x00D7: " ", 0x00B7: " "}  # concatenation, times, scalar multiplication
 UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 # `snprintf` formats into memory and is fine; a member that happens to be called `signal` is somebody's own.
 NOT_IN_A_LIBRARY = re.compile(

@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/audit_view.hpp"
+
+#include "audit/note.hpp"
+#include "vault/import.hpp"
+#include "vault/row_key.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+/// What the log says a row must look like now.
+struct Expected {
+  std::uint32_t version = 0;
+  std::array<std::uint8_t, 16> stamp{};
+};
+
+/// The write payloads of applied entries, in order: ranges of imports, then single rows over them.
+class WriteHistory {
+ public:
+  void apply(const WritePayload& write) {
+    if (write.range) {
+      ranges_.push_back(write);
+    } else {
+      singles_[write.first_row] = {write.version, write.stamp};
+    }
+  }
+  [[nodiscard]] std::optional<Expected> expected(std::uint64_t row) const {
+    if (const auto single = singles_.find(row); single != singles_.end()) return single->second;
+    for (const WritePayload& range : ranges_) {
+      if (row >= range.first_row && row - range.first_row < range.rows) return Expected{range.version, import_stamp(range.stamp, row)};
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] std::uint64_t rows() const {
+    std::uint64_t total = 0;
+    for (const WritePayload& range : ranges_) total += range.rows;
+    for (const auto& [row, expectation] : singles_) {
+      const bool imported = std::ranges::any_of(ranges_, [r = row](const WritePayload& range) { return r >= range.first_row && r - range.first_row < range.rows; });
+      if (!imported) ++total;
+    }
+    return total;
+  }
+  template <typename Visit>
+  void each_row(const Visit& visit) const {
+    for (const WritePayload& range : ranges_) {
+      for (std::uint64_t i = 0; i < range.rows; ++i) visit(range.first_row + i);
+    }
+    for (const auto& [row, expectation] : singles_) visit(row);
+  }
+
+ private:
+  std::vector<WritePayload> ranges_;
+  std::unordered_map<std::uint64_t, Expected> singles_;
+};
+
+/// Stops the verification: the entry it concerns and what is wrong.
+struct Finding {
+  std::optional<std::uint64_t> entry;
+  std::string reason;
+};
+
+class Verifier {
+ public:
+  Verifier(Core& core, const Snapshot& snapshot, VerifyReport& report, const ProgressCallback& progress)
+      : core_(core), journal_(core.journal()), snapshot_(snapshot), report_(report), progress_(progress) {}
+
+  /// Entries and batches, from the first on.
+  Result<void> log() {
+    const std::uint64_t total = journal_.state().tree.size();
+    auto scanned = journal_.scan(
+        core_.log(), 0, [&](const EntryFrame& frame) -> Result<bool> { return entry(frame, total); },
+        [&](const CloseFrame& close) -> Result<bool> { return batch(close); });
+    if (!scanned) {
+      if (scanned.error().code != ErrorCode::kIntegrity && scanned.error().code != ErrorCode::kUnsupported) return scanned;
+      return fail(tree_.size(), scanned.error().message);
+    }
+    if (failed()) return {};
+    if (tree_.size() != total || tree_.root() != journal_.state().tree.root()) {
+      return fail(tree_.size(), "the log holds other entries than its last segment says");
+    }
+    if (last_authority_ != snapshot_.authority->newest) return fail(last_authority_, "the newest authority entry is not the one the log ends with");
+    return {};
+  }
+
+  /// Every head against the write entries.
+  Result<void> heads() {
+    std::uint64_t found = 0;
+    auto scanned = core_.scan_rows(*snapshot_.txn, snapshot_.db, 0, [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
+      const std::optional<Expected> expected = history_.expected(row);
+      const std::string name = "record " + core_.id_of(row).to_string();
+      if (!expected) return fail_row(name + ": no entry of the log wrote it (foreign)");
+      if (opened.head.version != expected->version || opened.head.stamp != expected->stamp) {
+        return fail_row(name + ": is not what the newest entry wrote (version " + std::to_string(opened.head.version) + ", the log says " +
+                        std::to_string(expected->version) + "): replayed or altered");
+      }
+      ++found;
+      return !progress_ || progress_({"records", found, 0}) ? Result<bool>(true) : Result<bool>(stopped());
+    });
+    if (!scanned) {
+      if (scanned.error().code != ErrorCode::kIntegrity && scanned.error().code != ErrorCode::kUnsupported) return scanned;
+      return fail(std::nullopt, scanned.error().message);
+    }
+    if (failed() || found == history_.rows()) return {};
+    std::string missing;
+    std::optional<Error> broken;
+    history_.each_row([&](std::uint64_t row) {
+      if (!missing.empty() || broken) return;
+      auto value = snapshot_.txn->get(store::Table::kRows, row_key(row));
+      if (!value) {
+        broken = std::move(value).error();
+      } else if (!*value) {
+        missing = core_.id_of(row).to_string();
+      }
+    });
+    if (broken) return *std::move(broken);
+    return fail(std::nullopt, "record " + missing + ": the log wrote it, but the database does not hold it (missing)");
+  }
+
+  Result<void> anchor(std::string_view note) {
+    const auto checkpoint = audit::verify_checkpoint(note, core_.log_key());
+    if (!checkpoint) return fail(std::nullopt, "the anchor is not a checkpoint of this vault's log: " + checkpoint.error().message);
+    if (checkpoint->size > tree_.size()) {
+      return fail(tree_.size(), "the anchor has seen " + std::to_string(checkpoint->size) + " entries: entries were cut off or the vault was rolled back");
+    }
+    CASEVAULT_TRY(const audit::Digest root, core_.root_at(checkpoint->size));
+    if (root != checkpoint->root) {
+      return fail(checkpoint->size == 0 ? 0 : checkpoint->size - 1, "the entries up to here are not those the anchor has seen");
+    }
+    return {};
+  }
+
+  [[nodiscard]] bool failed() const { return !report_.reason.empty(); }
+  [[nodiscard]] const audit::CompactRange& tree() const { return tree_; }
+
+ private:
+  static Error stopped() { return {ErrorCode::kCancelled, "the verification was stopped"}; }
+  Result<void> fail(std::optional<std::uint64_t> entry, std::string reason) {
+    if (!failed()) {
+      report_.entry = entry;
+      report_.reason = std::move(reason);
+    }
+    return {};
+  }
+  Result<bool> fail_row(std::string reason) {
+    (void)fail(std::nullopt, std::move(reason));
+    return false;
+  }
+  Result<bool> fail_entry(std::uint64_t entry, std::string reason) {
+    (void)fail(entry, "entry " + std::to_string(entry) + ": " + std::move(reason));
+    return false;
+  }
+
+  Result<bool> entry(const EntryFrame& frame, std::uint64_t total) {
+    if (progress_ && frame.entry % 1024 == 0 && !progress_({"log", frame.entry, total})) return stopped();
+    CASEVAULT_TRY(const audit::Leaf leaf, journal_.open_leaf(frame));
+    if (leaf.authority.has_value() != !frame.authority.empty() || leaf.write.has_value() != !frame.write.empty()) {
+      return fail_entry(frame.entry, "a payload was added or dropped");
+    }
+    if (!frame.authority.empty()) {
+      CASEVAULT_TRY(const SecretBytes payload, journal_.open_authority(frame));
+      if (audit::commit(format::kCommitAuthority, payload.view()) != *leaf.authority) return fail_entry(frame.entry, "its authority payload is not the one its leaf commits to");
+      last_authority_ = frame.entry;
+    }
+    const bool applied = frame.entry < snapshot_.db.applied && !snapshot_.authority->state.not_applied.contains(frame.entry);
+    if (!frame.write.empty()) {
+      CASEVAULT_TRY(const Journal::OpenedWrite write, journal_.open_write(frame));
+      if (audit::commit(format::kCommitWrite, write.opening.view()) != *leaf.write) return fail_entry(frame.entry, "its write payload is not the one its leaf commits to");
+      if (applied) history_.apply(write.payload);
+    }
+    CASEVAULT_CHECK(details(frame, leaf));
+    if (failed()) return false;
+    if (leaf.time_ms < last_time_) {
+      report_.warnings.push_back("entry " + std::to_string(frame.entry) + ": its time is before that of entry " + std::to_string(frame.entry - 1) + " (a clock was set back)");
+    }
+    last_time_ = leaf.time_ms;
+    tree_.append(frame.leaf_hash);
+    batch_.push_back(frame.leaf_hash);
+    return true;
+  }
+
+  /// Details open only for holders of the audit compartment; others see that they are there, and that is said.
+  Result<void> details(const EntryFrame& frame, const audit::Leaf& leaf) {
+    const auto epoch = details_epoch(frame.details);
+    if (!epoch) return fail(frame.entry, "entry " + std::to_string(frame.entry) + ": its details are malformed");
+    const keys::EpochName name{kAuditCompartment, *epoch};
+    if (!snapshot_.authority->me().holds(name)) {
+      if (!told_) report_.warnings.emplace_back("the details of entries were not checked: this principal does not hold the audit compartment");
+      told_ = true;
+      return {};
+    }
+    if (!deposit_ || deposit_epoch_ != *epoch) {
+      CASEVAULT_TRY(const auto key, core_.epoch_key(*snapshot_.txn, *snapshot_.authority, name));
+      deposit_ = keys::deposit_secret(core_.tag(), name, *key);
+      deposit_epoch_ = *epoch;
+    }
+    auto opened = open_details(core_.tag(), frame.entry, leaf, frame.details, name, *deposit_);
+    if (!opened) return fail(frame.entry, opened.error().message);
+    return {};
+  }
+
+  Result<bool> batch(const CloseFrame& close) {
+    CASEVAULT_TRY(const BatchClose opened, journal_.open_close(close));
+    const std::uint64_t first = batch_start_.size();
+    if (opened.size_before != first || opened.root_before != batch_start_.root() || opened.count != batch_.size() || batch_.empty()) {
+      return fail_entry(first, "its batch was signed over another log");
+    }
+    const auto actor = snapshot_.authority->state.principals.find(opened.actor);
+    if (actor == snapshot_.authority->state.principals.end()) return fail_entry(first, "its batch is signed by an unknown principal");
+    if (!crypto::verify(format::kLogBatch, actor->second.who.ed_public,
+                        Journal::batch_message(core_.tag(), first, opened.root_before, batch_), opened.signature)) {
+      return fail_entry(first, "the signature of its batch does not verify");
+    }
+    batch_.clear();
+    batch_start_ = tree_;
+    return true;
+  }
+
+  Core& core_;
+  Journal& journal_;
+  const Snapshot& snapshot_;
+  VerifyReport& report_;
+  const ProgressCallback& progress_;
+  audit::CompactRange tree_;
+  audit::CompactRange batch_start_;
+  std::vector<audit::Digest> batch_;
+  WriteHistory history_;
+  std::uint64_t last_authority_ = 0;
+  std::int64_t last_time_ = INT64_MIN;
+  std::optional<SecretBytes> deposit_;
+  std::uint32_t deposit_epoch_ = 0;
+  bool told_ = false;
+};
+
+void json_text(std::string& out, std::string_view text) {
+  constexpr std::string_view kHex = "0123456789abcdef";
+  out += '"';
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (u < 0x20) {
+      out += "\\u00";
+      out += kHex[u >> 4U];
+      out += kHex[u & 15U];
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
+
+std::string details_json(Core& core, const Schema& schema, const OpenedDetails& details) {
+  std::string out = "{\"actor\":";
+  json_text(out, details.actor_name);
+  const RecordType* type = schema.find_type(details.type);
+  out += ",\"type\":";
+  json_text(out, type == nullptr ? "" : type->name);
+  out += ",\"fields\":[";
+  for (std::size_t i = 0; i < details.fields.size(); ++i) {
+    if (i > 0) out += ',';
+    const Field* field = type == nullptr ? nullptr : type->find(details.fields[i]);
+    json_text(out, field == nullptr ? std::to_string(details.fields[i]) : field->name);
+  }
+  out += "],\"records\":[";
+  for (std::size_t i = 0; i < details.rows.size(); ++i) {
+    if (i > 0) out += ',';
+    json_text(out, core.id_of(details.rows[i]).to_string());
+  }
+  out += "],\"recipient\":";
+  json_text(out, details.recipient);
+  out += ",\"recipient_class\":";
+  json_text(out, details.recipient_class);
+  out += ",\"text\":";
+  json_text(out, details.text);
+  out += '}';
+  return out;
+}
+
+}  // namespace
+
+Result<VerifyReport> verify_log(Core& core, std::string_view anchor, const ProgressCallback& progress) {
+  VerifyReport report;
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  report.warnings = core.open_warnings();
+  if (core.journal().state().last_mutation > snapshot.db.applied) {
+    report.warnings.push_back("entry " + std::to_string(core.journal().state().last_mutation - 1) +
+                              " is pending: its transaction has not committed; the next writer settles it");
+  }
+  if (core.log().torn_bytes() > 0) report.warnings.emplace_back("a batch that was never acknowledged stands at the end of the log; the next writer cuts it");
+  Verifier verifier(core, snapshot, report, progress);
+  CASEVAULT_CHECK(verifier.log());
+  if (!verifier.failed() && !anchor.empty()) CASEVAULT_CHECK(verifier.anchor(anchor));
+  if (!verifier.failed()) CASEVAULT_CHECK(verifier.heads());
+  report.size = verifier.tree().size();
+  report.root = verifier.tree().root();
+  report.ok = !verifier.failed();
+  return report;
+}
+
+Result<void> read_log(Core& core, const LogQuery& query, const std::function<bool(const LogEntry&)>& visit) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  const Authority& authority = *snapshot.authority;
+  if (query.details) {
+    // Reading who saw whom is itself an access: its entry comes first, also when it is denied.
+    const keys::EpochName name = authority.state.current(kAuditCompartment);
+    if (!authority.me().holds(name)) {
+      return core.refuse(authority, audit::Action::kReadLog, audit::Outcome::kDenied, {}, {}, {},
+                         {ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment audit"});
+    }
+    DetailsDraft details;
+    details.text = "details from entry " + std::to_string(query.from) + " on";
+    CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kReadLog, audit::Outcome::kOk, std::move(details)));
+    CASEVAULT_CHECK(core.append(std::move(entry)));
+  }
+  const std::uint64_t size = core.journal().state().tree.size();
+  if (query.from >= size) return {};
+  std::vector<LogEntry> batch;
+  bool stopped = false;
+  std::map<std::uint32_t, SecretBytes> deposits;
+  return core.journal().scan(
+      core.log(), query.from,
+      [&](const EntryFrame& frame) -> Result<bool> {
+        if (frame.entry < query.from) return true;
+        CASEVAULT_TRY(const audit::Leaf leaf, core.journal().open_leaf(frame));
+        LogEntry entry{frame.entry, leaf.time_ms, leaf.action, leaf.outcome, {}, leaf.purpose, leaf.basis, leaf.count, {}};
+        const auto epoch = query.details ? details_epoch(frame.details) : std::nullopt;
+        if (epoch && authority.me().holds({kAuditCompartment, *epoch})) {
+          const keys::EpochName name{kAuditCompartment, *epoch};
+          if (!deposits.contains(*epoch)) {
+            CASEVAULT_TRY(const auto key, core.epoch_key(*snapshot.txn, authority, name));
+            deposits[*epoch] = keys::deposit_secret(core.tag(), name, *key);
+          }
+          CASEVAULT_TRY(const OpenedDetails details, open_details(core.tag(), frame.entry, leaf, frame.details, name, deposits[*epoch]));
+          entry.details = details_json(core, authority.schema(), details);
+        }
+        batch.push_back(std::move(entry));
+        return true;
+      },
+      [&](const CloseFrame& close) -> Result<bool> {
+        if (batch.empty()) return true;
+        CASEVAULT_TRY(const BatchClose opened, core.journal().open_close(close));
+        const auto actor = authority.state.principals.find(opened.actor);
+        const std::string name = actor == authority.state.principals.end() ? "?" : actor->second.who.name;
+        for (LogEntry& entry : batch) {
+          entry.actor = name;
+          if (!query.actor.empty() && query.actor != name) continue;
+          if (!visit(entry)) {
+            stopped = true;
+            break;
+          }
+        }
+        batch.clear();
+        return !stopped;
+      },
+      true);
+}
+
+Result<std::string> prove_entry(Core& core, std::uint64_t entry) {
+  CASEVAULT_CHECK(core.log().refresh());
+  const std::uint64_t size = core.journal().state().tree.size();
+  if (entry >= size) return Error{ErrorCode::kNotFound, "the log has no entry " + std::to_string(entry) + " (it has " + std::to_string(size) + ")"};
+  std::uint32_t segment = 0;
+  CASEVAULT_TRY(audit::CompactRange before, core.journal().tree_before_segment(core.log(), entry, segment));
+  std::vector<audit::Digest> leaves;
+  audit::InclusionProof proof;
+  CASEVAULT_CHECK(core.journal().scan(core.log(), before.size(), [&](const EntryFrame& frame) -> Result<bool> {
+    if (frame.entry < entry) {
+      before.append(frame.leaf_hash);
+    } else {
+      if (frame.entry == entry) {
+        CASEVAULT_TRY(const SecretBytes leaf, core.journal().open_leaf_bytes(frame));
+        proof.extra.assign(leaf.view().begin(), leaf.view().end());
+      }
+      leaves.push_back(frame.leaf_hash);
+    }
+    return frame.entry + 1 < size;
+  }));
+  proof.index = entry;
+  proof.path = audit::inclusion_path(before, leaves);
+  CASEVAULT_TRY(proof.checkpoint_note, core.sign_checkpoint(size));
+  return audit::proof_text(proof);
+}
+
+}  // namespace casevault::vault

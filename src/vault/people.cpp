@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "vault/people.hpp"
+
+#include "base/text.hpp"
+#include "crypto/envelope.hpp"
+#include "format/cbor.hpp"
+#include "format/labels.hpp"
+
+#include <algorithm>
+
+namespace casevault::vault {
+namespace {
+
+constexpr std::string_view kInvitationPrefix = "cvi1:";
+
+std::string join(std::span<const std::string> names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "" : " ") + name;
+  return out;
+}
+
+/// The ops that grant the compartments to `who`, each sealed to its key. kNoGrant when this principal cannot grant one.
+Result<std::vector<AuthorityOp>> grant_ops(UnitOfWork& work, PrincipalNumber number, const keys::Principal& who,
+                                           std::span<const std::string> compartments, bool may_grant) {
+  Core& core = work.core();
+  const Authority& authority = work.authority();
+  std::vector<AuthorityOp> ops;
+  for (const std::string& name : compartments) {
+    const Compartment* compartment = authority.schema().find_compartment(name);
+    if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + name};
+    const keys::EpochName epoch = authority.state.current(compartment->id);
+    CASEVAULT_TRY(const SecretBytes granted, core.granted_key(authority, epoch));
+    if (!authority.me().grants.at(epoch).may_grant) {
+      return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds compartment " + name + " without the right to grant it"};
+    }
+    OpGrant op;
+    op.principal = number;
+    op.name = epoch;
+    op.may_grant = may_grant;
+    CASEVAULT_TRY(op.box, keys::seal_epoch(core.tag(), epoch, who.x_public, granted, core.random()));
+    ops.emplace_back(std::move(op));
+  }
+  return ops;
+}
+
+Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+                                    std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants) {
+  DetailsDraft details;
+  details.text = std::move(text);
+  CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
+  entry.authority = std::move(ops);
+  entry.vault_key_grants = std::move(vault_key_grants);
+  return work.commit(std::move(entry));
+}
+
+Error denied(UnitOfWork& work, audit::Action action, Error error) {
+  return work.core().refuse(work.authority(), action, audit::Outcome::kDenied, {}, {}, {}, std::move(error));
+}
+
+Bytes invitation_context(const audit::Digest& vault_id, std::string_view log_key, std::string_view name) {
+  Bytes out;
+  format::CborWriter(out).array(3).bytes(vault_id).text(log_key).text(name);
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
+  CASEVAULT_TRY(const keys::Principal who, keys::parse_principal(request.public_string));
+  CASEVAULT_CHECK(keys::check_name(request.name));
+  if (who.name != request.name) {
+    return Error{ErrorCode::kBadInput, "the public string is of " + who.name + ", not of " + request.name};
+  }
+  if (!policy::is_role(request.role)) {
+    return Error{ErrorCode::kBadInput, "unknown role " + request.role + "; roles are owner administrator officer analyst auditor service"};
+  }
+  if (request.unit.size() > 64 || !base::valid_utf8(request.unit)) return Error{ErrorCode::kBadInput, "a unit is at most 64 bytes of UTF-8"};
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+  const Authority& authority = work.authority();
+  constexpr audit::Action kAction = audit::Action::kPrincipalAdd;
+  const std::string& role = authority.me().role;
+  if (!policy::may_administer(role)) return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not certify principals"});
+  if ((request.role == "owner" || request.role == "administrator") && role != "owner") {
+    return denied(work, kAction, {ErrorCode::kRefused, "only an owner certifies owners and administrators"});
+  }
+  if (authority.state.find(request.name) != nullptr || authority.state.find(who.ed_public) != nullptr) {
+    return Error{ErrorCode::kConflict, "principal " + request.name + " (or its keys) is already in the vault; names and keys are never reused"};
+  }
+  OpPrincipal op;
+  op.number = static_cast<PrincipalNumber>(authority.state.principals.size() + 1);
+  op.public_string = std::string(request.public_string);
+  op.role = request.role;
+  op.unit = request.unit;
+  op.functional_roles = request.functional_roles;
+  const PrincipalNumber number = op.number;
+  std::vector<AuthorityOp> ops;
+  ops.emplace_back(std::move(op));
+  auto grants = grant_ops(work, number, who, request.grants, request.may_grant);
+  if (!grants) return grants.error().code == ErrorCode::kNoGrant ? denied(work, kAction, std::move(grants).error()) : std::move(grants).error();
+  for (AuthorityOp& grant_op : *grants) ops.push_back(std::move(grant_op));
+
+  const std::uint32_t epoch = authority.state.vault_key_epoch;
+  CASEVAULT_TRY(Bytes box, keys::seal_vault_key(core.tag(), epoch, who.x_public, core.vault_key(), core.random()));
+  CASEVAULT_TRY(std::string invitation, make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
+  std::string text = "principal " + who.name + ", role " + request.role;
+  if (!request.grants.empty()) text += ", grants " + join(request.grants);
+  CASEVAULT_CHECK(commit_authority(work, kAction, std::move(text), std::move(ops),
+                                   {{keys::vault_key_label(core.tag(), epoch, who.x_public), std::move(box)}}));
+  return invitation;
+}
+
+Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<const std::string> compartments) {
+  if (compartments.empty()) return Error{ErrorCode::kUsage, "no compartment to grant"};
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+  const PrincipalState* target = work.authority().state.find(principal);
+  if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
+  auto ops = grant_ops(work, target->number, target->who, compartments, false);
+  if (!ops) {
+    return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error()) : std::move(ops).error();
+  }
+  // A grant that is there already keeps its right to grant on.
+  for (AuthorityOp& op : *ops) {
+    auto& fresh = std::get<OpGrant>(op);
+    if (const auto held = target->grants.find(fresh.name); held != target->grants.end()) fresh.may_grant = held->second.may_grant;
+  }
+  CASEVAULT_TRY(const EntryPlace place, commit_authority(work, audit::Action::kGrantAdd, "grants of " + target->who.name + ": " + join(compartments),
+                                                         *std::move(ops), {}));
+  return place.entry;
+}
+
+Result<std::vector<PrincipalInfo>> list_principals(Core& core) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  const Authority& authority = *snapshot.authority;
+  std::vector<PrincipalInfo> out;
+  for (const auto& [number, principal] : authority.state.principals) {
+    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, principal.entry};
+    for (const Compartment& compartment : authority.schema().compartments()) {
+      const auto held = principal.grants.find(authority.state.current(compartment.id));
+      if (held == principal.grants.end()) continue;
+      info.grants.push_back(compartment.name);
+      if (held->second.may_grant) info.may_grant.push_back(compartment.name);
+    }
+    out.push_back(std::move(info));
+  }
+  return out;
+}
+
+Result<std::vector<KeyInfo>> list_keys(Core& core) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  const Authority& authority = *snapshot.authority;
+  std::map<keys::EpochName, std::uint64_t> cells;
+  CASEVAULT_CHECK(core.scan_rows(*snapshot.txn, snapshot.db, 0, [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
+    for (const model::CellEntry& cell : row.head.cells) ++cells[{cell.compartment, cell.epoch}];
+    return true;
+  }));
+  std::vector<KeyInfo> out;
+  for (const Compartment& compartment : authority.schema().compartments()) {
+    for (const auto& [name, epoch] : authority.state.epochs) {
+      if (name.compartment != compartment.id) continue;
+      out.push_back({compartment.name, name.epoch, name == authority.state.current(compartment.id) ? "current" : "old", cells[name]});
+    }
+  }
+  return out;
+}
+
+Result<std::string> make_invitation(const audit::Digest& vault_id, std::string_view log_key, const keys::Principal& principal,
+                                    const SecretBytes& vault_key, base::Random& random) {
+  CASEVAULT_TRY(const Bytes box, crypto::seal_box(format::kInvitation, principal.x_public,
+                                                  invitation_context(vault_id, log_key, principal.name), vault_key.view(), random));
+  Bytes out;
+  format::CborWriter(out).array(4).bytes(vault_id).text(log_key).text(principal.name).bytes(box);
+  return std::string(kInvitationPrefix) + base::to_base64(out) + "\n";
+}
+
+Result<Invitation> parse_invitation(std::string_view text) {
+  const Error bad{ErrorCode::kBadInput, "not an invitation (cvi1:...), or damaged; ask for it again"};
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  if (!text.starts_with(kInvitationPrefix) || text.size() > 4096) return bad;
+  const auto raw = base::from_base64(text.substr(kInvitationPrefix.size()));
+  if (!raw) return bad;
+  format::CborReader r(*raw);
+  if (r.array() != 4) return bad;
+  Invitation out;
+  out.vault_id = r.fixed<32>();
+  out.log_key = std::string(r.text());
+  out.name = std::string(r.text());
+  const ByteView box = r.bytes();
+  out.box.assign(box.begin(), box.end());
+  if (!r.finish()) return bad;
+  return out;
+}
+
+Result<Pin> open_invitation(const Invitation& invitation, const Identity::Impl& identity) {
+  auto key = crypto::open_box(format::kInvitation, crypto::key_of(identity.x_secret), identity.x_public,
+                              invitation_context(invitation.vault_id, invitation.log_key, invitation.name), invitation.box);
+  if (!key || key->size() != 32) {
+    return Error{ErrorCode::kWrongKey, "this invitation is for " + invitation.name + " and does not open with identity " + identity.name +
+                                           " (another identity, or it was altered)"};
+  }
+  return Pin{invitation.vault_id, invitation.log_key};
+}
+
+}  // namespace casevault::vault

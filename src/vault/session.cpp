@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "base/text.hpp"
+#include "vault/audit_view.hpp"
+#include "vault/create.hpp"
+#include "vault/import.hpp"
+#include "vault/people.hpp"
+#include "vault/session_impl.hpp"
+
+#include <algorithm>
+
+namespace casevault {
+
+Result<RecordId> RecordId::parse(std::string_view text) {
+  const auto bytes = base::from_crockford(text);
+  if (!bytes) return Error{ErrorCode::kNotFound, "not a record id (26 characters, as casevault prints them): it is mistyped"};
+  return RecordId(*bytes);
+}
+
+std::string RecordId::to_string() const { return base::to_crockford(bytes_); }
+
+Result<InitResult> Session::init(const std::filesystem::path& folder, const Schema& schema, const Passphrase& passphrase,
+                                 const InitOptions& options) {
+  return vault::create_vault(folder, schema, passphrase, options, base::system_environment());
+}
+
+Result<Session> Session::open(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& options) {
+  auto impl = std::make_unique<Impl>();
+  CASEVAULT_TRY(impl->core, vault::Core::open(folder, identity, options, base::system_environment()));
+  CASEVAULT_TRY(const vault::Snapshot snapshot, impl->core->snapshot());
+  impl->schema = snapshot.authority->schema();
+  return Session(std::move(impl));
+}
+
+Result<std::string> Session::accept(std::string_view invitation, Identity& identity) {
+  CASEVAULT_TRY(const vault::Invitation parsed, vault::parse_invitation(invitation));
+  CASEVAULT_TRY(const Pin pin, vault::open_invitation(parsed, identity.impl()));
+  CASEVAULT_CHECK(keys::add_pin(identity, pin, *base::system_environment().random));
+  return base::to_hex(pin.vault_id);
+}
+
+Session::Session(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}
+Session::Session(Session&&) noexcept = default;
+Session& Session::operator=(Session&&) noexcept = default;
+Session::~Session() = default;
+
+const Schema& Session::schema() const { return *impl_->schema; }
+
+Result<Status> Session::status() {
+  vault::Core& core = *impl_->core;
+  CASEVAULT_TRY(const vault::Snapshot snapshot, core.snapshot());
+  const vault::Authority& authority = *snapshot.authority;
+  const vault::Journal::State log = core.journal().state();
+  Status status;
+  status.id = base::to_hex(core.vault_id());
+  status.schema = authority.schema().name();
+  status.principal = authority.me().who.name;
+  status.role = authority.me().role;
+  for (const RecordType& type : authority.schema().types()) {
+    const auto count = snapshot.db.records.find(type.id);
+    status.records[type.name] = count == snapshot.db.records.end() ? 0 : count->second;
+  }
+  status.log_size = log.tree.size();
+  status.root = log.tree.root();
+  for (const Compartment& compartment : authority.schema().compartments()) {
+    status.epochs.push_back({compartment.name, authority.state.current(compartment.id).epoch});
+  }
+  status.erasure_level = keys::erasure_level(core.root_file());
+  status.warnings = core.open_warnings();
+  if (status.erasure_level == "E0") {
+    status.warnings.emplace_back("erasure.root lies on a file system that may keep overwritten blocks: erasure can only reach level E0 here");
+  }
+  std::error_code ignored;
+  for (const auto& file : std::filesystem::directory_iterator(core.folder() / "identities", ignored)) {
+    status.warnings.push_back("identity " + file.path().filename().string() +
+                              " lies inside the vault: whoever copies the folder has it, guarded by its passphrase alone; move it elsewhere");
+  }
+  if (!memory_lock_status().locked) status.warnings.emplace_back("memory could not be locked (RLIMIT_MEMLOCK): keys may be swapped out");
+  if (log.last_mutation > snapshot.db.applied) {
+    status.warnings.push_back("entry " + std::to_string(log.last_mutation - 1) + " is pending: the next writer settles it");
+  }
+  return status;
+}
+
+Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) { return vault::add_record(*impl_->core, type, fields); }
+
+Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields, std::optional<std::uint32_t> expect_version) {
+  return vault::update_record(*impl_->core, id, fields, expect_version);
+}
+
+Result<std::vector<RecordInfo>> Session::list(std::string_view type, std::size_t limit, const std::optional<RecordId>& after) {
+  return vault::list_records(*impl_->core, type, limit, after);
+}
+
+Result<std::vector<VersionInfo>> Session::history(const RecordId& id) { return vault::record_history(*impl_->core, id); }
+
+Result<ImportReport> Session::import_rows(std::string_view type, RowSource& source, const ImportOptions& options) {
+  return vault::import_rows(*impl_->core, type, source, options);
+}
+
+Result<VerifyReport> Session::verify_log(std::string_view anchor, const ProgressCallback& progress) {
+  return vault::verify_log(*impl_->core, anchor, progress);
+}
+
+Result<void> Session::read_log(const LogQuery& query, const std::function<bool(const LogEntry&)>& visit) {
+  return vault::read_log(*impl_->core, query, visit);
+}
+
+Result<std::string> Session::prove(std::uint64_t entry) { return vault::prove_entry(*impl_->core, entry); }
+
+Result<std::string> Session::checkpoint() {
+  CASEVAULT_CHECK(impl_->core->log().refresh());
+  return impl_->core->sign_checkpoint();
+}
+
+Result<std::string> Session::add_principal(const PrincipalRequest& request) { return vault::add_principal(*impl_->core, request); }
+
+Result<std::vector<PrincipalInfo>> Session::principals() { return vault::list_principals(*impl_->core); }
+
+Result<std::uint64_t> Session::grant(std::string_view principal, std::span<const std::string> compartments) {
+  return vault::grant(*impl_->core, principal, compartments);
+}
+
+Result<std::vector<KeyInfo>> Session::keys() { return vault::list_keys(*impl_->core); }
+
+void Session::close() noexcept {
+  if (impl_) impl_->core->close();
+}
+
+}  // namespace casevault

@@ -259,7 +259,7 @@ void unlock_file(const Fd& fd, std::uint64_t offset) noexcept {
 
 Error errno_error(int error, std::string_view what, std::string_view name) {
   ErrorCode code = ErrorCode::kIo;
-  if (error == ENOSPC || error == EDQUOT) code = ErrorCode::kDiskFull;
+  if (error == ENOSPC || error == EDQUOT || error == EFBIG) code = ErrorCode::kDiskFull;
   if (error == ENOENT) code = ErrorCode::kNotFound;
   if (error == EACCES || error == EPERM || error == ELOOP) code = ErrorCode::kUnsafePermissions;
   return {code, std::string(what) + " " + std::string(name) + ": " + std::generic_category().message(error)};

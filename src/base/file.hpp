@@ -54,7 +54,7 @@ enum class LockKind : std::uint8_t { kShared, kExclusive };
 [[nodiscard]] Result<void> lock_file(const Fd& fd, LockKind kind, std::uint64_t offset, bool wait, std::string_view name);
 void unlock_file(const Fd& fd, std::uint64_t offset) noexcept;
 
-/// kDiskFull for ENOSPC/EDQUOT, kNotFound for ENOENT, kUnsafePermissions for EACCES/EPERM/ELOOP, else kIo.
+/// kDiskFull for ENOSPC/EDQUOT/EFBIG, kNotFound for ENOENT, kUnsafePermissions for EACCES/EPERM/ELOOP, else kIo.
 /// The message is "<what> <name>: <strerror>".
 [[nodiscard]] Error errno_error(int error, std::string_view what, std::string_view name);
 

@@ -108,8 +108,7 @@ crypto::Hash commit_root(const VaultTag& vault, std::uint64_t epoch, const Secre
 Result<void> ErasureRoot::create(const std::filesystem::path& file, const RootContext& context, std::uint64_t epoch,
                                  const SecretBytes& root, base::Random& random) {
   CASEVAULT_TRY(const base::Fd fd, base::open_file(file, base::OpenMode::kCreateNew));
-  Bytes image(kFileSize);
-  random.fill(image);  // unused space looks like used space
+  Bytes image(kFileSize);  // written out, so that no later overwrite needs space
   for (const std::uint64_t offset : kPlaces) {
     std::ranges::copy(seal_place(context, epoch, root, random), image.begin() + static_cast<std::ptrdiff_t>(offset));
   }

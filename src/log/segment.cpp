@@ -163,7 +163,7 @@ Result<Segment> open_segment(const std::filesystem::path& folder, std::uint32_t 
 Result<void> allocate(const base::Fd& fd, std::uint64_t end, std::string_view name) {
   const int error = ::posix_fallocate(fd.get(), 0, static_cast<off_t>(end));
   if (error == 0) return {};
-  return base::errno_error(error == EFBIG ? ENOSPC : error, "reserve space in", name);
+  return base::errno_error(error, "reserve space in", name);
 }
 
 Result<void> create_segment(const std::filesystem::path& folder, std::uint32_t number, std::uint32_t previous_end,

@@ -21,44 +21,39 @@ class WriteHistory {
  public:
   void apply(const WritePayload& write) {
     if (write.range) {
-      ranges_.push_back(write);
+      ranges_[write.first_row] = write;
     } else {
       singles_[write.first_row] = {write.version, write.stamp};
     }
   }
   [[nodiscard]] std::optional<Expected> expected(std::uint64_t row) const {
     if (const auto single = singles_.find(row); single != singles_.end()) return single->second;
-    for (const WritePayload& range : ranges_) {
-      if (row >= range.first_row && row - range.first_row < range.rows) return Expected{range.version, import_stamp(range.stamp, row)};
-    }
-    return std::nullopt;
+    const WritePayload* range = range_of(row);
+    return range == nullptr ? std::nullopt : std::optional(Expected{range->version, import_stamp(range->stamp, row)});
   }
   [[nodiscard]] std::uint64_t rows() const {
     std::uint64_t total = 0;
-    for (const WritePayload& range : ranges_) total += range.rows;
-    for (const auto& [row, expectation] : singles_) {
-      const bool imported = std::ranges::any_of(ranges_, [r = row](const WritePayload& range) { return r >= range.first_row && r - range.first_row < range.rows; });
-      if (!imported) ++total;
-    }
+    for (const auto& [first, range] : ranges_) total += range.rows;
+    for (const auto& [row, expectation] : singles_) total += range_of(row) == nullptr ? 1 : 0;
     return total;
   }
   template <typename Visit>
   void each_row(const Visit& visit) const {
-    for (const WritePayload& range : ranges_) {
-      for (std::uint64_t i = 0; i < range.rows; ++i) visit(range.first_row + i);
+    for (const auto& [first, range] : ranges_) {
+      for (std::uint64_t i = 0; i < range.rows; ++i) visit(first + i);
     }
     for (const auto& [row, expectation] : singles_) visit(row);
   }
 
  private:
-  std::vector<WritePayload> ranges_;
+  [[nodiscard]] const WritePayload* range_of(std::uint64_t row) const {
+    const auto after = ranges_.upper_bound(row);
+    if (after == ranges_.begin()) return nullptr;
+    const WritePayload& range = std::prev(after)->second;
+    return row - range.first_row < range.rows ? &range : nullptr;
+  }
+  std::map<std::uint64_t, WritePayload> ranges_;  ///< imports by first row; rows are never given twice
   std::unordered_map<std::uint64_t, Expected> singles_;
-};
-
-/// Stops the verification: the entry it concerns and what is wrong.
-struct Finding {
-  std::optional<std::uint64_t> entry;
-  std::string reason;
 };
 
 class Verifier {
@@ -96,7 +91,8 @@ class Verifier {
                         std::to_string(expected->version) + "): replayed or altered");
       }
       ++found;
-      return !progress_ || progress_({"records", found, 0}) ? Result<bool>(true) : Result<bool>(stopped());
+      if (progress_ && found % 1024 == 0 && !progress_({"records", found, 0})) return stopped();
+      return true;
     });
     if (!scanned) {
       if (scanned.error().code != ErrorCode::kIntegrity && scanned.error().code != ErrorCode::kUnsupported) return scanned;
@@ -285,8 +281,8 @@ Result<VerifyReport> verify_log(Core& core, std::string_view anchor, const Progr
   VerifyReport report;
   CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
   report.warnings = core.open_warnings();
-  if (core.journal().state().last_mutation > snapshot.db.applied) {
-    report.warnings.push_back("entry " + std::to_string(core.journal().state().last_mutation - 1) +
+  if (const std::uint64_t newest = core.journal().state().last_mutation; newest > snapshot.db.applied) {
+    report.warnings.push_back("entry " + std::to_string(newest - 1) +
                               " is pending: its transaction has not committed; the next writer settles it");
   }
   if (core.log().torn_bytes() > 0) report.warnings.emplace_back("a batch that was never acknowledged stands at the end of the log; the next writer cuts it");

@@ -6,9 +6,8 @@
 #include "base/text.hpp"
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
+#include "vault/preflight_memo.hpp"
 #include "vault/row_key.hpp"
-
-#include <unistd.h>
 
 #include <algorithm>
 
@@ -100,13 +99,20 @@ Result<void> Core::open_database() {
     CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
     alone = true;  // read-only medium: nobody writes
   }
-  CASEVAULT_CHECK(store::preflight(folder_, alone ? store::PreflightDepth::kFull : store::PreflightDepth::kMetas));
+  const std::filesystem::path state_folder = options_.state_folder.empty() ? default_state_folder() : options_.state_folder;
+  CASEVAULT_CHECK(PreflightMemo(state_folder, vault_id_, folder_).check(vault_key_, alone, environment_.clock->now_ms()));
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
   store::LmdbOptions lmdb;
   lmdb.read_only = options_.read_only;
   CASEVAULT_TRY(store_, store::open_lmdb_store(folder_, lmdb));
 
-  CASEVAULT_TRY(const Snapshot first, snapshot());
+  CASEVAULT_TRY(Snapshot first, snapshot());
+  // Writers at work may be several mutations ahead of a snapshot: a fresh one tells that apart from a rollback.
+  for (int attempt = 0; attempt < 16 && !check_in_step(first.db); ++attempt) {
+    first.txn.reset();
+    CASEVAULT_TRY(first, snapshot());
+  }
+  CASEVAULT_CHECK(check_in_step(first.db));
   const Authority& authority = *first.authority;
   if (keys::vault_key_commitment(tag(), authority.state.vault_key_epoch, vault_key_) != authority.state.vault_key_commitment) {
     return Error{ErrorCode::kIntegrity, "the vault key granted to this principal is not the one the log commits to"};
@@ -114,7 +120,7 @@ Result<void> Core::open_database() {
   journal_.set_actor(authority.self, ed_seed_);
   id_cipher_.emplace(key_of(authority.state.id_key));
 
-  anchors_ = AnchorStore(options_.state_folder.empty() ? default_state_folder() : options_.state_folder, vault_id_);
+  anchors_ = AnchorStore(state_folder, vault_id_);
   CASEVAULT_TRY(const std::string kept, anchors_.load());
   const auto check = [&](std::string_view note, const std::string& name) -> Result<void> {
     const auto anchor = audit::verify_checkpoint(note, log_key());
@@ -158,6 +164,15 @@ Result<void> Core::open_database() {
   return {};
 }
 
+Result<void> Core::check_in_step(const DbState& db) const {
+  const Journal::State log = journal_.state();
+  if (db.applied == log.last_mutation || db.applied == log.mutation_before) return {};
+  const bool older = db.applied < log.last_mutation;
+  return Error{ErrorCode::kRolledBack, std::string(older ? "data.mdb is older than the log" : "the log is older than data.mdb") +
+                                           ": the database is at mutation entry " + std::to_string(db.applied) + " (exclusive), the log at " +
+                                           std::to_string(log.last_mutation) + "; one of them was rolled back, restore the newest of both"};
+}
+
 Result<void> Core::settle_pending() {
   CASEVAULT_TRY(const Snapshot seen, snapshot());
   if (journal_.state().last_mutation <= seen.db.applied) return {};
@@ -169,6 +184,7 @@ Result<void> Core::settle_pending(store::WriteTxn& txn) {
   // Under the write lock no mutation can be between its entry and its commit.
   CASEVAULT_CHECK(log_->refresh());
   CASEVAULT_TRY(const DbState db, load_state(txn));
+  CASEVAULT_CHECK(check_in_step(db));
   const std::uint64_t pending = journal_.state().last_mutation;
   if (pending <= db.applied) return {};
   CASEVAULT_TRY(const auto authority, authority_for(db));
@@ -351,9 +367,9 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
   for (std::uint64_t next = from;;) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, row_key(next)));
     if (!item) return {};
-    const std::uint64_t row = row_of_key(item->key);
+    const std::uint64_t row = row_of_key(item->key.first(std::min<std::size_t>(item->key.size(), 8)));
     next = row + 1;
-    if (db.is_staged(row)) continue;
+    if (item->key.size() != 8 || db.is_staged(row)) continue;  // longer keys are reserved for attachments
     CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, row, item->value));
     CASEVAULT_TRY(const bool more, visit(row, opened));
     if (!more) return {};

@@ -115,6 +115,8 @@ class Core {
  private:
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
   Result<void> open_database();
+  /// kRolledBack unless the database stands at the log's newest mutation or the one before it.
+  Result<void> check_in_step(const DbState& db) const;
   Result<void> refresh_roots(const DbState& db);
   std::string sign_root(std::uint64_t size, const audit::Digest& root);
 

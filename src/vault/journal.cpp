@@ -113,7 +113,7 @@ std::optional<ParsedClose> parse_close(const log::FrameView& frame) {
 }
 
 void decode_state(CborReader& r, Journal::State& state) {
-  if (r.array() != 6) r.fail();
+  if (r.array() != 7) r.fail();
   const std::uint64_t authority = r.uint();
   const std::uint64_t segment = r.uint();
   const std::uint64_t offset = r.uint();
@@ -122,6 +122,7 @@ void decode_state(CborReader& r, Journal::State& state) {
   state.last_authority.reset();
   if (authority > 0) state.last_authority = link;
   state.last_mutation = r.uint();
+  state.mutation_before = r.uint();
   state.last_time_ms = r.integer();
 }
 
@@ -147,18 +148,27 @@ Bytes Journal::encode_state(const State& state) const {
   Bytes out;
   const AuthorityLink link = state.last_authority.value_or(AuthorityLink{});
   CborWriter(out)
-      .array(6)
+      .array(7)
       .uint(state.last_authority ? link.entry + 1 : 0)
       .uint(link.position.segment)
       .uint(link.position.offset)
       .bytes(link.leaf_hash)
       .uint(state.last_mutation)
+      .uint(state.mutation_before)
       .integer(state.last_time_ms);
   return out;
 }
 
+/// The log tells of failure only (rollback): a batch is durable when the next one begins, or when one of its callers returns.
+void Journal::promote() {
+  if (!closed_) return;
+  acknowledged_ = *std::move(closed_);
+  closed_.reset();
+}
+
 Bytes Journal::segment_header() {
   const std::lock_guard lock(mutex_);
+  promote();
   const State& state = acknowledged_;  // a segment begins before the batch that needs it
   const std::uint64_t size = state.tree.size();
   Bytes out;
@@ -208,6 +218,7 @@ Result<void> Journal::replay(const log::FrameView& frame) {
 
 Result<void> Journal::absorb(const log::FrameView& frame) {
   const std::lock_guard lock(mutex_);
+  promote();
   if (const auto entry = parse_entry(frame)) {
     working_.tree.append(entry->leaf_hash);
     return {};
@@ -284,6 +295,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
   base::Random& random = *environment_.random;
   CASEVAULT_CHECK(log.append([&](log::FrameSink& sink) -> Result<void> {
     const std::lock_guard lock(mutex_);
+    if (batch_.empty()) promote();
     if (guard) CASEVAULT_CHECK(guard(working_));
     const std::uint64_t entry = working_.tree.size();
     const Bytes context = entry_context(entry, working_.vault_key_epoch);
@@ -304,8 +316,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       draft.leaf.authority = audit::commit(format::kCommitAuthority, encoded.view());
       authority = seal(format::kAuthority, encoded.view());
       for (const AuthorityOp& op : payload.ops) {
-        // Undone: the mutation before it is settled too, so nothing stays pending.
-        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = 0;
+        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = working_.mutation_before;
       }
     }
     Bytes write;
@@ -352,9 +363,14 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (!authority.empty()) {
       working_.last_authority = AuthorityLink{entry, place.leaf_hash, position};
     }
-    if (draft.mutation) working_.last_mutation = entry + 1;
+    if (draft.mutation) {
+      working_.mutation_before = working_.last_mutation;
+      working_.last_mutation = entry + 1;
+    }
     return {};
   }));
+  const std::lock_guard lock(mutex_);
+  if (place.entry >= acknowledged_.tree.size()) promote();  // else a later batch has promoted this one already
   return place;
 }
 
@@ -385,13 +401,14 @@ Result<Bytes> Journal::close_batch(log::Position /*position*/) {
                                                  header_context(tag_, size_before, working_.vault_key_epoch), closing,
                                                  *environment_.random));
   batch_.clear();
-  acknowledged_ = working_;
+  closed_ = working_;
   return body;
 }
 
 void Journal::rollback() {
   const std::lock_guard lock(mutex_);
   batch_.clear();
+  closed_.reset();
   working_ = acknowledged_;
 }
 

@@ -81,7 +81,10 @@ class Journal final : public log::LogClient {
   struct State {
     audit::CompactRange tree;
     std::optional<AuthorityLink> last_authority;
-    std::uint64_t last_mutation = 0;  ///< entry + 1 of the newest mutation that is not known to be undone; 0 for none
+    /// Entry + 1 of the newest mutation that is not marked `not applied`, and of the one before it; 0 for none. The database is
+    /// at one of the two (at the second while a mutation stands between its entry and its commit), or it was rolled back.
+    std::uint64_t last_mutation = 0;
+    std::uint64_t mutation_before = 0;
     log::Position vault_keys{UINT32_MAX, UINT32_MAX};  ///< newest frame with vault key grants
     std::uint32_t vault_key_epoch = 1;
     std::int64_t last_time_ms = 0;
@@ -129,6 +132,7 @@ class Journal final : public log::LogClient {
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                                 std::string_view what) const;
   Result<void> absorb(const log::FrameView& frame);
+  void promote();
   Bytes encode_state(const State& state) const;
 
   base::Environment environment_;
@@ -141,6 +145,7 @@ class Journal final : public log::LogClient {
   mutable std::mutex mutex_;  ///< guards the states; the log serialises its callbacks, readers come from elsewhere
   State acknowledged_;
   State working_;
+  std::optional<State> closed_;       ///< after a batch that was handed to the log and not yet told durable
   std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
   std::optional<log::Position> seen_; ///< frames up to here were absorbed by unlock
   log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known

@@ -63,7 +63,9 @@ class Box:
     def __init__(self, name, source=None):
         self.folder = HOME / name
         if source is not None:
-            shutil.copytree(source.folder, self.folder, copy_function=shutil.copy2)
+            stray = set(os.listdir(source.folder)) - source.kept
+            shutil.copytree(source.folder, self.folder, ignore=lambda at, _: stray if pathlib.Path(at) == source.folder else [])
+            self.kept = source.kept
         else:
             self.folder.mkdir(mode=0o700)
             self.write("pass", PASSPHRASE + "\n")
@@ -79,20 +81,23 @@ class Box:
         file.chmod(mode)
         return file
 
-    def arguments(self, words, vault, secret, as_json):
-        line = [COMMAND, *map(str, words), "--no-input"]
+    def arguments(self, words, vault=True, secret=True, as_json=True):
+        line = ["--no-input"]
         if vault:
             line += ["--vault", str(self.vault)]
         if secret:
             line += ["--passphrase-file", str(self.path("pass"))]
-        return line + (["--json"] if as_json else [])
+        if as_json:
+            line.append("--json")
+        words = list(map(str, words))
+        return [COMMAND, *line, *words] if "--" in words else [COMMAND, *words, *line]
 
     def run(self, *words, code=0, vault=True, secret=True, as_json=True, **options):
         options.setdefault("env", environment(self.state))
         done = subprocess.run(self.arguments(words, vault, secret, as_json), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=120, check=False, **options)
         answer = Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
-        what = f"{words}: exit {answer.code}, not {code}\n{answer.out}{answer.err}"
+        what = f"{words[:4]}: exit {answer.code}, not {code}\n{answer.out[:1000]}{answer.err}"
         assert answer.code == code, what
         assert SECRET not in answer.err, "a value stands in a message: " + what
         if code not in (0, 8):
@@ -145,6 +150,7 @@ def setUpModule():
         box.json("principal", "add", name, "--public", box.path(name + ".pub"), "--role", role, "--grant", grants, "--invitation",
                  box.path(name + ".invitation"))
         box.json("vault", "accept", box.path(name + ".invitation"), "--identity", box.path(name + ".identity"), vault=False)
+    box.kept = set(os.listdir(box.folder))
 
 
 def tearDownModule():
@@ -197,7 +203,7 @@ class Usage(CommandTest):
 
     def test_numbers_are_decimal(self):
         for number in ("-1", "0x1", "1e3", "1 ", "", "99999999999999999999"):
-            BASE.run("audit", "log", f"--from={number}", code=2 if number else 0)
+            BASE.run("audit", "log", f"--from={number}", code=2)
             BASE.run("audit", "prove", f"--out={BASE.path('never')}", "--", number, code=2)
         BASE.run("list", "person", "--limit", "0", code=2)
         BASE.run("update", BASE.ids()[0], "sex=male", "--expect-version", "0", code=2)
@@ -463,7 +469,7 @@ class Records(CommandTest):
         self.assertEqual(values_of(box, [added["id"]], ["full_name", "dob", "aliases", "sex"]),
                          [{"full_name": 'Hạnh\n"x"', "dob": "1990", "aliases": None, "sex": "male"}])
         for text in ('[]', '{"full_name": {}}', '{"full_name": "' + SECRET, ""):
-            box.run("add", "person", "--from", box.write("in.json", text), code=11)
+            box.run("add", "person", "--from", box.write("bad.json", text), code=11)
         box.run("add", "person", "full_name=x", "--from", file, code=2)
         box.run("add", "person", "--from", box.path("none.json"), code=5)
 
@@ -576,7 +582,7 @@ class Import(CommandTest):
 
     def test_interrupted_import(self):
         box = self.box()
-        process = subprocess.Popen(box.arguments(["import", "person", LARGE, "--progress", "json"], True, True, True),
+        process = subprocess.Popen(box.arguments(["import", "person", LARGE, "--progress", "json"]),
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(box.state))
         process.stderr.readline()  # it is at work
         process.send_signal(signal.SIGINT)
@@ -631,7 +637,7 @@ class Disclose(CommandTest):
     def test_bad_requests(self):
         first = BASE.ids()[0]
         BASE.run("disclose", first, first, "--fields", "sex", *RIGHTS, code=2)
-        code = subprocess.run(BASE.arguments(["disclose", first, "--fields", "nonsense", *RIGHTS], True, True, True), check=False,
+        code = subprocess.run(BASE.arguments(["disclose", first, "--fields", "nonsense", *RIGHTS]), check=False,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(BASE.state)).returncode
         self.assertIn(code, (2, 5, 11))
 
@@ -646,9 +652,8 @@ class Disclose(CommandTest):
             self.skipTest("root without the right to mount")
         self.addCleanup(subprocess.run, ["umount", str(small)], check=False)
         (small / "full").write_bytes(b"x" * 4096)
-        done = subprocess.run(box.arguments(["disclose", box.ids()[0], "--fields", "sex", *RIGHTS, "--receipt", small / "receipt"],
-                                            True, True, True), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              env=environment(box.state), check=False)
+        words = ["disclose", box.ids()[0], "--fields", "sex", *RIGHTS, "--receipt", small / "receipt"]
+        done = subprocess.run(box.arguments(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(box.state), check=False)
         self.assertEqual(done.returncode, 9)
         answer = json.loads(done.stdout)
         self.assertIsNone(answer["receipt"])
@@ -659,12 +664,12 @@ class Disclose(CommandTest):
     def test_closed_output_discloses_nothing(self):
         box = self.box()
         size = box.json("status")["log_size"]
-        done = subprocess.run(box.arguments(["disclose", box.ids()[0], "--fields", "sex", *RIGHTS], True, True, True),
+        done = subprocess.run(box.arguments(["disclose", box.ids()[0], "--fields", "sex", *RIGHTS]),
                               preexec_fn=lambda: os.close(1), stderr=subprocess.PIPE, env=environment(box.state), check=False)
         self.assertEqual(done.returncode, 9)
         self.assertEqual(box.json("status")["log_size"], size)
         with open("/dev/full", "wb") as full:
-            done = subprocess.run(box.arguments(["disclose", box.ids()[0], "--fields", "sex", *RIGHTS], True, True, True),
+            done = subprocess.run(box.arguments(["disclose", box.ids()[0], "--fields", "sex", *RIGHTS]),
                                   stdout=full, stderr=subprocess.PIPE, env=environment(box.state), check=False)
         self.assertEqual(done.returncode, 9)
         self.assertIn(f"entry {size}", done.stderr.decode())
@@ -674,7 +679,8 @@ class Disclose(CommandTest):
         data = box.vault / "data.mdb"
         for page in range(2, data.stat().st_size // 4096):
             flip(data, page * 4096 + 600)
-        self.assertEqual(box.run("disclose", *box.ids(), "--fields", "full_name,narrative", *RIGHTS, code=8).out, "")
+        every_field = ",".join(registry(SMALL)[0])
+        self.assertEqual(box.run("disclose", *box.ids(), "--fields", every_field, *RIGHTS, code=8).out, "")
 
 
 class People(CommandTest):
@@ -688,7 +694,7 @@ class People(CommandTest):
         line = BASE.path("analyst.pub").read_text()  # for people: the public string alone
         self.assertEqual(line.split("\n")[1:], [""])
         self.assertEqual(BASE.json("identity", "show", BASE.path("analyst.identity"), vault=False)["public"], line.strip())
-        BASE.run("identity", "show", BASE.path("pass"), code=8, vault=False)
+        BASE.run("identity", "show", BASE.path("pass"), code=11, vault=False)
         BASE.run("identity", "show", BASE.path("none"), code=5, vault=False)
 
     def test_principals(self):
@@ -697,8 +703,7 @@ class People(CommandTest):
         self.assertEqual((people["officer"]["role"], people["officer"]["grants"]), ("officer", ["identity", "contact", "statistics"]))
         self.assertIn("health", people["owner"]["grants"])
         for name, role in (("officer", "officer"), ("new", "king")):
-            code = subprocess.run(BASE.arguments(["principal", "add", name, "--public", BASE.path("officer.pub"), "--role", role], True, True,
-                                                 True), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(BASE.state),
+            code = subprocess.run(BASE.arguments(["principal", "add", name, "--public", BASE.path("officer.pub"), "--role", role]), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(BASE.state),
                                   check=False).returncode
             self.assertIn(code, (2, 5, 6, 11))
         BASE.run("principal", "add", "x", "--public", BASE.write("x.pub", "nonsense\n"), "--role", "officer", code=11)
@@ -765,8 +770,8 @@ class Audit(CommandTest):
         self.assertEqual(entries[0]["action"], "disclose")
         self.assertIn("Chủ thể dữ liệu", json.dumps(entries[0]["details"], ensure_ascii=False))
         self.assertIn("full_name", json.dumps(entries[0]["details"]))
-        self.assertEqual(box.json("status")["log_size"], size + 2)
-        self.assertEqual(box.log()[-1]["action"], "read_log" if "_" in box.log()[-1]["action"] else box.log()[-1]["action"])
+        after = box.log("--from", size)
+        self.assertEqual([(e["entry"], e["action"]) for e in after], [(size, "disclose"), (size + 1, "read-log")])
         box.run("audit", "log", "--details", "--identity", box.path("analyst.identity"), code=4)
 
     def test_receipts(self):
@@ -845,15 +850,13 @@ class Audit(CommandTest):
 class Together(CommandTest):
     def test_processes_at_the_same_time(self):
         box = self.box()
-        started = [subprocess.Popen(box.arguments(words, True, True, True), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        started = [subprocess.Popen(box.arguments(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                     env=environment(box.state))
                    for words in (["add", "person", "full_name=A"], ["add", "person", "full_name=B"], ["status"],
                                  ["disclose", box.ids()[0], "--fields", "sex", *RIGHTS])]
-        codes = []
-        for process in started:
-            _, err = process.communicate(timeout=60)
-            codes.append(process.returncode)
-            self.assertIn(process.returncode, (0, 6), err)
+        errors = [process.communicate(timeout=60)[1] for process in started]
+        codes = [process.returncode for process in started]
+        self.assertLessEqual(set(codes), {0, 6}, errors)
         self.assertEqual(box.json("status")["records"]["person"], 50 + codes[:2].count(0))
         self.assertTrue(box.json("audit", "verify")["ok"])
 

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// FORMAT.md, "Vectors": the library must keep producing exactly these bytes from these inputs. With the environment variable
+// CASEVAULT_WRITE_VECTORS the file is written instead of compared.
+#include "catch.hpp"
+#include "audit/entry.hpp"
+#include "audit/merkle.hpp"
+#include "audit/note.hpp"
+#include "base/text.hpp"
+#include "crypto/aead.hpp"
+#include "crypto/envelope.hpp"
+#include "crypto/hash.hpp"
+#include "format/labels.hpp"
+#include "keys/grants.hpp"
+#include "keys/erasure_root.hpp"
+#include "keys/key_tree.hpp"
+#include "model/record_row.hpp"
+#include "model/value.hpp"
+#include "vault/authority.hpp"
+#include "vault/import.hpp"
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
+using namespace casevault;
+
+namespace {
+
+/// Byte n of the stream is n mod 256, so that a reader can reproduce every "random" input by counting.
+class CountingRandom final : public base::Random {
+ public:
+  void fill(MutableBytes out) override {
+    for (std::uint8_t& byte : out) byte = next_++;
+  }
+
+ private:
+  std::uint8_t next_ = 0;
+};
+
+SecretBytes filled(std::uint8_t value) {
+  SecretBytes out(32);
+  for (std::uint8_t& byte : out.mutable_view()) byte = value;
+  return out;
+}
+
+class Lines {
+ public:
+  void hex(const std::string& name, ByteView bytes) { out_ << name << " = " << base::to_hex(bytes) << "\n"; }
+  void text(const std::string& name, std::string_view text) { out_ << name << " = \"" << text << "\"\n"; }
+  void number(const std::string& name, std::uint64_t value) { out_ << name << " = " << value << "\n"; }
+  std::string str() const { return out_.str(); }
+
+ private:
+  std::ostringstream out_;
+};
+
+std::string render() {
+  Lines lines;
+  const keys::VaultTag vault = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF};
+  lines.hex("vault.tag", vault);
+
+  {
+    CountingRandom random;
+    const SecretBytes key = filled(0x11);
+    lines.hex("envelope.key", key.view());
+    lines.text("envelope.label", as_text(format::kMetaRow));
+    lines.text("envelope.context", "context");
+    lines.text("envelope.plaintext", "plaintext");
+    lines.hex("envelope.sealed", crypto::seal_envelope(format::kMetaRow, crypto::key_of(key), as_bytes("context"), as_bytes("plaintext"), random));
+  }
+  {
+    CountingRandom random;
+    const SecretBytes secret = filled(0x22);
+    const crypto::PublicKey recipient = crypto::x25519_public(crypto::key_of(secret));
+    lines.hex("box.recipient_secret", secret.view());
+    lines.hex("box.recipient_public", recipient);
+    lines.text("box.label", as_text(format::kInvitation));
+    lines.hex("box.sealed", crypto::seal_box(format::kInvitation, recipient, as_bytes("context"), as_bytes("plaintext"), random).value());
+  }
+  {
+    const SecretBytes granted = filled(0x33);
+    const SecretBytes half = filled(0x44);
+    const keys::EpochName name{5, 1};
+    const SecretBytes key = keys::epoch_key(vault, name, granted, half);
+    const keys::EpochCommitments commitments = keys::commit_epoch(vault, name, granted, key);
+    lines.hex("epoch.granted", granted.view());
+    lines.hex("epoch.half", half.view());
+    lines.hex("epoch.key", key.view());
+    lines.hex("epoch.commit_granted", commitments.granted);
+    lines.hex("epoch.commit_key", commitments.key);
+    lines.hex("epoch.deposit_public", commitments.deposit_public);
+    lines.hex("vault_key.label", keys::vault_key_label(vault, 1, crypto::x25519_public(crypto::key_of(granted))));
+    lines.hex("vault_key.commitment", keys::vault_key_commitment(vault, 1, granted));
+    lines.hex("erasure_root.commitment", keys::commit_root(vault, 1, half));
+  }
+  {
+    CountingRandom random;
+    const model::RowContext context{vault, 258};
+    const SecretBytes ck = filled(0x55);
+    const SecretBytes rk = filled(0x66);
+    model::LeafKey leaf{filled(0x77), filled(0x88)};
+    const Compartment each{1, "identity", false};
+    const Compartment map{9, "statistics", true};
+    // CBOR text "Hoa" and "female"
+    const Bytes name = {0x63, 'H', 'o', 'a'};
+    const Bytes sex = {0x66, 'f', 'e', 'm', 'a', 'l', 'e'};
+    Bytes cells;
+    model::Head head;
+    head.record_key = rk.clone();
+    head.stamp.fill(0x99);
+    head.type = 1;
+    head.created_ms = 1700000000000;
+    head.updated_ms = 1700000000001;
+    head.unit = "unit";
+    const std::vector<model::PlainField> identity = {{2, name}};
+    const std::vector<model::PlainField> statistics = {{7, sex}};
+    head.cells.push_back(model::seal_cell(context, each, 1, 1, crypto::key_of(ck), crypto::key_of(rk), identity, random, cells));
+    const std::size_t first = cells.size();
+    head.cells.push_back(model::seal_cell(context, map, 1, 1, crypto::key_of(ck), crypto::key_of(rk), statistics, random, cells));
+    lines.number("row.number", context.row);
+    lines.hex("row.ck", ck.view());
+    lines.hex("row.rk", rk.view());
+    lines.hex("row.leaf_seal", leaf.seal.view());
+    lines.hex("row.leaf_mask", leaf.mask.view());
+    lines.hex("row.cell_identity_salt", head.cells[0].salt);
+    lines.hex("row.cell_identity", ByteView(cells).first(first));
+    lines.hex("row.cell_statistics_salt", head.cells[1].salt);
+    lines.hex("row.cell_statistics", ByteView(cells).subspan(first));
+    lines.hex("row.row", model::seal_row(context, head, leaf, cells, random));
+  }
+  {
+    const crypto::Aes256Block cipher(crypto::key_of(filled(0x0F)));
+    std::array<std::uint8_t, 16> block{};
+    block[7] = 1;
+    block[6] = 1;  // row 257
+    const auto id = cipher.encrypt(block);
+    lines.hex("id.key", filled(0x0F).view());
+    lines.number("id.row", 257);
+    lines.hex("id.bytes", id);
+    lines.text("id.text", base::to_crockford(id));
+  }
+  {
+    audit::Leaf leaf;
+    leaf.action = audit::Action::kDisclose;
+    leaf.time_ms = 1700000000000;
+    leaf.purpose = "protection";
+    leaf.basis = "protection_order";
+    leaf.count = 1;
+    leaf.actor.fill(1);
+    leaf.subjects.fill(2);
+    leaf.fields.fill(3);
+    leaf.details.fill(4);
+    const Bytes encoded = audit::encode_leaf(leaf);
+    lines.hex("leaf.bytes", encoded);
+    lines.hex("leaf.hash", audit::leaf_hash(encoded));
+    lines.hex("commitment.actor", audit::commit(format::kCommitActor, as_bytes("opening")));
+    const SecretBytes seed = filled(0xBB);
+    const std::string origin = vault::log_origin(vault);
+    lines.hex("checkpoint.seed", seed.view());
+    lines.text("checkpoint.log_key", audit::verifier_string(origin, crypto::ed25519_public(crypto::key_of(seed))));
+    const std::string note =
+        audit::sign_note(audit::checkpoint_text({origin, 1, audit::leaf_hash(encoded)}), origin, crypto::key_of(seed));
+    lines.hex("checkpoint.note", as_bytes(note));
+    audit::InclusionProof proof;
+    proof.extra = encoded;
+    proof.checkpoint_note = note;
+    lines.hex("receipt", as_bytes(audit::proof_text(proof)));
+  }
+  {
+    std::array<std::uint8_t, 16> seed{};
+    seed.fill(0xCC);
+    lines.hex("import.seed", seed);
+    lines.hex("import.stamp_of_row_300", vault::import_stamp(seed, 300));
+  }
+  for (const std::size_t size : {std::size_t{1}, std::size_t{16}, std::size_t{17}, std::size_t{256}, std::size_t{257}, std::size_t{1025},
+                                 std::size_t{4097}, std::size_t{100000}}) {
+    const std::uint16_t length_class = model::length_class(size);
+    lines.number("length_class." + std::to_string(size), length_class);
+    lines.number("class_size." + std::to_string(length_class), model::class_size(length_class));
+  }
+  return lines.str();
+}
+
+}  // namespace
+
+TEST_CASE("format: every vector of FORMAT.md is reproduced byte for byte") {
+  const std::string path = std::string(CASEVAULT_TEST_DATA) + "/format/vectors.txt";
+  const std::string now = render();
+  if (std::getenv("CASEVAULT_WRITE_VECTORS") != nullptr) {
+    std::ofstream(path) << now;
+    return;
+  }
+  std::ifstream file(path);
+  REQUIRE(file.good());
+  std::stringstream known;
+  known << file.rdbuf();
+  std::string line_known;
+  std::string line_now;
+  std::istringstream lines_known(known.str());
+  std::istringstream lines_now(now);
+  while (std::getline(lines_known, line_known)) {
+    REQUIRE(std::getline(lines_now, line_now));
+    CHECK(line_now == line_known);
+  }
+  CHECK_FALSE(std::getline(lines_now, line_now));
+}

@@ -45,7 +45,8 @@ std::vector<const Field*> fields_of(const RecordType& type, const std::vector<st
 }  // namespace
 
 struct Disclosure::Impl {
-  Core* core = nullptr;
+  std::weak_ptr<Core> session;
+  Core* core = nullptr;  ///< of `session`, during a call
   std::vector<Subject> subjects;
   std::vector<std::string> field_names;
   std::uint64_t entry = 0;
@@ -122,6 +123,15 @@ struct Disclosure::Impl {
     return record;
   }
 
+  /// Keeps the vault open for one call. kUsage when the session has ended or this is a forked child.
+  Result<std::shared_ptr<Core>> hold() {
+    std::shared_ptr<Core> held = session.lock();
+    if (!held) return Error{ErrorCode::kUsage, "the session of this disclosure is closed"};
+    CASEVAULT_CHECK(held->check_process());
+    core = held.get();
+    return held;
+  }
+
   static Error named(const Subject& subject, Error error) {
     error.message = "record " + subject.id.to_string() + ": " + error.message;
     return error;
@@ -143,9 +153,13 @@ Disclosure& Disclosure::operator=(Disclosure&&) noexcept = default;
 Disclosure::~Disclosure() = default;
 std::uint64_t Disclosure::entry() const noexcept { return impl_->entry; }
 const std::string& Disclosure::basis() const noexcept { return impl_->basis; }
-Result<std::string> Disclosure::receipt() const { return vault::prove_entry(*impl_->core, impl_->entry); }
+Result<std::string> Disclosure::receipt() const {
+  CASEVAULT_TRY(const auto core, impl_->hold());
+  return vault::prove_entry(*core, impl_->entry);
+}
 
 Result<const Disclosure::Record*> Disclosure::next() {
+  CASEVAULT_TRY(const auto core, impl_->hold());
   if (impl_->next_in_window == impl_->window.size()) {
     if (impl_->next_subject == impl_->subjects.size()) return static_cast<const Record*>(nullptr);
     if (auto filled = impl_->fill(); !filled) return impl_->log_failure(std::move(filled).error());
@@ -158,7 +172,7 @@ namespace {
 /// A disclosure from request to entry: decides, names what it fixes, logs. Nothing is decrypted here.
 class Decision {
  public:
-  Decision(Core& core, const DisclosureRequest& request) : core_(core), request_(request) {}
+  Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request) : session_(core), core_(*core), request_(request) {}
 
   Result<std::unique_ptr<Disclosure::Impl>> run() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
@@ -188,6 +202,7 @@ class Decision {
     CASEVAULT_TRY(const vault::EntryPlace place, core_.append(std::move(entry), unchanged(authority)));
 
     auto impl = std::make_unique<Disclosure::Impl>();
+    impl->session = session_;
     impl->core = &core_;
     impl->subjects = std::move(subjects_);
     impl->field_names = request_.fields;
@@ -277,6 +292,7 @@ class Decision {
     return {};
   }
 
+  std::shared_ptr<Core> session_;
   Core& core_;
   const DisclosureRequest& request_;
   std::vector<Subject> subjects_;
@@ -301,9 +317,10 @@ Result<void> check_request(const DisclosureRequest& request) {
 
 Result<Disclosure> Session::disclose(const DisclosureRequest& request) {
   CASEVAULT_CHECK(check_request(request));
+  CASEVAULT_TRY(const auto core, impl_->core());
   Error last{ErrorCode::kBusy, "the records kept changing while they were disclosed; try again"};
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    auto impl = Decision(*impl_->core, request).run();
+    auto impl = Decision(core, request).run();
     if (!impl) {
       if (impl.error().code != ErrorCode::kBusy) return std::move(impl).error();
       last = std::move(impl).error();

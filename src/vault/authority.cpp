@@ -25,7 +25,8 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
   std::visit(
       Overloaded{
           [&](const OpGenesis& o) {
-            w.array(5).uint(kGenesis).bytes(o.tag).integer(o.created_ms).bytes(o.id_key.view()).bytes(o.log_seed.view());
+            w.array(6).uint(kGenesis).bytes(o.tag).integer(o.created_ms).bytes(o.id_key.view()).bytes(o.log_seed.view());
+            w.uint(static_cast<std::uint8_t>(o.suite));
           },
           [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
           [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
@@ -39,7 +40,8 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
             w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
           },
           [&](const OpGrant& o) {
-            w.array(6).uint(kGrant).uint(o.principal).uint(o.name.compartment).uint(o.name.epoch).bytes(o.box).boolean(o.may_grant);
+            w.array(7).uint(kGrant).uint(o.principal).uint(o.name.compartment).uint(o.name.epoch).bytes(o.box).boolean(o.may_grant);
+            w.integer(o.expires_ms);
           },
           [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
       },
@@ -61,12 +63,13 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
   };
   switch (code) {
     case kGenesis: {
-      require(5);
+      require(6);
       OpGenesis o;
       o.tag = r.fixed<16>();
       o.created_ms = r.integer();
       o.id_key = SecretBytes::copy(r.bytes());
       o.log_seed = SecretBytes::copy(r.bytes());
+      if (r.uint() != static_cast<std::uint64_t>(crypto::Suite::kAes256Gcm)) r.fail();
       if (o.id_key.size() != 32 || o.log_seed.size() != 32) r.fail();
       return o;
     }
@@ -104,7 +107,7 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       return o;
     }
     case kGrant: {
-      require(6);
+      require(7);
       OpGrant o;
       o.principal = narrow_uint<PrincipalNumber>(r);
       o.name.compartment = narrow_uint<std::uint16_t>(r);
@@ -112,6 +115,8 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       const ByteView box = r.bytes();
       o.box.assign(box.begin(), box.end());
       o.may_grant = r.boolean();
+      o.expires_ms = r.integer();
+      if (o.expires_ms != 0) r.fail();
       return o;
     }
     case kNotApplied: {

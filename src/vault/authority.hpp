@@ -4,6 +4,7 @@
 #include <casevault/audit.hpp>
 #include <casevault/schema.hpp>
 
+#include "crypto/aead.hpp"
 #include "keys/erasure_root.hpp"
 #include "keys/grants.hpp"
 #include "keys/identity.hpp"
@@ -24,6 +25,7 @@ struct OpGenesis {
   std::int64_t created_ms = 0;
   SecretBytes id_key;    ///< AES-256 key of public record ids
   SecretBytes log_seed;  ///< Ed25519 seed that signs checkpoints
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;  ///< what writers of this vault seal cells with
 };
 struct OpSchema {
   std::string source;
@@ -49,6 +51,7 @@ struct OpGrant {
   keys::EpochName name;
   Bytes box;
   bool may_grant = false;
+  std::int64_t expires_ms = 0;  ///< 0: never; grants that expire are reserved
 };
 struct OpNotApplied {
   std::uint64_t entry = 0;  ///< a mutation whose transaction never committed

@@ -472,7 +472,13 @@ Result<base::Fd> Core::lock_imports() const {
   return fd;
 }
 
+Result<void> Core::check_process() const {
+  if (::getpid() == owner_) return {};
+  return Error{ErrorCode::kUsage, folder_.string() + ": the session was opened by the parent of this process; open the vault again"};
+}
+
 void Core::keep_anchor() noexcept {
+  if (!check_process()) return;  // a child's signature would stand against the vault at the next open
   try {
     const std::uint64_t size = journal_.state().tree.size();
     const auto note = sign_checkpoint();

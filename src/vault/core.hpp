@@ -12,6 +12,8 @@
 #include "vault/details.hpp"
 #include "vault/journal.hpp"
 
+#include <unistd.h>
+
 #include <mutex>
 #include <unordered_map>
 
@@ -109,6 +111,8 @@ class Core {
   [[nodiscard]] Result<void> settle_pending();
   /// The same for a caller that already holds the database's write lock.
   [[nodiscard]] Result<void> settle_pending(store::WriteTxn& txn);
+  /// kUsage in a forked child: the keys were wiped there, and what it signed or opened would be wrong.
+  [[nodiscard]] Result<void> check_process() const;
   void keep_anchor() noexcept;
   void close() noexcept;
 
@@ -137,6 +141,7 @@ class Core {
   std::optional<crypto::Aes256Block> id_cipher_;
   std::vector<std::string> warnings_;
   bool closed_ = false;
+  const pid_t owner_ = ::getpid();
 
   mutable std::mutex mutex_;  ///< guards the caches below
   Bytes state_row_;   ///< bytes of the row that `state_` was decoded from

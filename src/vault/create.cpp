@@ -53,7 +53,7 @@ Result<std::vector<AuthorityOp>> first_epochs(store::WriteTxn& txn, const NewKey
     OpEpoch epoch{name, keys::commit_epoch(keys.tag, name, granted, keys::epoch_key(keys.tag, name, granted, half)), db.next_half_slot++};
     CASEVAULT_CHECK(tree.put_slot(txn, keys.root, keys::TreeKind::kEpochHalves, epoch.half_slot, half));
     if (compartment.id == kAuditCompartment) audit_epoch = epoch.commitments;
-    OpGrant grant{1, name, {}, true};
+    OpGrant grant{1, name, {}, true, 0};
     CASEVAULT_TRY(grant.box, keys::seal_epoch(keys.tag, name, owner.x_public, granted, random));
     ops.emplace_back(std::move(epoch));
     ops.emplace_back(std::move(grant));
@@ -116,7 +116,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   EntryDraft genesis;
   genesis.leaf.action = audit::Action::kGenesis;
   genesis.mutation = true;
-  genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(), keys.log_seed.clone()});
+  genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(), keys.log_seed.clone(), crypto::Suite::kAes256Gcm});
   genesis.authority.emplace_back(OpSchema{schema.source()});
   genesis.authority.emplace_back(OpVaultKey{1, keys::vault_key_commitment(keys.tag, 1, keys.vault_key)});
   genesis.authority.emplace_back(OpPrincipal{1, owner.public_string, "owner", {}, {}});

@@ -32,7 +32,7 @@ Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
   if (!opened) return damaged();
   format::CborReader r(opened->view());
   DbState state;
-  if (r.array() != 8) r.fail();
+  if (r.array() != 9) r.fail();
   state.applied = r.uint();
   state.tree_generation = r.uint();
   state.root.epoch = r.uint();
@@ -52,6 +52,7 @@ Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
     range.end_row = r.uint();
     state.staged.push_back(range);
   }
+  if (r.map() != 0) return Error{ErrorCode::kUnsupported, "data.mdb: the state row holds what a later version wrote"};
   if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) return damaged();
   return state;
 }
@@ -59,11 +60,12 @@ Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
 Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state, base::Random& random) {
   Bytes out;
   format::CborWriter w(out);
-  w.array(8).uint(state.applied).uint(state.tree_generation).uint(state.root.epoch).bytes(state.root.commitment);
+  w.array(9).uint(state.applied).uint(state.tree_generation).uint(state.root.epoch).bytes(state.root.commitment);
   w.uint(state.next_row).uint(state.next_half_slot).map(state.records.size());
   for (const auto& [type, count] : state.records) w.uint(type).uint(count);
   w.array(state.staged.size());
   for (const StagedRange& range : state.staged) w.array(2).uint(range.first_row).uint(range.end_row);
+  w.map(0);  // reserved
   out.resize((out.size() + kStep - 1) / kStep * kStep);
   return txn.put(store::Table::kMeta, kStateKey,
                  crypto::seal_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, out, random));

@@ -136,14 +136,15 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
 
   Bytes common = salted(*random_);
   CborWriter(common)
-      .array(7)
+      .array(8)
       .bytes(actor)
       .bytes(fields)
       .bytes(subjects)
       .bytes(rows)
       .text(draft.recipient)
       .text(draft.recipient_class)
-      .text(draft.text);
+      .text(draft.text)
+      .map(0);  // reserved
   leaf.actor = audit::commit(format::kCommitActor, actor);
   leaf.fields = audit::commit(format::kCommitFields, fields);
   leaf.subjects = audit::commit(format::kCommitSubjects, subjects);
@@ -205,7 +206,7 @@ Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entr
   if (!r.ok() || common.size() < 32 || audit::commit(format::kCommitDetails, common) != leaf.details) return bad;
 
   CborReader c(common.subspan(32));
-  if (c.array() != 7) c.fail();
+  if (c.array() != 8) c.fail();
   const ByteView actor = c.bytes();
   const ByteView fields = c.bytes();
   const ByteView subjects = c.bytes();
@@ -213,6 +214,7 @@ Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entr
   out.recipient = std::string(c.text());
   out.recipient_class = std::string(c.text());
   out.text = std::string(c.text());
+  if (c.map() != 0) return Error{ErrorCode::kUnsupported, "entry " + std::to_string(entry) + ": its details hold what a later version wrote"};
   if (!c.finish() || actor.size() < 32 || fields.size() < 32) return bad;
   if (audit::commit(format::kCommitActor, actor) != leaf.actor || audit::commit(format::kCommitFields, fields) != leaf.fields ||
       audit::commit(format::kCommitSubjects, subjects) != leaf.subjects) {

@@ -24,10 +24,14 @@ Result<InitResult> Session::init(const std::filesystem::path& folder, const Sche
 }
 
 Result<Session> Session::open(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& options) {
-  auto impl = std::make_unique<Impl>();
-  CASEVAULT_TRY(impl->core, vault::Core::open(folder, identity, options, base::system_environment()));
-  CASEVAULT_TRY(const vault::Snapshot snapshot, impl->core->snapshot());
-  impl->schema = snapshot.authority->schema();
+  CASEVAULT_TRY(auto core, vault::Core::open(folder, identity, options, base::system_environment()));
+  std::optional<Schema> schema;
+  {
+    CASEVAULT_TRY(const vault::Snapshot snapshot, core->snapshot());
+    schema = snapshot.authority->schema();
+  }
+  auto impl = std::make_unique<Impl>(std::move(core));
+  impl->schema = std::move(schema);
   return Session(std::move(impl));
 }
 
@@ -46,7 +50,8 @@ Session::~Session() = default;
 const Schema& Session::schema() const { return *impl_->schema; }
 
 Result<Status> Session::status() {
-  vault::Core& core = *impl_->core;
+  CASEVAULT_TRY(const auto open, impl_->core());
+  vault::Core& core = *open;
   CASEVAULT_TRY(const vault::Snapshot snapshot, core.snapshot());
   const vault::Authority& authority = *snapshot.authority;
   const vault::Journal::State log = core.journal().state();
@@ -81,49 +86,74 @@ Result<Status> Session::status() {
   return status;
 }
 
-Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) { return vault::add_record(*impl_->core, type, fields); }
+Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::add_record(*core, type, fields);
+}
 
 Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields, std::optional<std::uint32_t> expect_version) {
-  return vault::update_record(*impl_->core, id, fields, expect_version);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::update_record(*core, id, fields, expect_version);
 }
 
 Result<std::vector<RecordInfo>> Session::list(std::string_view type, std::size_t limit, const std::optional<RecordId>& after) {
-  return vault::list_records(*impl_->core, type, limit, after);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::list_records(*core, type, limit, after);
 }
 
-Result<std::vector<VersionInfo>> Session::history(const RecordId& id) { return vault::record_history(*impl_->core, id); }
+Result<std::vector<VersionInfo>> Session::history(const RecordId& id) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::record_history(*core, id);
+}
 
 Result<ImportReport> Session::import_rows(std::string_view type, RowSource& source, const ImportOptions& options) {
-  return vault::import_rows(*impl_->core, type, source, options);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::import_rows(*core, type, source, options);
 }
 
 Result<VerifyReport> Session::verify_log(std::string_view anchor, const ProgressCallback& progress) {
-  return vault::verify_log(*impl_->core, anchor, progress);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::verify_log(*core, anchor, progress);
 }
 
 Result<void> Session::read_log(const LogQuery& query, const std::function<bool(const LogEntry&)>& visit) {
-  return vault::read_log(*impl_->core, query, visit);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::read_log(*core, query, visit);
 }
 
-Result<std::string> Session::prove(std::uint64_t entry) { return vault::prove_entry(*impl_->core, entry); }
+Result<std::string> Session::prove(std::uint64_t entry) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::prove_entry(*core, entry);
+}
 
 Result<std::string> Session::checkpoint() {
-  CASEVAULT_CHECK(impl_->core->log().refresh());
-  return impl_->core->sign_checkpoint();
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(core->log().refresh());
+  return core->sign_checkpoint();
 }
 
-Result<std::string> Session::add_principal(const PrincipalRequest& request) { return vault::add_principal(*impl_->core, request); }
+Result<std::string> Session::add_principal(const PrincipalRequest& request) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::add_principal(*core, request);
+}
 
-Result<std::vector<PrincipalInfo>> Session::principals() { return vault::list_principals(*impl_->core); }
+Result<std::vector<PrincipalInfo>> Session::principals() {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::list_principals(*core);
+}
 
 Result<std::uint64_t> Session::grant(std::string_view principal, std::span<const std::string> compartments) {
-  return vault::grant(*impl_->core, principal, compartments);
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::grant(*core, principal, compartments);
 }
 
-Result<std::vector<KeyInfo>> Session::keys() { return vault::list_keys(*impl_->core); }
+Result<std::vector<KeyInfo>> Session::keys() {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::list_keys(*core);
+}
 
 void Session::close() noexcept {
-  if (impl_) impl_->core->close();
+  if (impl_) impl_->close();
 }
 
 }  // namespace casevault

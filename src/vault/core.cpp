@@ -127,6 +127,8 @@ Result<void> Core::open_database() {
     if (!anchor) {
       return Error{ErrorCode::kIntegrity, "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
     }
+    // Another process may have appended, and kept its anchor, since the log was read.
+    if (anchor->size > journal_.state().tree.size()) CASEVAULT_CHECK(log_->refresh());
     const std::uint64_t size = journal_.state().tree.size();
     if (anchor->size > size) {
       return Error{ErrorCode::kRolledBack, "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
@@ -166,7 +168,7 @@ Result<void> Core::open_database() {
 
 Result<void> Core::check_in_step(const DbState& db) const {
   const Journal::State log = journal_.state();
-  if (db.applied == log.last_mutation || db.applied == log.mutation_before) return {};
+  if (db.applied == log.last_mutation || db.applied == log.database_floor) return {};
   const bool older = db.applied < log.last_mutation;
   return Error{ErrorCode::kRolledBack, std::string(older ? "data.mdb is older than the log" : "the log is older than data.mdb") +
                                            ": the database is at mutation entry " + std::to_string(db.applied) + " (exclusive), the log at " +
@@ -207,6 +209,7 @@ Result<DbState> Core::load_state(store::ReadTxn& txn) {
   const std::lock_guard lock(mutex_);
   state_row_ = std::move(row);
   state_ = state;
+  journal_.database_at(state.applied);
   return state;
 }
 

@@ -122,7 +122,7 @@ void decode_state(CborReader& r, Journal::State& state) {
   state.last_authority.reset();
   if (authority > 0) state.last_authority = link;
   state.last_mutation = r.uint();
-  state.mutation_before = r.uint();
+  state.database_floor = r.uint();
   state.last_time_ms = r.integer();
 }
 
@@ -154,7 +154,7 @@ Bytes Journal::encode_state(const State& state) const {
       .uint(link.position.offset)
       .bytes(link.leaf_hash)
       .uint(state.last_mutation)
-      .uint(state.mutation_before)
+      .uint(state.database_floor)
       .integer(state.last_time_ms);
   return out;
 }
@@ -290,6 +290,11 @@ Bytes Journal::entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch)
   return header_context(tag_, entry, vault_key_epoch);
 }
 
+void Journal::database_at(std::uint64_t applied) {
+  const std::lock_guard lock(mutex_);
+  known_applied_ = std::max(known_applied_, applied);
+}
+
 Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard& guard) {
   EntryPlace place;
   base::Random& random = *environment_.random;
@@ -309,6 +314,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (draft.details) {
       CASEVAULT_TRY(details, draft.details(entry));
     }
+    if (known_applied_ <= working_.last_mutation) working_.database_floor = std::max(working_.database_floor, known_applied_);
     Bytes authority;
     if (!draft.authority.empty()) {
       AuthorityPayload payload{actor_, working_.last_authority, std::move(draft.authority)};
@@ -316,7 +322,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       draft.leaf.authority = audit::commit(format::kCommitAuthority, encoded.view());
       authority = seal(format::kAuthority, encoded.view());
       for (const AuthorityOp& op : payload.ops) {
-        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = working_.mutation_before;
+        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = working_.database_floor;
       }
     }
     Bytes write;
@@ -363,10 +369,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (!authority.empty()) {
       working_.last_authority = AuthorityLink{entry, place.leaf_hash, position};
     }
-    if (draft.mutation) {
-      working_.mutation_before = working_.last_mutation;
-      working_.last_mutation = entry + 1;
-    }
+    if (draft.mutation) working_.last_mutation = entry + 1;
     return {};
   }));
   const std::lock_guard lock(mutex_);

@@ -81,15 +81,19 @@ class Journal final : public log::LogClient {
   struct State {
     audit::CompactRange tree;
     std::optional<AuthorityLink> last_authority;
-    /// Entry + 1 of the newest mutation that is not marked `not applied`, and of the one before it; 0 for none. The database is
-    /// at one of the two (at the second while a mutation stands between its entry and its commit), or it was rolled back.
+    /// Entry + 1 of the newest mutation that is not marked `not applied`; 0 for none.
     std::uint64_t last_mutation = 0;
-    std::uint64_t mutation_before = 0;
+    /// What the database was known to have applied when an entry was written. The database is at `last_mutation`, or still here
+    /// while that mutation stands between its entry and its commit; anywhere else one of the two files was rolled back.
+    std::uint64_t database_floor = 0;
     log::Position vault_keys{UINT32_MAX, UINT32_MAX};  ///< newest frame with vault key grants
     std::uint32_t vault_key_epoch = 1;
     std::int64_t last_time_ms = 0;
   };
   [[nodiscard]] State state() const;
+
+  /// Tells what the database has applied; the next entry makes it the floor.
+  void database_at(std::uint64_t applied);
 
   // --- appending ---
   /// Appends one entry durably. `guard` runs under the log lock, after foreign entries were replayed: what it refuses is not
@@ -146,6 +150,7 @@ class Journal final : public log::LogClient {
   State acknowledged_;
   State working_;
   std::optional<State> closed_;       ///< after a batch that was handed to the log and not yet told durable
+  std::uint64_t known_applied_ = 0;
   std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
   std::optional<log::Position> seen_; ///< frames up to here were absorbed by unlock
   log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known

@@ -19,7 +19,10 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   db_.applied = place.entry + 1;
   Result<void> done = write_state(core_->state_seal(), *txn_, db_, core_->random());
   if (done) done = txn_->commit();
-  if (done) return place;
+  if (done) {
+    core_->journal().database_at(db_.applied);
+    return place;
+  }
   if (done.error().code != ErrorCode::kUnknownOutcome) {
     txn_.reset();  // the lock, so that the entry can be settled at once; failing that, the next writer does it
     (void)core_->settle_pending();

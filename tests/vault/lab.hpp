@@ -61,8 +61,8 @@ class Lab {
   [[nodiscard]] std::filesystem::path segment() const { return vault() / "log" / "00000000.log"; }
   [[nodiscard]] OpenOptions options(bool read_only = false) const;
   [[nodiscard]] Result<Session> try_open(const Person& who, bool read_only = false) const;
-  [[nodiscard]] Session open() const { return REQUIRE_OK(try_open(owner)); }
-  [[nodiscard]] Session open(const Person& who) const { return REQUIRE_OK(try_open(who)); }
+  Session open() const { return REQUIRE_OK(try_open(owner)); }
+  Session open(const Person& who) const { return REQUIRE_OK(try_open(who)); }
   [[nodiscard]] Session read_only() const { return REQUIRE_OK(try_open(owner, true)); }
   /// The inside of an open vault.
   [[nodiscard]] std::unique_ptr<vault::Core> core(const Person& who) const;
@@ -78,7 +78,7 @@ class Lab {
   Person owner;
 };
 
-[[nodiscard]] Written add_person(Session& session, std::string_view full_name, std::string_view phone = {});
+Written add_person(Session& session, std::string_view full_name, std::string_view phone = {});
 [[nodiscard]] DisclosureRequest request_for(std::vector<RecordId> ids, std::vector<std::string> fields = {"full_name"});
 /// All values of a disclosure, or the first error.
 [[nodiscard]] Result<Values> read_all(Disclosure& disclosure);

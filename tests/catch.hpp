@@ -8,23 +8,23 @@
 #include <catch2/catch.hpp>
 #endif
 
-/// Requires success and yields the value, or fails with the error's line.
-#define REQUIRE_OK(...)                                      \
-  ([&] {                                                     \
-    auto casevault_result = (__VA_ARGS__);                   \
-    if (!casevault_result) FAIL(casevault_result.error().message); \
-    return std::move(casevault_result).value();              \
-  }())
-#define REQUIRE_DONE(...)                                    \
-  do {                                                       \
-    auto casevault_result = (__VA_ARGS__);                   \
-    if (!casevault_result) FAIL(casevault_result.error().message); \
+/// Requires success and yields the value, or fails with the error's line. May be nested.
+template <typename R>
+auto casevault_require_ok(R result) {
+  if (!result) FAIL(result.error().message);
+  return std::move(result).value();
+}
+#define REQUIRE_OK(...) (casevault_require_ok((__VA_ARGS__)))
+#define REQUIRE_DONE(...)                                                       \
+  do {                                                                          \
+    auto casevault_done = (__VA_ARGS__);                                        \
+    if (!casevault_done) FAIL(casevault_done.error().message);                  \
   } while (false)
 /// Requires failure with this code.
-#define REQUIRE_ERROR(expected, ...)                                                             \
-  do {                                                                                           \
-    auto casevault_result = (__VA_ARGS__);                                                       \
-    REQUIRE_FALSE(casevault_result.has_value());                                                 \
-    INFO(casevault_result.error().message);                                                      \
-    REQUIRE(static_cast<int>(casevault_result.error().code) == static_cast<int>(expected));      \
+#define REQUIRE_ERROR(expected, ...)                                                           \
+  do {                                                                                         \
+    auto casevault_failure = (__VA_ARGS__);                                                    \
+    REQUIRE_FALSE(casevault_failure.has_value());                                              \
+    INFO(casevault_failure.error().message);                                                   \
+    REQUIRE(static_cast<int>(casevault_failure.error().code) == static_cast<int>(expected));   \
   } while (false)

@@ -246,6 +246,9 @@ class Decision {
       if (!opened) return refuse(authority, audit::Outcome::kFailed, request_.basis, std::move(opened).error());
       const RecordType* type = authority.schema().find_type(opened->head.type);
       if (type == nullptr) return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
+      if (!subjects_.empty() && subjects_.front().type != type) {
+        return Error{ErrorCode::kUsage, "record " + id.to_string() + " is of another type than the first: disclose each type by itself"};
+      }
       subjects_.push_back({id, row, opened->head.version, type});
       units_.push_back(opened->head.unit);
       record_keys_.push_back(std::move(opened->head.record_key));

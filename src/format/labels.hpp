@@ -37,11 +37,11 @@ inline constexpr Label kTreeNode = label("cv1 key tree nod");
 inline constexpr Label kTreeHead = label("cv1 key tree hd ");
 inline constexpr Label kCell = label("cv1 record cell ");
 // vault/authority.cpp
-inline constexpr Label kAuthority = label("cv1 authority pl");
 inline constexpr Label kAuthoritySign = label("cv1 authority sg");
 // vault/core.cpp
 inline constexpr Label kLeafKeys = label("cv1 leaf seal+mk");
 // vault/journal.cpp
+inline constexpr Label kAuthority = label("cv1 authority pl");
 inline constexpr Label kLogLeaf = label("cv1 log leaf    ");
 inline constexpr Label kLogWrite = label("cv1 log write   ");
 inline constexpr Label kLogClose = label("cv1 log close   ");
@@ -64,7 +64,7 @@ inline constexpr Label kCommitWrite = label("cv1 commit write");
 inline constexpr Label kPreflight = label("cv1 preflight ok");
 // vault/db_state.cpp
 inline constexpr Label kMetaRow = label("cv1 meta row    ");
-// vault/invitation.cpp
+// vault/people.cpp
 inline constexpr Label kInvitation = label("cv1 invitation  ");
 
 }  // namespace casevault::format

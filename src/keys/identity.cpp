@@ -238,10 +238,9 @@ Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random) {
   const std::vector<Pin> before = pins;
   if (known != pins.end()) {
     if (known->log_key == pin.log_key) return {};
-    known->log_key = pin.log_key;
-  } else {
-    pins.push_back(pin);
+    return Error{ErrorCode::kUntrusted, "identity " + identity.name() + " has pinned this vault with another log key already"};
   }
+  pins.push_back(pin);
   auto written = base::replace_file(identity.file(), render_file(identity.impl(), random));
   if (!written) pins = before;
   return written;

@@ -37,7 +37,7 @@ struct Principal {
 /// 1 to 64 bytes of UTF-8 without control characters; kBadInput otherwise.
 [[nodiscard]] Result<void> check_name(std::string_view name);
 
-/// Adds the pin (or replaces the log key of one) and rewrites the identity file atomically.
+/// Adds the pin and rewrites the identity file atomically. kUntrusted when the vault is pinned with another log key.
 [[nodiscard]] Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random);
 
 /// Like Identity::create, with everything from outside passed in. Writes nothing: see write_identity.

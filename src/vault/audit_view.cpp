@@ -37,12 +37,17 @@ class WriteHistory {
     for (const auto& [row, expectation] : singles_) total += range_of(row) == nullptr ? 1 : 0;
     return total;
   }
+  /// Visits rows while `visit` returns true.
   template <typename Visit>
   void each_row(const Visit& visit) const {
     for (const auto& [first, range] : ranges_) {
-      for (std::uint64_t i = 0; i < range.rows; ++i) visit(first + i);
+      for (std::uint64_t i = 0; i < range.rows; ++i) {
+        if (!visit(first + i)) return;
+      }
     }
-    for (const auto& [row, expectation] : singles_) visit(row);
+    for (const auto& [row, expectation] : singles_) {
+      if (!visit(row)) return;
+    }
   }
 
  private:
@@ -102,35 +107,54 @@ class Verifier {
     std::string missing;
     std::optional<Error> broken;
     history_.each_row([&](std::uint64_t row) {
-      if (!missing.empty() || broken) return;
       auto value = snapshot_.txn->get(store::Table::kRows, row_key(row));
       if (!value) {
         broken = std::move(value).error();
       } else if (!*value) {
         missing = core_.id_of(row).to_string();
       }
+      return missing.empty() && !broken;
     });
     if (broken) return *std::move(broken);
     return fail(std::nullopt, "record " + missing + ": the log wrote it, but the database does not hold it (missing)");
   }
 
-  Result<void> anchor(std::string_view note) {
-    const auto checkpoint = audit::verify_checkpoint(note, core_.log_key());
-    if (!checkpoint) return fail(std::nullopt, "the anchor is not a checkpoint of this vault's log: " + checkpoint.error().message);
-    if (checkpoint->size > tree_.size()) {
-      return fail(tree_.size(), "the anchor has seen " + std::to_string(checkpoint->size) + " entries: entries were cut off or the vault was rolled back");
+  /// Checkpoints that the log must contain, and the trees that segments claim to continue: compared with the recomputed tree.
+  Result<void> expect(std::string_view caller_anchor) {
+    const auto add = [&](const std::string& name, std::string_view note) {
+      const auto checkpoint = audit::verify_checkpoint(note, core_.log_key());
+      if (!checkpoint) {
+        (void)fail(std::nullopt, name + " is not a checkpoint of this vault's log: " + checkpoint.error().message);
+      } else {
+        expected_roots_.emplace(checkpoint->size, std::pair(checkpoint->root, name + " has seen other entries up to here"));
+      }
+    };
+    for (const auto& [name, note] : core_.anchor_notes()) add("anchor " + name, note);
+    if (!caller_anchor.empty()) add("the anchor", caller_anchor);
+    auto trees = journal_.segment_trees(core_.log());
+    if (!trees) return fail(std::nullopt, trees.error().message);
+    for (const audit::CompactRange& tree : *trees) {
+      expected_roots_.emplace(tree.size(), std::pair(tree.root(), std::string("the head of a log segment claims other entries up to here")));
     }
-    CASEVAULT_TRY(const audit::Digest root, core_.root_at(checkpoint->size));
-    if (root != checkpoint->root) {
-      return fail(checkpoint->size == 0 ? 0 : checkpoint->size - 1, "the entries up to here are not those the anchor has seen");
-    }
-    return {};
+    return at_size();
+  }
+  Result<void> all_expected_seen() {
+    if (expected_roots_.empty()) return {};
+    return fail(tree_.size(), "the log has " + std::to_string(tree_.size()) + " entries, but an anchor has seen " +
+                                  std::to_string(expected_roots_.begin()->first) + ": entries were cut off or the vault was rolled back");
   }
 
   [[nodiscard]] bool failed() const { return !report_.reason.empty(); }
   [[nodiscard]] const audit::CompactRange& tree() const { return tree_; }
 
  private:
+  Result<void> at_size() {
+    const std::uint64_t size = tree_.size();
+    for (auto [at, end] = expected_roots_.equal_range(size); at != end; at = expected_roots_.erase(at)) {
+      if (at->second.first != tree_.root()) (void)fail(size == 0 ? 0 : size - 1, at->second.second);
+    }
+    return {};
+  }
   static Error stopped() { return {ErrorCode::kCancelled, "the verification was stopped"}; }
   Result<void> fail(std::optional<std::uint64_t> entry, std::string reason) {
     if (!failed()) {
@@ -159,6 +183,15 @@ class Verifier {
       if (audit::commit(format::kCommitAuthority, payload.view()) != *leaf.authority) return fail_entry(frame.entry, "its authority payload is not the one its leaf commits to");
       last_authority_ = frame.entry;
     }
+    if (leaf.action == audit::Action::kNotApplied) {
+      // Undoing anything but the newest mutation would hide one that took effect.
+      if (!newest_mutation_ || !snapshot_.authority->state.not_applied.contains(*newest_mutation_)) {
+        return fail_entry(frame.entry, "it undoes a mutation that is settled");
+      }
+      newest_mutation_.reset();
+    } else if (!frame.write.empty() || !frame.authority.empty()) {
+      newest_mutation_ = frame.entry;
+    }
     const bool applied = frame.entry < snapshot_.db.applied && !snapshot_.authority->state.not_applied.contains(frame.entry);
     if (!frame.write.empty()) {
       CASEVAULT_TRY(const Journal::OpenedWrite write, journal_.open_write(frame));
@@ -173,7 +206,8 @@ class Verifier {
     last_time_ = leaf.time_ms;
     tree_.append(frame.leaf_hash);
     batch_.push_back(frame.leaf_hash);
-    return true;
+    CASEVAULT_CHECK(at_size());
+    return !failed();
   }
 
   /// Details open only for holders of the audit compartment; others see that they are there, and that is said.
@@ -222,6 +256,8 @@ class Verifier {
   audit::CompactRange batch_start_;
   std::vector<audit::Digest> batch_;
   WriteHistory history_;
+  std::multimap<std::uint64_t, std::pair<audit::Digest, std::string>> expected_roots_;  ///< by size
+  std::optional<std::uint64_t> newest_mutation_;
   std::uint64_t last_authority_ = 0;
   std::int64_t last_time_ = INT64_MIN;
   std::optional<SecretBytes> deposit_;
@@ -287,8 +323,9 @@ Result<VerifyReport> verify_log(Core& core, std::string_view anchor, const Progr
   }
   if (core.log().torn_bytes() > 0) report.warnings.emplace_back("a batch that was never acknowledged stands at the end of the log; the next writer cuts it");
   Verifier verifier(core, snapshot, report, progress);
-  CASEVAULT_CHECK(verifier.log());
-  if (!verifier.failed() && !anchor.empty()) CASEVAULT_CHECK(verifier.anchor(anchor));
+  CASEVAULT_CHECK(verifier.expect(anchor));
+  if (!verifier.failed()) CASEVAULT_CHECK(verifier.log());
+  if (!verifier.failed()) CASEVAULT_CHECK(verifier.all_expected_seen());
   if (!verifier.failed()) CASEVAULT_CHECK(verifier.heads());
   report.size = verifier.tree().size();
   report.root = verifier.tree().root();

@@ -14,6 +14,8 @@ namespace {
 using format::CborReader;
 using format::CborWriter;
 
+constexpr std::size_t kMaxUnit = 64;  ///< the head of a record holds it
+
 enum OpCode : std::uint8_t { kGenesis = 1, kSchema = 2, kVaultKey = 3, kPrincipal = 4, kEpoch = 5, kGrant = 6, kNotApplied = 7 };
 
 template <typename... F>
@@ -221,6 +223,7 @@ class Folder {
     const bool high = o.role == "owner" || o.role == "administrator";
     if (high && !genesis_ && actor()->role != "owner") return refuse("only an owner certifies owners and administrators");
     if (!policy::is_role(o.role)) return refuse("an unknown role");
+    if (o.unit.size() > kMaxUnit) return refuse("a unit that is too long");
     if (o.number != state_.principals.size() + 1) return refuse("a principal number out of order");
     auto who = keys::parse_principal(o.public_string);
     if (!who) return refuse("a principal whose keys are not self-signed");
@@ -248,7 +251,7 @@ class Folder {
       const auto held = actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
       if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant) return refuse("its actor may not grant this compartment");
     }
-    target->second.grants[o.name] = GrantState{o.box, o.may_grant};
+    if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second) return refuse("a grant that is held already");
     return {};
   }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold
@@ -335,8 +338,14 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     const bool linked = payload.previous.has_value() == last.has_value() &&
                         (!last || (payload.previous->entry == last->entry && payload.previous->leaf_hash == last->leaf_hash));
     if (!linked) return refuse("does not continue the one before");
+    // A mutation that another authority payload followed was committed: only the newest can still be undone.
+    for (const AuthorityOp& op : payload.ops) {
+      const auto* undo = std::get_if<OpNotApplied>(&op);
+      if (undo != nullptr && (undo->entry >= entry || !last || undo->entry < last->entry)) return refuse("undoes an entry that is settled");
+    }
     last = chain[i].at;
     const bool genesis = i == 0;
+    if (genesis && (payload.ops.empty() || !std::holds_alternative<OpGenesis>(payload.ops.front()))) return refuse("is no genesis");
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
                       std::ranges::all_of(payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
     if (!live) continue;

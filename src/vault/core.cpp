@@ -19,8 +19,10 @@ using crypto::key_of;
 constexpr std::string_view kFormatPrefix = "casevault 1 lmdb 0.9 ";
 constexpr std::uint64_t kOpenLockByte = 0;
 constexpr std::uint64_t kImportLockByte = 1;
+constexpr std::uint64_t kTurnLockByte = 2;
 constexpr std::int64_t kAnchorEveryMs = 1000;
 constexpr std::size_t kLeafCacheLimit = 8192;
+constexpr std::size_t kAttachmentKeySize = 16;  // reserved (FORMAT.md): row ‖ attachment ‖ chunk
 
 Result<audit::Digest> parse_digest(std::string_view hex) {
   const auto bytes = base::from_hex(hex);
@@ -62,7 +64,8 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   CASEVAULT_TRY(const Bytes format, base::read_file(folder / "FORMAT", 256, true));
   CASEVAULT_TRY(const FormatLine line, parse_format_line(as_text(format)));
   core->vault_id_ = line.vault_id;
-  const bool pinned = std::ranges::any_of(who.pins, [&](const Pin& pin) { return pin.vault_id == line.vault_id; });
+  const auto pin = std::ranges::find(who.pins, line.vault_id, &Pin::vault_id);
+  const bool pinned = pin != who.pins.end();
   if (!pinned) {
     const std::string id = base::to_hex(line.vault_id);
     if (options.trust_id.empty()) {
@@ -84,24 +87,52 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   if (chain.empty() || chain.front().at.entry != 0 || chain.front().at.leaf_hash != line.vault_id) {
     return Error{ErrorCode::kIntegrity, "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
   }
-  CASEVAULT_CHECK(core->open_database());
+  CASEVAULT_CHECK(core->open_database(pinned ? &*pin : nullptr));
   return core;
 }
 
-Result<void> Core::open_database() {
-  // Whoever opens first checks the whole file while nobody else has it mapped; who joins a live holder checks the metas.
-  auto writable = base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite);
-  bool alone = false;
-  if (writable) {
-    format_lock_ = *std::move(writable);
-    alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
-  } else {
-    CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
-    alone = true;  // read-only medium: nobody writes
-  }
+Result<void> Core::check_file() {
   const std::filesystem::path state_folder = options_.state_folder.empty() ? default_state_folder() : options_.state_folder;
-  CASEVAULT_CHECK(PreflightMemo(state_folder, vault_id_, folder_).check(vault_key_, alone, environment_.clock->now_ms()));
+  const PreflightMemo memo(state_folder, vault_id_, folder_);
+  auto writable = base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite);
+  if (!writable) {  // read-only medium: nobody writes
+    CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
+    CASEVAULT_CHECK(memo.check(vault_key_, true, environment_.clock->now_ms()));
+    return base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT");
+  }
+  format_lock_ = *std::move(writable);
+  // Openers take turns. A shared lock on the open byte is held only by those who found the file sound: whoever gets it
+  // exclusively is alone and checks everything, whoever does not joins one who has.
+  CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kExclusive, kTurnLockByte, true, "FORMAT"));
+  const bool alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
+  CASEVAULT_CHECK(memo.check(vault_key_, alone, environment_.clock->now_ms()));
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
+  base::unlock_file(format_lock_, kTurnLockByte);
+  return {};
+}
+
+Result<void> Core::check_anchor(const std::string& name, std::string_view note) {
+  const auto anchor = audit::verify_checkpoint(note, log_key());
+  if (!anchor) {
+    return Error{ErrorCode::kIntegrity, "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
+  }
+  // Another process may have appended, and kept its anchor, since the log was read.
+  if (anchor->size > journal_.state().tree.size()) CASEVAULT_CHECK(log_->refresh());
+  const std::uint64_t size = journal_.state().tree.size();
+  if (anchor->size > size) {
+    return Error{ErrorCode::kRolledBack, "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
+                                             std::to_string(anchor->size) + ": entries were cut off or the vault was rolled back"};
+  }
+  CASEVAULT_TRY(const audit::Digest root, root_at(anchor->size));
+  if (root != anchor->root) {
+    return Error{ErrorCode::kIntegrity, "the log's first " + std::to_string(anchor->size) + " entries are not those that anchor " + name + " has seen"};
+  }
+  anchor_notes_.emplace_back(name, note);
+  return {};
+}
+
+Result<void> Core::open_database(const Pin* pin) {
+  CASEVAULT_CHECK(check_file());
   store::LmdbOptions lmdb;
   lmdb.read_only = options_.read_only;
   CASEVAULT_TRY(store_, store::open_lmdb_store(folder_, lmdb));
@@ -120,34 +151,19 @@ Result<void> Core::open_database() {
   journal_.set_actor(authority.self, ed_seed_);
   id_cipher_.emplace(key_of(authority.state.id_key));
 
-  anchors_ = AnchorStore(state_folder, vault_id_);
+  if (pin != nullptr && pin->log_key != log_key()) {
+    return Error{ErrorCode::kUntrusted, "the log's key is not the one this identity pinned for the vault"};
+  }
+  anchors_ = AnchorStore(options_.state_folder.empty() ? default_state_folder() : options_.state_folder, vault_id_);
   CASEVAULT_TRY(const std::string kept, anchors_.load());
-  const auto check = [&](std::string_view note, const std::string& name) -> Result<void> {
-    const auto anchor = audit::verify_checkpoint(note, log_key());
-    if (!anchor) {
-      return Error{ErrorCode::kIntegrity, "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
-    }
-    // Another process may have appended, and kept its anchor, since the log was read.
-    if (anchor->size > journal_.state().tree.size()) CASEVAULT_CHECK(log_->refresh());
-    const std::uint64_t size = journal_.state().tree.size();
-    if (anchor->size > size) {
-      return Error{ErrorCode::kRolledBack, "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
-                                               std::to_string(anchor->size) + ": entries were cut off or the vault was rolled back"};
-    }
-    CASEVAULT_TRY(const audit::Digest root, root_at(anchor->size));
-    if (root != anchor->root) {
-      return Error{ErrorCode::kIntegrity, "the log's first " + std::to_string(anchor->size) + " entries are not those that anchor " + name + " has seen"};
-    }
-    return {};
-  };
   if (kept.empty()) {
     warnings_.emplace_back("no anchor of this vault is known to this user: a rollback before now would not be seen");
   } else {
-    CASEVAULT_CHECK(check(kept, anchors_.file().string()));
+    CASEVAULT_CHECK(check_anchor(anchors_.file().string(), kept));
   }
   for (const std::filesystem::path& file : options_.anchors) {
     CASEVAULT_TRY(const Bytes note, base::read_file(file, std::size_t{1} << 16U, false));
-    CASEVAULT_CHECK(check(as_text(note), file.string()));
+    CASEVAULT_CHECK(check_anchor(file.string(), as_text(note)));
   }
   if (options_.read_only) return {};
   CASEVAULT_CHECK(settle_pending());
@@ -306,15 +322,16 @@ model::LeafKey Core::derive_leaf(const SecretBytes& node_key, std::uint64_t leaf
   return {SecretBytes::copy(both.view().first<32>()), SecretBytes::copy(both.view().last<32>())};
 }
 
-Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn, std::uint64_t leaf) {
+Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn, const DbState& db, std::uint64_t leaf) {
   {
     const std::lock_guard lock(mutex_);
-    if (const auto known = leaf_keys_.find(leaf); known != leaf_keys_.end()) return known->second;
+    if (const auto known = leaf_keys_.find(leaf); known != leaf_keys_.end() && db.tree_generation == tree_generation_) return known->second;
   }
   const keys::KeyTree tree(tag(), random());
   CASEVAULT_TRY(const SecretBytes node, tree.leaf_key(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
   auto key = std::make_shared<const model::LeafKey>(derive_leaf(node, leaf));
   const std::lock_guard lock(mutex_);
+  if (db.tree_generation != tree_generation_) return key;
   if (leaf_keys_.size() >= kLeafCacheLimit) leaf_keys_.clear();
   leaf_keys_[leaf] = key;
   return key;
@@ -346,8 +363,8 @@ std::optional<std::uint64_t> Core::row_of(const RecordId& id) const {
   return row;
 }
 
-Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, std::uint64_t row, ByteView value) {
-  CASEVAULT_TRY(const auto leaf, leaf_key(txn, row / keys::kFanout));
+Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row, ByteView value) {
+  CASEVAULT_TRY(const auto leaf, leaf_key(txn, db, row / keys::kFanout));
   auto opened = model::open_row(row_context(row), value, *leaf);
   if (!opened) {
     Error error = std::move(opened).error();
@@ -363,17 +380,21 @@ Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, 
   row = *known;
   CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kRows, row_key(row)));
   if (!value || db.is_staged(row)) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": no such record"};
-  return open_row_number(txn, row, *value);
+  return open_row_number(txn, db, row, *value);
 }
 
 Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit) {
-  for (std::uint64_t next = from;;) {
-    CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, row_key(next)));
+  const auto first = row_key(from);
+  for (Bytes next(first.begin(), first.end());;) {
+    CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, next));
     if (!item) return {};
-    const std::uint64_t row = row_of_key(item->key.first(std::min<std::size_t>(item->key.size(), 8)));
-    next = row + 1;
-    if (item->key.size() != 8 || db.is_staged(row)) continue;  // longer keys are reserved for attachments
-    CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, row, item->value));
+    next.assign(item->key.begin(), item->key.end());
+    next.push_back(0);  // the smallest key after this one
+    if (item->key.size() == kAttachmentKeySize) continue;
+    if (item->key.size() != row_key(0).size()) return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
+    const std::uint64_t row = row_of_key(item->key);
+    if (db.is_staged(row)) continue;
+    CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, db, row, item->value));
     CASEVAULT_TRY(const bool more, visit(row, opened));
     if (!more) return {};
   }
@@ -420,8 +441,10 @@ Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action,
 Error Core::refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details, std::string purpose,
                    std::string basis, Error error) {
   details.text = error.message;
+  const std::uint64_t count = details.subjects.size() + details.rows.size();
   auto entry = draft(authority, action, outcome, std::move(details));
   if (!entry) return std::move(entry).error();
+  entry->leaf.count = count;
   entry->leaf.purpose = std::move(purpose);
   entry->leaf.basis = std::move(basis);
   auto place = append(*std::move(entry));

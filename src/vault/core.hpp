@@ -57,7 +57,8 @@ class Core {
   [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const Authority& authority, keys::EpochName name);
   /// Granted part CK' of an epoch this principal holds.
   [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name) const;
-  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, std::uint64_t leaf);
+  /// Cached only for the tree generation that the caches belong to: an older snapshot reads its own tree.
+  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, const DbState& db, std::uint64_t leaf);
   /// The same, making the leaf when it does not exist.
   [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf);
   /// A new leaf node key from what the tree holds now, past the cache.
@@ -70,7 +71,7 @@ class Core {
   /// Reads and opens a row. kNotFound when the id is mistyped or there is no such record. `value` keeps the row's bytes alive
   /// (they live as long as the transaction).
   [[nodiscard]] Result<model::OpenedRow> open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id, std::uint64_t& row);
-  [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, std::uint64_t row, ByteView value);
+  [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row, ByteView value);
   /// Visits every published record from row `from` on, in order, while `visit` returns true.
   using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
   [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit);
@@ -99,6 +100,7 @@ class Core {
   [[nodiscard]] const SecretBytes& vault_key() const noexcept { return vault_key_; }
   [[nodiscard]] std::shared_ptr<const SecretBytes> erasure_root();
   [[nodiscard]] const std::vector<std::string>& open_warnings() const noexcept { return warnings_; }
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& anchor_notes() const noexcept { return anchor_notes_; }
   [[nodiscard]] std::string log_key() const;      ///< verifier key string
   [[nodiscard]] Result<std::string> sign_checkpoint();  ///< of the acknowledged state
   [[nodiscard]] Result<std::string> sign_checkpoint(std::uint64_t size);  ///< of an earlier size
@@ -118,7 +120,9 @@ class Core {
 
  private:
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
-  Result<void> open_database();
+  Result<void> open_database(const Pin* pin);
+  Result<void> check_file();
+  Result<void> check_anchor(const std::string& name, std::string_view note);
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.
   Result<void> check_in_step(const DbState& db) const;
   Result<void> refresh_roots(const DbState& db);
@@ -140,6 +144,7 @@ class Core {
   crypto::PublicKey ed_public_{};
   std::optional<crypto::Aes256Block> id_cipher_;
   std::vector<std::string> warnings_;
+  std::vector<std::pair<std::string, std::string>> anchor_notes_;  ///< name and signed checkpoint of each anchor known at open
   bool closed_ = false;
   const pid_t owner_ = ::getpid();
 

@@ -58,7 +58,8 @@ Bytes encode_rows(std::vector<std::uint64_t> rows) {
   return out;
 }
 
-std::optional<std::vector<std::uint64_t>> decode_rows(ByteView bytes) {
+/// `count` is what the leaf says: a few bytes cannot make a reader hold billions of rows.
+std::optional<std::vector<std::uint64_t>> decode_rows(ByteView bytes, std::uint64_t count) {
   constexpr std::uint64_t kLimit = std::uint64_t{1} << 32U;
   base::Reader r(bytes);
   std::vector<std::uint64_t> rows;
@@ -66,7 +67,7 @@ std::optional<std::vector<std::uint64_t>> decode_rows(ByteView bytes) {
   while (r.ok() && !r.rest().empty()) {
     const std::uint64_t gap = r.varint();
     const std::uint64_t more = r.varint();
-    if (gap > kLimit || more > kLimit || next + gap + more >= kLimit) return std::nullopt;
+    if (gap > kLimit || more > kLimit || next + gap + more >= kLimit || rows.size() + more >= count) return std::nullopt;
     next += gap;
     for (std::uint64_t i = 0; i <= more; ++i) rows.push_back(next++);
   }
@@ -74,10 +75,9 @@ std::optional<std::vector<std::uint64_t>> decode_rows(ByteView bytes) {
 }
 
 struct Part {
-  std::uint64_t row = 0;
   SecretBytes key;
   Bytes plaintext;  ///< salt 32 ‖ CBOR [row, version]
-  std::array<std::uint8_t, kSaltSize> salt{};
+  Bytes tag;        ///< salt 16 ‖ tag 16, outside the seal
 };
 
 struct Parsed {
@@ -122,25 +122,23 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
   Bytes subjects = salted(*random_);
   for (SubjectDraft& subject : draft.subjects) {
     Part part;
-    part.row = subject.row;
     part.key = std::move(subject.record_key);
     part.plaintext = salted(*random_);
     CborWriter(part.plaintext).array(2).uint(subject.row).uint(subject.version);
-    random_->fill(part.salt);
-    const audit::Commitment digest = audit::commit(format::kCommitSubjects, part.plaintext);
-    subjects.insert(subjects.end(), digest.begin(), digest.end());
+    std::array<std::uint8_t, kSaltSize> salt{};
+    random_->fill(salt);
+    base::Writer(part.tag).bytes(salt).bytes(subject_tag(part.key, salt));
+    base::Writer(subjects).u64(subject.row).bytes(part.tag).bytes(audit::commit(format::kCommitSubjects, part.plaintext));
     parts->push_back(std::move(part));
   }
-  const Bytes rows = encode_rows(std::move(draft.rows));
-  subjects.insert(subjects.end(), rows.begin(), rows.end());
+  base::Writer(subjects).bytes(encode_rows(std::move(draft.rows)));
 
   Bytes common = salted(*random_);
   CborWriter(common)
-      .array(8)
+      .array(7)
       .bytes(actor)
       .bytes(fields)
       .bytes(subjects)
-      .bytes(rows)
       .text(draft.recipient)
       .text(draft.recipient_class)
       .text(draft.text)
@@ -156,7 +154,7 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
     base::Writer w(inside);
     w.block(common).u8(static_cast<std::uint8_t>(parts->size()));
     for (const Part& part : *parts) {
-      w.u64(part.row).block(crypto::seal_envelope(format::kLogSubject, key_of(subject_key(part.key)), context, part.plaintext, *random_));
+      w.block(crypto::seal_envelope(format::kLogSubject, key_of(subject_key(part.key)), context, part.plaintext, *random_));
     }
     inside.resize((inside.size() + kStep - 1) / kStep * kStep);
     Bytes out;
@@ -164,7 +162,7 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
     outer.bytes(ephemeral_).u32(epoch_.epoch);
     outer.block(crypto::seal_envelope(format::kLogDetails, key_of(shared_), context, inside, *random_));
     outer.u8(static_cast<std::uint8_t>(parts->size()));
-    for (const Part& part : *parts) outer.bytes(part.salt).bytes(subject_tag(part.key, part.salt));
+    for (const Part& part : *parts) outer.bytes(part.tag);
     return out;
   };
 }
@@ -190,32 +188,30 @@ Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entr
   const Error bad{ErrorCode::kIntegrity, "entry " + std::to_string(entry) + ": its details were altered or do not belong to its leaf"};
   const auto parsed = parse(sealed);
   if (!parsed || parsed->epoch != audit_epoch.epoch) return bad;
-  CASEVAULT_TRY(const SecretBytes agreed, crypto::x25519(key_of(deposit_secret), parsed->ephemeral));
-  const SecretBytes shared = crypto::derive_key(format::kLogDetails, agreed.view(), parsed->ephemeral);
+  const auto agreed = crypto::x25519(key_of(deposit_secret), parsed->ephemeral);
+  if (!agreed) return bad;
+  const SecretBytes shared = crypto::derive_key(format::kLogDetails, agreed->view(), parsed->ephemeral);
   auto inside = crypto::open_envelope(format::kLogDetails, key_of(shared), context_of(tag, entry, parsed->epoch, parsed->ephemeral),
                                       parsed->envelope);
   if (!inside) return bad;
   base::Reader r(inside->view());
   const ByteView common = r.block();
-  OpenedDetails out;
   const std::uint8_t parts = r.u8();
-  for (int i = 0; i < parts && r.ok(); ++i) {
-    out.rows.push_back(r.u64());
-    (void)r.block();
-  }
+  for (int i = 0; i < parts && r.ok(); ++i) (void)r.block();
   if (!r.ok() || common.size() < 32 || audit::commit(format::kCommitDetails, common) != leaf.details) return bad;
+  if (parsed->tags.size() != std::size_t{parts} * 32) return bad;
 
+  OpenedDetails out;
   CborReader c(common.subspan(32));
-  if (c.array() != 8) c.fail();
+  if (c.array() != 7) c.fail();
   const ByteView actor = c.bytes();
   const ByteView fields = c.bytes();
   const ByteView subjects = c.bytes();
-  const ByteView rows = c.bytes();
   out.recipient = std::string(c.text());
   out.recipient_class = std::string(c.text());
   out.text = std::string(c.text());
   if (c.map() != 0) return Error{ErrorCode::kUnsupported, "entry " + std::to_string(entry) + ": its details hold what a later version wrote"};
-  if (!c.finish() || actor.size() < 32 || fields.size() < 32) return bad;
+  if (!c.finish() || actor.size() < 32 || fields.size() < 32 || subjects.size() < 32) return bad;
   if (audit::commit(format::kCommitActor, actor) != leaf.actor || audit::commit(format::kCommitFields, fields) != leaf.fields ||
       audit::commit(format::kCommitSubjects, subjects) != leaf.subjects) {
     return bad;
@@ -230,7 +226,16 @@ Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entr
   const std::size_t count = f.array();
   for (std::size_t i = 0; i < count && f.ok(); ++i) out.fields.push_back(static_cast<std::uint16_t>(f.uint()));
   if (!a.finish() || !f.finish()) return bad;
-  const auto bulk = decode_rows(rows);
+  // The commitment to the subjects covers the rows and the tags that stand outside the seal.
+  base::Reader s(subjects.subspan(32));
+  base::Reader tags(parsed->tags);
+  for (int i = 0; i < parts; ++i) {
+    out.rows.push_back(s.u64());
+    if (!crypto::equal(s.take(32), tags.take(32))) return bad;
+    (void)s.take(32);
+  }
+  if (!s.ok()) return bad;
+  const auto bulk = decode_rows(s.rest(), leaf.count);
   if (!bulk) return bad;
   out.rows.insert(out.rows.end(), bulk->begin(), bulk->end());
   return out;

@@ -18,6 +18,7 @@ using format::CborWriter;
 constexpr std::uint8_t kEntryFrame = 1;
 constexpr std::uint8_t kCloseFrame = 2;
 constexpr log::Position kNowhere{UINT32_MAX, UINT32_MAX};
+constexpr std::size_t kAuthorityStep = 256;
 constexpr std::size_t kLeafStep = 128;  // leaves are padded, so that the length of a code does not show
 
 Error corrupt(log::Position at, std::string_view what) {
@@ -226,10 +227,10 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   const auto close = parse_close(frame);
   if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
   if (close->close.size_before != acknowledged_.tree.size()) return corrupt(frame.position, "a batch does not continue the one before");
-  CASEVAULT_TRY(const SecretBytes opened, crypto::open_envelope(format::kLogClose, key_of(vault_key_),
-                                                              header_context(tag_, close->close.size_before, close->close.vault_key_epoch),
-                                                              close->close.sealed));
-  CborReader r(opened.view());
+  const auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_),
+                                            header_context(tag_, close->close.size_before, close->close.vault_key_epoch), close->close.sealed);
+  if (!opened) return corrupt(frame.position, "the end of a batch does not open under the vault key: altered");
+  CborReader r(opened->view());
   if (r.array() != 6) r.fail();
   (void)r.uint();
   (void)r.uint();
@@ -309,20 +310,24 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       return crypto::seal_envelope(label, key_of(vault_key_), context, plaintext, random);
     };
 
-    // What can fail comes before anything of the state changes: other entries of the batch go on.
+    // Everything is prepared on a copy: a failure or an exception leaves the state as it was, and others of the batch go on.
+    State next = working_;
     Bytes details;
     if (draft.details) {
       CASEVAULT_TRY(details, draft.details(entry));
     }
-    if (known_applied_ <= working_.last_mutation) working_.database_floor = std::max(working_.database_floor, known_applied_);
+    if (known_applied_ <= next.last_mutation) next.database_floor = std::max(next.database_floor, known_applied_);
     Bytes authority;
     if (!draft.authority.empty()) {
-      AuthorityPayload payload{actor_, working_.last_authority, std::move(draft.authority)};
+      AuthorityPayload payload{actor_, next.last_authority, std::move(draft.authority)};
       const SecretBytes encoded = encode_authority(tag_, payload, key_of(ed_seed_), random);
       draft.leaf.authority = audit::commit(format::kCommitAuthority, encoded.view());
-      authority = seal(format::kAuthority, encoded.view());
+      SecretBytes room((4 + encoded.size() + kAuthorityStep - 1) / kAuthorityStep * kAuthorityStep);
+      for (std::size_t i = 0; i < 4; ++i) room.mutable_view()[i] = static_cast<std::uint8_t>(encoded.size() >> (24 - 8 * i));
+      std::ranges::copy(encoded.view(), room.mutable_view().begin() + 4);
+      authority = seal(format::kAuthority, room.view());
       for (const AuthorityOp& op : payload.ops) {
-        if (std::holds_alternative<OpNotApplied>(op)) working_.last_mutation = working_.database_floor;
+        if (std::holds_alternative<OpNotApplied>(op)) next.last_mutation = next.database_floor;
       }
     }
     Bytes write;
@@ -343,13 +348,13 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     Bytes vault_keys;
     if (!draft.vault_key_grants.empty()) {
       base::Writer w(vault_keys);
-      write_position(w, working_.vault_keys);
+      write_position(w, next.vault_keys);
       w.u32(static_cast<std::uint32_t>(draft.vault_key_grants.size()));
       for (const auto& [label, box] : draft.vault_key_grants) w.bytes(label).block(box);
-      working_.vault_keys = position;
+      next.vault_keys = position;
     }
     draft.leaf.time_ms = environment_.clock->now_ms();
-    working_.last_time_ms = draft.leaf.time_ms;
+    next.last_time_ms = draft.leaf.time_ms;
     const Bytes leaf = audit::encode_leaf(draft.leaf);
     place = {entry, position, audit::leaf_hash(leaf)};
 
@@ -357,19 +362,19 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     base::Writer(body)
         .u8(kEntryFrame)
         .bytes(place.leaf_hash)
-        .u32(working_.vault_key_epoch)
+        .u32(next.vault_key_epoch)
         .block(seal(format::kLogLeaf, padded(leaf, kLeafStep)))
         .block(vault_keys)
         .block(authority)
         .block(write)
         .block(details);
+    next.tree.append(place.leaf_hash);
+    if (!authority.empty()) next.last_authority = AuthorityLink{entry, place.leaf_hash, position};
+    if (draft.mutation) next.last_mutation = entry + 1;
+    batch_.reserve(batch_.size() + 1);
     sink.append(body);
-    working_.tree.append(place.leaf_hash);
     batch_.push_back(place.leaf_hash);
-    if (!authority.empty()) {
-      working_.last_authority = AuthorityLink{entry, place.leaf_hash, position};
-    }
-    if (draft.mutation) working_.last_mutation = entry + 1;
+    working_ = std::move(next);
     return {};
   }));
   const std::lock_guard lock(mutex_);
@@ -423,6 +428,17 @@ Result<audit::CompactRange> Journal::tree_before_segment(log::Log& log, std::uin
   }
 }
 
+Result<std::vector<audit::CompactRange>> Journal::segment_trees(log::Log& log) const {
+  std::vector<audit::CompactRange> out;
+  for (std::uint32_t segment = 0; segment < log.segment_count(); ++segment) {
+    CASEVAULT_TRY(const Bytes bytes, log.read_segment_header(segment));
+    CASEVAULT_TRY(const SegmentHeader header, parse_header(bytes));
+    CASEVAULT_TRY(audit::CompactRange tree, audit::CompactRange::restore(header.size, header.hashes));
+    out.push_back(std::move(tree));
+  }
+  return out;
+}
+
 Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close, bool whole_segment) const {
   std::uint32_t segment = 0;
   CASEVAULT_TRY(const audit::CompactRange before, tree_before_segment(log, from, segment));
@@ -472,7 +488,13 @@ Result<audit::Leaf> Journal::open_leaf(const EntryFrame& frame) const {
 }
 
 Result<SecretBytes> Journal::open_authority(const EntryFrame& frame) const {
-  return open_sealed(format::kAuthority, frame, frame.authority, "authority payload");
+  CASEVAULT_TRY(const SecretBytes opened, open_sealed(format::kAuthority, frame, frame.authority, "authority payload"));
+  base::Reader r(opened.view());
+  const ByteView payload = r.block();
+  if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) {
+    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its authority payload is malformed"};
+  }
+  return SecretBytes::copy(payload);
 }
 
 Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const {
@@ -489,7 +511,8 @@ Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const 
   out.payload.stamp = r.fixed<16>();
   out.payload.range = r.boolean();
   out.payload.import_id = r.uint();
-  if (!r.finish()) return bad;
+  constexpr std::uint64_t kMaxRow = std::uint64_t{1} << 32U;  // rows of the key tree
+  if (!r.finish() || out.payload.first_row >= kMaxRow || out.payload.rows > kMaxRow - out.payload.first_row) return bad;
   return out;
 }
 

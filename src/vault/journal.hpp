@@ -123,6 +123,8 @@ class Journal final : public log::LogClient {
   [[nodiscard]] Result<std::vector<SealedLink>> authority_chain(log::Log& log) const;
   /// Tree just before the segment that holds entry `from` (or is the last one).
   [[nodiscard]] Result<audit::CompactRange> tree_before_segment(log::Log& log, std::uint64_t from, std::uint32_t& segment) const;
+  /// The tree each segment's header claims to continue, in order: hints for readers, judged by a full verification.
+  [[nodiscard]] Result<std::vector<audit::CompactRange>> segment_trees(log::Log& log) const;
 
  private:
   // log::LogClient

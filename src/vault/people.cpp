@@ -118,10 +118,12 @@ Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<co
   if (!ops) {
     return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error()) : std::move(ops).error();
   }
-  // A grant that is there already keeps its right to grant on.
-  for (AuthorityOp& op : *ops) {
-    auto& fresh = std::get<OpGrant>(op);
-    if (const auto held = target->grants.find(fresh.name); held != target->grants.end()) fresh.may_grant = held->second.may_grant;
+  for (const AuthorityOp& op : *ops) {
+    const keys::EpochName& name = std::get<OpGrant>(op).name;
+    if (target->holds(name)) {
+      const auto& all = work.authority().schema().compartments();
+      return Error{ErrorCode::kConflict, target->who.name + " holds compartment " + std::ranges::find(all, name.compartment, &Compartment::id)->name + " already"};
+    }
   }
   CASEVAULT_TRY(const EntryPlace place, commit_authority(work, audit::Action::kGrantAdd, "grants of " + target->who.name + ": " + join(compartments),
                                                          *std::move(ops), {}));

@@ -286,7 +286,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   head.updated_ms = core.environment().clock->now_ms();
   core.random().fill(head.stamp);
   const std::uint64_t leaf = number / keys::kFanout;
-  CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), leaf));
+  CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), work.db(), leaf));
   CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(number), model::seal_row(context, head, *leaf_key, all, core.random())));
   if (head.seals % kSealsPerLeafKey == 0) CASEVAULT_CHECK(replace_leaf_key(work, leaf));
 
@@ -303,7 +303,7 @@ namespace {
 Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
   Core& core = work.core();
   const keys::KeyTree tree(core.tag(), core.random());
-  CASEVAULT_TRY(const auto old_key, core.leaf_key(work.txn(), leaf));
+  CASEVAULT_TRY(const auto old_key, core.leaf_key(work.txn(), work.db(), leaf));
   CASEVAULT_TRY(const SecretBytes node, tree.replace_leaf(work.txn(), *core.erasure_root(), keys::TreeKind::kRecords, leaf));
   const model::LeafKey new_key = core.derive_leaf(node, leaf);
   for (std::uint64_t row = leaf * keys::kFanout; row < (leaf + 1) * keys::kFanout; ++row) {

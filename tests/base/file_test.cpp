@@ -184,7 +184,7 @@ TEST_CASE("Reads and writes are exact and a short file is an integrity error") {
   REQUIRE_ERROR(ErrorCode::kIntegrity, read_at(fd, 10, out, "file"));
   REQUIRE_ERROR(ErrorCode::kIntegrity, read_at(fd, UINT64_MAX, out, "file"));
   REQUIRE_ERROR(ErrorCode::kIntegrity, read_at(fd, UINT64_MAX / 2 - 2, out, "file"));
-  REQUIRE_ERROR(ErrorCode::kIo, write_at(fd, UINT64_MAX, out, "file"));
+  REQUIRE_ERROR(ErrorCode::kDiskFull, write_at(fd, UINT64_MAX, out, "file"));
   REQUIRE_ERROR(ErrorCode::kIo, read_at(Fd(), 0, out, "file"));
   REQUIRE_ERROR(ErrorCode::kIo, file_size(Fd()));
 }
@@ -249,9 +249,9 @@ TEST_CASE("A write that ends half-way leaves no file behind and says so") {
     std::signal(SIGXFSZ, SIG_IGN);
     if (::setrlimit(RLIMIT_FSIZE, &limit) != 0) return 1;
     const Result<void> fresh = write_new_file(folder / "fresh", Bytes(1000, 1));
-    if (fresh || fresh.error().code != ErrorCode::kIo) return 2;
+    if (fresh || fresh.error().code != ErrorCode::kDiskFull) return 2;
     const Result<void> replaced = replace_file(folder / "kept", Bytes(1000, 1));
-    if (replaced || replaced.error().code != ErrorCode::kIo) return 3;
+    if (replaced || replaced.error().code != ErrorCode::kDiskFull) return 3;
     return 0;
   });
   REQUIRE(status == 0);

@@ -293,24 +293,38 @@ TEST_CASE("durable: a staged import that is stopped is taken back at once") {
 
 TEST_CASE("robust: a second importer is told to try again, and the first is not disturbed") {
   const Lab lab;
+  // The other process opens first and waits for its moment: while the first import holds the database's write lock.
+  std::array<int, 2> go{};
+  std::array<int, 2> answer{};
+  REQUIRE(::pipe(go.data()) == 0);
+  REQUIRE(::pipe(answer.data()) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto other = Session::open(lab.vault(), lab.owner.identity(), lab.options());
+    char word = other ? 'o' : 'f';
+    if (::write(answer[1], &word, 1) != 1 || !other || ::read(go[0], &word, 1) != 1) ::_exit(1);
+    Rows theirs(5);
+    const auto refused = other->import_rows("person", theirs);
+    word = !refused && refused.error().code == ErrorCode::kBusy ? 'b' : 'x';
+    ::_exit(::write(answer[1], &word, 1) == 1 ? 0 : 2);
+  }
+  char opened = 0;
+  REQUIRE(::read(answer[0], &opened, 1) == 1);
+  REQUIRE(opened == 'o');
   Session session = lab.open();
   Rows rows(600);
-  int asked = -9;
+  char told = 0;
   ImportOptions options;
   options.progress = [&](const Progress& progress) {
     if (progress.stage != "write" || progress.done != 256) return true;
-    asked = in_child([&] {
-      auto other = Session::open(lab.vault(), lab.owner.identity(), lab.options());
-      if (!other) return 1;
-      Rows theirs(5);
-      const auto refused = other->import_rows("person", theirs);
-      return !refused && refused.error().code == ErrorCode::kBusy ? 0 : 2;
-    });
-    return true;
+    return ::write(go[1], "g", 1) == 1 && ::read(answer[0], &told, 1) == 1;
   };
   CHECK(REQUIRE_OK(session.import_rows("person", rows, options)).imported == 600);
-  CHECK(asked == 0);
+  CHECK(told == 'b');
   CHECK(count(session) == 600);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  for (const int end : {go[0], go[1], answer[0], answer[1]}) ::close(end);
 }
 
 TEST_CASE("sealed: the bundled schema takes an import, and no value of it is found in the folder") {

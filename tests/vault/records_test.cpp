@@ -291,9 +291,9 @@ TEST_CASE("rotatable: a leaf node gets a fresh key when a record reaches 4000 se
     auto txn = REQUIRE_OK(core->store().begin_write());
     row = core->row_of(busy).value();
     const auto value = REQUIRE_OK(txn->get(store::Table::kRows, vault::row_key(row)));
-    model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, row, value.value()));
+    model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, REQUIRE_OK(core->load_state(*txn)), row, value.value()));
     opened.head.seals = 3999;
-    const auto leaf = REQUIRE_OK(core->leaf_key(*txn, 0));
+    const auto leaf = REQUIRE_OK(core->leaf_key(*txn, REQUIRE_OK(core->load_state(*txn)), 0));
     const Bytes cells(opened.cells.begin(), opened.cells.end());
     REQUIRE_DONE(txn->put(store::Table::kRows, vault::row_key(row),
                           model::seal_row(core->row_context(row), opened.head, *leaf, cells, core->random())));

@@ -454,8 +454,8 @@ TEST_CASE("tamper-evident: a record that was taken out, or put in without an ent
     set_row(*core, core->row_of(busy.hoa).value(), hoa);
     auto txn = REQUIRE_OK(core->store().begin_write());
     const std::uint64_t row = core->row_of(busy.lan).value() + 1;
-    model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, core->row_of(busy.hoa).value(), hoa));
-    const auto leaf = REQUIRE_OK(core->leaf_key(*txn, 0));
+    model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, REQUIRE_OK(core->load_state(*txn)), core->row_of(busy.hoa).value(), hoa));
+    const auto leaf = REQUIRE_OK(core->leaf_key(*txn, REQUIRE_OK(core->load_state(*txn)), 0));
     REQUIRE_DONE(txn->put(Table::kRows, vault::row_key(row),
                           model::seal_row(core->row_context(row), opened.head, *leaf, opened.cells, core->random())));
     REQUIRE_DONE(txn->commit());

@@ -15,16 +15,16 @@ auto casevault_require_ok(R result) {
   return std::move(result).value();
 }
 #define REQUIRE_OK(...) (casevault_require_ok((__VA_ARGS__)))
-#define REQUIRE_DONE(...)                                                       \
-  do {                                                                          \
-    auto casevault_done = (__VA_ARGS__);                                        \
-    if (!casevault_done) FAIL(casevault_done.error().message);                  \
+#define REQUIRE_DONE(...)                                      \
+  do {                                                         \
+    auto casevault_done = (__VA_ARGS__);                       \
+    if (!casevault_done) FAIL(casevault_done.error().message); \
   } while (false)
 /// Requires failure with this code.
-#define REQUIRE_ERROR(expected, ...)                                                           \
-  do {                                                                                         \
-    auto casevault_failure = (__VA_ARGS__);                                                    \
-    REQUIRE_FALSE(casevault_failure.has_value());                                              \
-    INFO(casevault_failure.error().message);                                                   \
-    REQUIRE(static_cast<int>(casevault_failure.error().code) == static_cast<int>(expected));   \
+#define REQUIRE_ERROR(expected, ...)                                                         \
+  do {                                                                                       \
+    auto casevault_failure = (__VA_ARGS__);                                                  \
+    REQUIRE_FALSE(casevault_failure.has_value());                                            \
+    INFO(casevault_failure.error().message);                                                 \
+    REQUIRE(static_cast<int>(casevault_failure.error().code) == static_cast<int>(expected)); \
   } while (false)

@@ -23,8 +23,8 @@ enum class Action : std::uint8_t {
   kDisclose = 5,
   kPrincipalAdd = 6,
   kGrantAdd = 7,
-  kNotApplied = 8,   ///< names a mutation entry whose database transaction never committed
-  kReadLog = 9,      ///< details of the log were opened
+  kNotApplied = 8,  ///< names a mutation entry whose database transaction never committed
+  kReadLog = 9,     ///< details of the log were opened
   kCheckpoint = 10,
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
@@ -53,9 +53,9 @@ struct ReceiptFacts {
   std::uint64_t count = 0;
 };
 
-/// Checks a receipt (C2SP tlog-proof whose extra data is the leaf) against the log's verifier key string, as `init` prints it.
-/// Needs no vault. kIntegrity when the signature, the path or the leaf does not fit; kBadInput when it is no receipt at all
-/// or `log_key` is no verifier key.
+/// Checks a receipt (C2SP tlog-proof whose extra data is the leaf) against the log's verifier key string, as `init`
+/// prints it. Needs no vault. kIntegrity when the signature, the path or the leaf does not fit; kBadInput when it is no
+/// receipt at all or `log_key` is no verifier key.
 [[nodiscard]] CASEVAULT_API Result<ReceiptFacts> verify_receipt(std::string_view receipt, std::string_view log_key);
 
 /// Checks a signed checkpoint against the log's verifier key string.

@@ -32,7 +32,7 @@ using Bytes = std::vector<std::uint8_t>;
 class CASEVAULT_API SecretBytes {
  public:
   SecretBytes() noexcept = default;
-  explicit SecretBytes(std::size_t size);              ///< zero-filled
+  explicit SecretBytes(std::size_t size);  ///< zero-filled
   [[nodiscard]] static SecretBytes copy(ByteView source);
   SecretBytes(SecretBytes&& other) noexcept;
   SecretBytes& operator=(SecretBytes&& other) noexcept;
@@ -57,8 +57,8 @@ class CASEVAULT_API SecretBytes {
 
 /// Whether every block handed out so far could be locked into memory (mlock).
 struct MemoryLockStatus {
-  bool locked = true;              ///< false once any lock was refused by the system
-  std::size_t bytes_in_use = 0;    ///< bytes now handed out
+  bool locked = true;            ///< false once any lock was refused by the system
+  std::size_t bytes_in_use = 0;  ///< bytes now handed out
 };
 [[nodiscard]] CASEVAULT_API MemoryLockStatus memory_lock_status() noexcept;
 

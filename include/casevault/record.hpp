@@ -69,7 +69,7 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 struct ImportRow {
   std::uint64_t number = 0;  ///< as people count it: first data row is 1
   std::vector<FieldInput> fields;
-  std::string problem;       ///< not empty: the row cannot be read (e.g. "6 columns, 49 expected")
+  std::string problem;  ///< not empty: the row cannot be read (e.g. "6 columns, 49 expected")
 };
 
 /// Rows of an import, read twice: once to check, once to write. A change between the two is kConflict.
@@ -89,7 +89,7 @@ struct RowProblem {
 
 struct ImportOptions {
   bool dry_run = false;
-  bool skip_bad_rows = false;   ///< write the good rows although some are bad
+  bool skip_bad_rows = false;  ///< write the good rows although some are bad
   bool collect_ids = false;
   /// Called in the second pass for each bad row that is left out.
   std::function<Result<void>(const ImportRow&, const RowProblem&)> on_reject;
@@ -99,9 +99,9 @@ struct ImportOptions {
 struct ImportReport {
   std::uint64_t imported = 0;
   std::uint64_t rejected = 0;
-  std::optional<std::uint64_t> entry;   ///< none for a dry run or when nothing was imported
-  std::vector<RowProblem> problems;     ///< the first 1,000
-  std::vector<RecordId> ids;            ///< input order, when collect_ids
+  std::optional<std::uint64_t> entry;  ///< none for a dry run or when nothing was imported
+  std::vector<RowProblem> problems;    ///< the first 1,000
+  std::vector<RecordId> ids;           ///< input order, when collect_ids
 };
 
 }  // namespace casevault

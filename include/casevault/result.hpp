@@ -54,6 +54,7 @@ enum class ErrorCode : std::uint16_t {
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;
+  std::optional<std::uint64_t> entry = std::nullopt;  ///< the log entry it concerns, when one can be named
 };
 
 /// Thrown by `Result::value()` only; the library itself throws nothing of its own.
@@ -75,7 +76,7 @@ template <typename T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT(google-explicit-constructor)
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] bool has_value() const noexcept { return state_.index() == 0; }
@@ -137,8 +138,8 @@ class [[nodiscard]] Result<void> {
 
 /// `CASEVAULT_CHECK(f());` for a `Result<void>`.
 #define CASEVAULT_CHECK(...) CASEVAULT_CHECK_(CASEVAULT_CONCAT(casevault_check_, __COUNTER__), __VA_ARGS__)
-#define CASEVAULT_CHECK_(temporary, ...)                                              \
-  do {                                                                                \
-    auto temporary = (__VA_ARGS__);                                                   \
-    if (!temporary.has_value()) return std::move(temporary).error();                  \
+#define CASEVAULT_CHECK_(temporary, ...)                             \
+  do {                                                               \
+    auto temporary = (__VA_ARGS__);                                  \
+    if (!temporary.has_value()) return std::move(temporary).error(); \
   } while (false)

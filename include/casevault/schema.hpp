@@ -40,8 +40,8 @@ struct RecordType {
   [[nodiscard]] CASEVAULT_API const Field* find(std::uint16_t field_id) const noexcept;
 };
 
-/// A class of fields with a key of its own. `sealed_as_cell`: the fields of a record are sealed as one map (coded columns that
-/// are scanned together); otherwise each field has its own AEAD.
+/// A class of fields with a key of its own. `sealed_as_cell`: the fields of a record are sealed as one map (coded
+/// columns that are scanned together); otherwise each field has its own AEAD.
 struct Compartment {
   std::uint16_t id = 0;  ///< persisted
   std::string name;
@@ -74,8 +74,8 @@ struct Rule {
 /// Cheap to copy (shared state), thread-safe.
 class CASEVAULT_API Schema {
  public:
-  /// Parses TOML (see src/model/SCHEMA.md). Code lists that the text names but does not define come from the bundled ones.
-  /// kBadInput names line and what is wrong.
+  /// Parses TOML (see src/model/SCHEMA.md). Code lists that the text names but does not define come from the bundled
+  /// ones. kBadInput names line and what is wrong.
   [[nodiscard]] static Result<Schema> parse(std::string_view toml);
   /// The schema that ships with casevault, by name ("vn-victim-support"); kNotFound names those there are.
   [[nodiscard]] static Result<Schema> bundled(std::string_view name);

@@ -36,7 +36,7 @@ struct Pin {
 /// What an identity file shows without a key.
 struct IdentityInfo {
   std::string name;
-  std::string public_string;  ///< self-signed principal string, for `principal add --public`
+  std::string public_string;       ///< self-signed principal string, for `principal add --public`
   std::vector<std::string> slots;  ///< kinds, e.g. "passphrase"
 };
 

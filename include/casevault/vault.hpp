@@ -23,18 +23,18 @@ struct InitOptions {
 };
 
 struct InitResult {
-  std::string vault_id;   ///< 64 hexadecimal digits: hash of the genesis entry
+  std::string vault_id;  ///< 64 hexadecimal digits: hash of the genesis entry
   std::string owner;
-  std::string log_key;    ///< verifier key string (C2SP signed note)
+  std::string log_key;  ///< verifier key string (C2SP signed note)
   std::string schema;
   std::filesystem::path identity_file;
 };
 
 struct OpenOptions {
-  bool read_only = false;              ///< appends nothing, cuts nothing, takes no write lock
-  std::filesystem::path state_folder;  ///< where anchors are kept; empty: default_state_folder()
+  bool read_only = false;                      ///< appends nothing, cuts nothing, takes no write lock
+  std::filesystem::path state_folder;          ///< where anchors are kept; empty: default_state_folder()
   std::vector<std::filesystem::path> anchors;  ///< further signed checkpoints the log must contain
-  std::string trust_id;                ///< opens a vault that the identity has not pinned, if this is its id
+  std::string trust_id;                        ///< opens a vault that the identity has not pinned, if this is its id
 };
 
 /// `$XDG_STATE_HOME/casevault`, else `~/.local/state/casevault`; empty when neither is known.
@@ -54,17 +54,17 @@ struct Status {
   std::uint64_t log_size = 0;
   audit::Digest root{};
   std::vector<EpochInfo> epochs;
-  std::string erasure_level;          ///< "E0" or "E1" by the file system that holds erasure.root
+  std::string erasure_level;  ///< "E0" or "E1" by the file system that holds erasure.root
   std::vector<std::string> warnings;
 };
 
 struct VerifyReport {
   bool ok = false;
-  std::uint64_t size = 0;               ///< entries verified
+  std::uint64_t size = 0;  ///< entries verified
   audit::Digest root{};
-  std::optional<std::uint64_t> entry;   ///< first bad entry
-  std::string reason;                   ///< what is wrong with it; empty when ok
-  std::vector<std::string> warnings;    ///< clock steps, pending mutations, missing anchors
+  std::optional<std::uint64_t> entry;  ///< first bad entry
+  std::string reason;                  ///< what is wrong with it; empty when ok
+  std::vector<std::string> warnings;   ///< clock steps, pending mutations, missing anchors
 };
 
 struct LogEntry {
@@ -81,11 +81,13 @@ struct LogEntry {
 
 struct LogQuery {
   std::uint64_t from = 0;
-  std::string actor;       ///< empty: all
-  bool details = false;    ///< needs the audit compartment; leaves an entry of its own first
+  std::string actor;                ///< empty: all
+  std::optional<RecordId> subject;  ///< only entries about this record; like details, needs and leaves
+  bool details = false;             ///< needs the audit compartment; leaves an entry of its own first
 };
 
-/// An open vault, unlocked by an identity: the only way in. Everything is checked against keys and the log, in that order.
+/// An open vault, unlocked by an identity: the only way in. Everything is checked against keys and the log, in that
+/// order.
 ///
 /// Thread-safe: members may be called from several threads at a time. Move-only. Unusable in a forked child (kUsage).
 /// Several sessions of several processes may have one vault open at once.
@@ -94,8 +96,8 @@ class CASEVAULT_API Session {
   /// Makes a new vault in `folder` (which must not exist: kUsage) and pins it in the owner's new identity.
   [[nodiscard]] static Result<InitResult> init(const std::filesystem::path& folder, const Schema& schema,
                                                const Passphrase& passphrase, const InitOptions& options = {});
-  /// kUntrusted unless the identity pins this vault (or `trust_id` names it), kNoGrant when no vault key was granted to it,
-  /// kRolledBack when an anchor knows a newer log, kIntegrity, kUnsafePermissions, kUnsupported.
+  /// kUntrusted unless the identity pins this vault (or `trust_id` names it), kNoGrant when no vault key was granted to
+  /// it, kRolledBack when an anchor knows a newer log, kIntegrity, kUnsafePermissions, kUnsupported.
   [[nodiscard]] static Result<Session> open(const std::filesystem::path& folder, const Identity& identity,
                                             const OpenOptions& options = {});
   /// Pins the vault of an invitation in the identity file after opening the vault key sealed to it.
@@ -106,21 +108,24 @@ class CASEVAULT_API Session {
   [[nodiscard]] Result<Status> status();
 
   [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields);
-  /// Fields not named stay. An empty text empties the field. kConflict when `expect_version` is not the present version.
+  /// Fields not named stay. An empty text empties the field. kConflict when `expect_version` is not the present
+  /// version.
   [[nodiscard]] Result<Written> update(const RecordId& id, std::span<const FieldInput> fields,
                                        std::optional<std::uint32_t> expect_version = std::nullopt);
   [[nodiscard]] Result<std::vector<RecordInfo>> list(std::string_view type, std::size_t limit,
                                                      const std::optional<RecordId>& after = std::nullopt);
   [[nodiscard]] Result<std::vector<VersionInfo>> history(const RecordId& id);
-  /// All or nothing, whatever the size. With bad rows and not skip_bad_rows: the report lists them and nothing is written.
-  [[nodiscard]] Result<ImportReport> import_rows(std::string_view type, RowSource& source, const ImportOptions& options = {});
+  /// All or nothing, whatever the size. With bad rows and not skip_bad_rows: the report lists them and nothing is
+  /// written.
+  [[nodiscard]] Result<ImportReport> import_rows(std::string_view type, RowSource& source,
+                                                 const ImportOptions& options = {});
 
   /// The audited disclosure: policy, then entry on disk, then plaintext. kRefused or kNoGrant (both logged), kNotFound,
   /// kIo / kDiskFull / kUnknownOutcome when the entry could not be written: nothing is released.
   [[nodiscard]] Result<Disclosure> disclose(const DisclosureRequest& request);
 
-  /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and the
-  /// anchors known at open. Findings are in the report; an error means that it could not be carried out.
+  /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and
+  /// the anchors known at open. Findings are in the report; an error means that it could not be carried out.
   [[nodiscard]] Result<VerifyReport> verify_log(std::string_view anchor = {}, const ProgressCallback& progress = {});
   [[nodiscard]] Result<void> read_log(const LogQuery& query, const std::function<bool(const LogEntry&)>& visit);
   [[nodiscard]] Result<std::string> prove(std::uint64_t entry);  ///< receipt of one entry

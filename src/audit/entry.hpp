@@ -16,9 +16,9 @@ struct Leaf {
   Action action = Action::kGenesis;
   Outcome outcome = Outcome::kOk;
   std::int64_t time_ms = 0;
-  std::string purpose;       ///< code of the schema, may be empty
-  std::string basis;         ///< code of the schema, may be empty
-  std::uint64_t count = 0;   ///< records concerned
+  std::string purpose;      ///< code of the schema, may be empty
+  std::string basis;        ///< code of the schema, may be empty
+  std::uint64_t count = 0;  ///< records concerned
   Commitment actor{};
   Commitment subjects{};
   Commitment fields{};
@@ -27,8 +27,8 @@ struct Leaf {
   std::optional<Commitment> write;      ///< of the write payload, when there is one
 };
 
-/// Canonical CBOR array [1, action, outcome, time, purpose, basis, count, actor, subjects, fields, details, authority|null,
-/// write|null].
+/// Canonical CBOR array [1, action, outcome, time, purpose, basis, count, actor, subjects, fields, details,
+/// authority|null, write|null].
 [[nodiscard]] Bytes encode_leaf(const Leaf& leaf);
 [[nodiscard]] Result<Leaf> decode_leaf(ByteView bytes);
 

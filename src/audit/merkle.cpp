@@ -165,8 +165,8 @@ bool verify_consistency(std::uint64_t old_size, std::uint64_t size, std::span<co
 }
 
 std::vector<Digest> inclusion_path(const CompactRange& before, std::span<const Digest> leaves) {
-  // Left siblings, top down, are the perfect subtrees of [0, index): the binary digits of the index. Right siblings lie wholly
-  // after it. The path is listed bottom up (RFC 6962 section 2.1.1).
+  // Left siblings, top down, are the perfect subtrees of [0, index): the binary digits of the index. Right siblings lie
+  // wholly after it. The path is listed bottom up (RFC 6962 section 2.1.1).
   const std::uint64_t index = before.size();
   std::vector<Digest> path;
   std::size_t left = 0;

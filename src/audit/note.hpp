@@ -27,15 +27,17 @@ struct Note {
   };
   std::vector<Line> signatures;
 };
-/// Splits at the last blank line; refuses control characters, invalid UTF-8, malformed lines, over 1 MiB or 64 signatures.
+/// Splits at the last blank line; refuses control characters, invalid UTF-8, malformed lines, over 1 MiB or 64
+/// signatures.
 [[nodiscard]] Result<Note> parse_note(std::string_view text);
-/// The text, when at least one of `verifiers` signed it: a known key with a bad signature refuses the note (kIntegrity),
-/// unknown keys are ignored, none known is kIntegrity too.
+/// The text, when at least one of `verifiers` signed it: a known key with a bad signature refuses the note
+/// (kIntegrity), unknown keys are ignored, none known is kIntegrity too.
 [[nodiscard]] Result<std::string> open_note(std::string_view note, std::span<const NoteVerifier> verifiers);
 [[nodiscard]] std::string sign_note(std::string_view text, std::string_view name, crypto::KeyView seed);
 
 [[nodiscard]] std::string checkpoint_text(const Checkpoint& checkpoint);
-[[nodiscard]] Result<Checkpoint> parse_checkpoint(std::string_view text);  ///< origin, size, root; extension lines allowed
+[[nodiscard]] Result<Checkpoint> parse_checkpoint(
+    std::string_view text);  ///< origin, size, root; extension lines allowed
 
 /// A tlog-proof: "c2sp.org/tlog-proof@v1", optional "extra <base64>", "index <n>", hashes, blank line, checkpoint note.
 struct InclusionProof {

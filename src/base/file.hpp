@@ -37,8 +37,8 @@ enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreateNew };  ///< kCre
 /// Reads exactly out.size() bytes at `offset`, or fails with kIo; a short file is kIntegrity.
 [[nodiscard]] Result<void> read_at(const Fd& fd, std::uint64_t offset, MutableBytes out, std::string_view name);
 [[nodiscard]] Result<void> write_at(const Fd& fd, std::uint64_t offset, ByteView data, std::string_view name);
-[[nodiscard]] Result<void> sync_data(const Fd& fd, std::string_view name);        ///< fdatasync
-[[nodiscard]] Result<void> sync_folder(const std::filesystem::path& folder);      ///< fsync of the folder
+[[nodiscard]] Result<void> sync_data(const Fd& fd, std::string_view name);    ///< fdatasync
+[[nodiscard]] Result<void> sync_folder(const std::filesystem::path& folder);  ///< fsync of the folder
 
 /// Whole small file, at most `limit` bytes (kBadInput beyond).
 [[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path, std::size_t limit, bool private_only);
@@ -51,7 +51,8 @@ enum class OpenMode : std::uint8_t { kRead, kReadWrite, kCreateNew };  ///< kCre
 enum class LockKind : std::uint8_t { kShared, kExclusive };
 /// Open-file-description lock on one byte at `offset` (fcntl F_OFD_SETLK[W]). With `wait` false a held lock is
 /// kBusy. Taking another kind on the same descriptor converts it atomically when it is a downgrade.
-[[nodiscard]] Result<void> lock_file(const Fd& fd, LockKind kind, std::uint64_t offset, bool wait, std::string_view name);
+[[nodiscard]] Result<void> lock_file(const Fd& fd, LockKind kind, std::uint64_t offset, bool wait,
+                                     std::string_view name);
 void unlock_file(const Fd& fd, std::uint64_t offset) noexcept;
 
 /// kDiskFull for ENOSPC/EDQUOT/EFBIG, kNotFound for ENOENT, kUnsafePermissions for EACCES/EPERM/ELOOP, else kIo.

@@ -10,8 +10,8 @@ namespace casevault::base {
 
 [[nodiscard]] bool valid_utf8(std::string_view text) noexcept;  ///< RFC 3629: no surrogates, no overlong forms
 [[nodiscard]] std::string to_hex(ByteView bytes);
-[[nodiscard]] std::optional<Bytes> from_hex(std::string_view text);  ///< lower or upper case, even length
-[[nodiscard]] std::string to_base64(ByteView bytes);                 ///< RFC 4648 section 4, padded
+[[nodiscard]] std::optional<Bytes> from_hex(std::string_view text);     ///< lower or upper case, even length
+[[nodiscard]] std::string to_base64(ByteView bytes);                    ///< RFC 4648 section 4, padded
 [[nodiscard]] std::optional<Bytes> from_base64(std::string_view text);  ///< canonical and padded only
 /// Crockford base32 of exactly 16 bytes: 26 characters, upper case.
 [[nodiscard]] std::string to_crockford(const std::array<std::uint8_t, 16>& bytes);

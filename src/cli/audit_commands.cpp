@@ -58,14 +58,15 @@ Result<int> audit_verify(Context& context) {
   if (!session.has_value()) {
     if (exit_code(session.error().code) != kIntegrityExit) return std::move(session).error();
     const std::string reason = visible(session.error().message);
+    const std::optional<std::uint64_t> bad = session.error().entry;
     return print_bad(context,
                      Json{{"ok", false},
                           {"size", nullptr},
                           {"root", nullptr},
-                          {"entry", nullptr},
+                          {"entry", bad ? Json(*bad) : Json(nullptr)},
                           {"reason", reason},
                           {"warnings", Json::array()}},
-                     "NOT OK: " + reason);
+                     "NOT OK: " + (bad ? "entry " + std::to_string(*bad) + ": " : std::string()) + reason);
   }
   auto verified = session->verify_log(anchor, context.progress());
   VerifyReport report;
@@ -91,11 +92,15 @@ Result<int> audit_verify(Context& context) {
 Result<int> audit_log(Context& context, const AuditLogArguments& arguments) {
   LogQuery query;
   query.actor = arguments.actor;
+  if (!arguments.subject.empty()) {
+    CASEVAULT_TRY(query.subject, RecordId::parse(arguments.subject));
+  }
   query.details = arguments.details;
   if (!arguments.from.empty()) {
     CASEVAULT_TRY(query.from, parse_number(arguments.from, "--from"));
   }
-  CASEVAULT_TRY(Session session, context.open(arguments.details ? Access::kReadWrite : Access::kReadOnly));
+  CASEVAULT_TRY(Session session,
+                context.open(arguments.details || !arguments.subject.empty() ? Access::kReadWrite : Access::kReadOnly));
   std::string lines;
   Result<void> printed;
   CASEVAULT_CHECK(session.read_log(query, [&](const LogEntry& entry) {

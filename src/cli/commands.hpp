@@ -53,7 +53,7 @@ Result<int> disclose(Context& context, const DiscloseArguments& arguments);
 
 Result<int> audit_verify(Context& context);
 struct AuditLogArguments {
-  std::string from, actor;
+  std::string from, actor, subject;
   bool details = false;
 };
 Result<int> audit_log(Context& context, const AuditLogArguments& arguments);

@@ -156,9 +156,11 @@ void Context::list_problems() const {
 int Context::report(const Error& error) const noexcept {
   const int exit = exit_code(error.code);
   try {
-    list_problems();
-    note("casevault: " + error.message);
-    if (!options.json) return exit;
+    if (!options.json) {
+      list_problems();
+      note("casevault: " + error.message);
+      return exit;
+    }
     Json object{{"code", name_of(error.code)}, {"exit", exit}, {"message", visible(error.message)}};
     if (!problems.empty()) {
       object["problems"] = Json::array();

@@ -209,6 +209,7 @@ class Table {
                             [this](Context& c) { return audit_log(c, log_args_); });
     text(log, "--from", log_args_.from, "N", "First entry");
     text(log, "--actor", log_args_.actor, "NAME", "Only entries of this principal");
+    text(log, "--subject", log_args_.subject, "ID", "Only entries about this record (leaves an entry itself)");
     log.add_flag("--details", log_args_.details, "Opens the sealed details; leaves an entry of its own");
     CLI::App& prove = command(audit, "prove", "Writes the receipt of an entry",
                               [this](Context& c) { return audit_prove(c, prove_args_); });

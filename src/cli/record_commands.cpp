@@ -43,9 +43,18 @@ Error with_prefix(std::string prefix, const Error& error) { return {error.code, 
 /// Columns that the type does not have: said once for the file, before any row is read.
 std::vector<RowProblem> unknown_columns(const FileRows& rows, const RecordType& type) {
   std::vector<RowProblem> problems;
+  const auto known = [&](const FileRows::Column& column) {
+    return column.field && type.find(*column.field) != nullptr;
+  };
+  // A header in which no name fits may be a row of values: its cells are counted, not repeated.
+  const bool named = std::any_of(rows.columns().begin(), rows.columns().end(), known);
+  std::size_t number = 0;
   for (const FileRows::Column& column : rows.columns()) {
-    if (!column.field || type.find(*column.field) != nullptr) continue;
-    problems.push_back({0, column.name, "no such field in " + type.name + "; map or drop the column with --map"});
+    ++number;
+    if (!column.field || known(column)) continue;
+    problems.push_back({0, named ? column.name : "#" + std::to_string(number),
+                        "no such field in " + type.name + "; map or drop the column with --map" +
+                            (named ? "" : " (is the header row missing?)")});
   }
   return problems;
 }

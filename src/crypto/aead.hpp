@@ -14,7 +14,8 @@ using NonceView = std::span<const std::uint8_t, 12>;
 /// AES-256-GCM (NIST SP 800-38D), 96-bit nonces. The caller guarantees that (key, nonce) is used once: nonces are
 /// counters under a key derived with a fresh salt, or 96 random bits within the limits of FORMAT.md.
 /// seal writes ciphertext ‖ tag: out.size() == plaintext.size() + 16; out may not overlap plaintext.
-/// Safe to call from several threads. libsodium where the CPU has AES-NI and the text is short, OpenSSL otherwise: same bytes.
+/// Safe to call from several threads. libsodium where the CPU has AES-NI and the text is short, OpenSSL otherwise: same
+/// bytes.
 void aead_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out);
 /// False when the tag does not verify (out is then zeroed) or `sealed` is shorter than a tag.
 /// out.size() == sealed.size() - 16.

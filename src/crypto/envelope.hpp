@@ -6,7 +6,8 @@
 
 namespace casevault::crypto {
 
-/// Committing envelope: the one way casevault seals bytes under a key that is *chosen* (slots, grants, vault keys, log).
+/// Committing envelope: the one way casevault seals bytes under a key that is *chosen* (slots, grants, vault keys,
+/// log).
 ///
 ///   salt 24 random; key 32 ‖ commitment 32 = derive64(label, K, suite ‖ salt ‖ context)
 ///   envelope = suite 1 ‖ salt 24 ‖ commitment 32 ‖ AES-256-GCM(key, nonce 0, aad "", plaintext)
@@ -14,7 +15,8 @@ namespace casevault::crypto {
 /// The derived key is used once. The commitment binds key, label and context.
 inline constexpr std::size_t kEnvelopeOverhead = 1 + 24 + 32 + 16;
 
-[[nodiscard]] Bytes seal_envelope(LabelView label, KeyView key, ByteView context, ByteView plaintext, base::Random& random);
+[[nodiscard]] Bytes seal_envelope(LabelView label, KeyView key, ByteView context, ByteView plaintext,
+                                  base::Random& random);
 /// kWrongKey when the commitment does not match (other key, label or context), kUnsupported for an unknown suite,
 /// kIntegrity when shorter than the overhead or when the tag fails under the right key.
 [[nodiscard]] Result<SecretBytes> open_envelope(LabelView label, KeyView key, ByteView context, ByteView envelope);

@@ -25,6 +25,7 @@ struct Argon2Cost {
   std::uint32_t passes = 3;
   std::uint32_t memory_kib = 256 * 1024;
 };
-[[nodiscard]] Result<SecretBytes> argon2id(ByteView passphrase, std::span<const std::uint8_t, 16> salt, Argon2Cost cost);
+[[nodiscard]] Result<SecretBytes> argon2id(ByteView passphrase, std::span<const std::uint8_t, 16> salt,
+                                           Argon2Cost cost);
 
 }  // namespace casevault::crypto

@@ -23,7 +23,9 @@ class Wiped {
   Wiped& operator=(const Wiped&) = delete;
   ~Wiped() { wipe(bytes_); }
   [[nodiscard]] std::span<std::uint8_t, N> out() noexcept { return std::span<std::uint8_t, N>(bytes_); }
-  [[nodiscard]] std::span<const std::uint8_t, N> view() const noexcept { return std::span<const std::uint8_t, N>(bytes_); }
+  [[nodiscard]] std::span<const std::uint8_t, N> view() const noexcept {
+    return std::span<const std::uint8_t, N>(bytes_);
+  }
 
  private:
   alignas(16) std::array<std::uint8_t, N> bytes_{};

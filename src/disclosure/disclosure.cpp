@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <casevault/disclosure.hpp>
 
+#include "base/text.hpp"
 #include "model/value.hpp"
 #include "vault/audit_view.hpp"
 #include "vault/row_key.hpp"
@@ -18,6 +19,7 @@ using vault::Snapshot;
 
 constexpr std::size_t kWindowBytes = std::size_t{1} << 20U;
 constexpr std::size_t kChunkBytes = std::size_t{1} << 16U;
+constexpr std::size_t kMaxRecipient = 1024;
 constexpr int kMaxAttempts = 4;  // the first and three restarts
 
 /// One record as the entry fixes it.
@@ -45,6 +47,7 @@ std::vector<const Field*> fields_of(const RecordType& type, const std::vector<st
 }  // namespace
 
 struct Disclosure::Impl {
+  std::shared_ptr<const Authority> decided;  ///< `subjects` point into its schema
   std::weak_ptr<Core> session;
   Core* core = nullptr;  ///< of `session`, during a call
   std::vector<Subject> subjects;
@@ -89,7 +92,8 @@ struct Disclosure::Impl {
     std::uint64_t row = 0;
     CASEVAULT_TRY(const model::OpenedRow opened, core->open_row(*snapshot.txn, snapshot.db, subject.id, row));
     if (opened.head.version != subject.version) {
-      return Error{ErrorCode::kConflict, "record " + subject.id.to_string() + " changed after entry " + std::to_string(entry) + " fixed version " +
+      return Error{ErrorCode::kConflict, "record " + subject.id.to_string() + " changed after entry " +
+                                             std::to_string(entry) + " fixed version " +
                                              std::to_string(subject.version) + ": disclose it again"};
     }
     const Authority& authority = *snapshot.authority;
@@ -103,8 +107,8 @@ struct Disclosure::Impl {
       if (first == wanted.end()) continue;
       CASEVAULT_TRY(const auto key, core->epoch_key(*snapshot.txn, authority, {cell.compartment, cell.epoch}));
       CASEVAULT_TRY(const ByteView bytes, opened.cell_bytes(i));
-      auto opener = model::CellOpener::make(core->row_context(row), compartments[(*first)->compartment], cell, bytes, crypto::key_of(*key),
-                                            crypto::key_of(opened.head.record_key));
+      auto opener = model::CellOpener::make(core->row_context(row), compartments[(*first)->compartment], cell, bytes,
+                                            crypto::key_of(*key), crypto::key_of(opened.head.record_key));
       if (!opener) return named(subject, std::move(opener).error());
       for (std::size_t f = 0; f < wanted.size(); ++f) {
         if (!in_cell(wanted[f])) continue;
@@ -143,7 +147,8 @@ struct Disclosure::Impl {
     if (!snapshot) return error;
     vault::DetailsDraft details;
     for (std::size_t i = next_subject; i < subjects.size(); ++i) details.rows.push_back(subjects[i].row);
-    return core->refuse(*snapshot->authority, audit::Action::kDisclose, audit::Outcome::kFailed, std::move(details), purpose, basis, std::move(error));
+    return core->refuse(*snapshot->authority, audit::Action::kDisclose, audit::Outcome::kFailed, std::move(details),
+                        purpose, basis, std::move(error));
   }
 };
 
@@ -172,7 +177,8 @@ namespace {
 /// A disclosure from request to entry: decides, names what it fixes, logs. Nothing is decrypted here.
 class Decision {
  public:
-  Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request) : session_(core), core_(*core), request_(request) {}
+  Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request)
+      : session_(core), core_(*core), request_(request) {}
 
   Result<std::unique_ptr<Disclosure::Impl>> run() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
@@ -195,7 +201,8 @@ class Decision {
     } else {
       for (const Subject& subject : subjects_) details.rows.push_back(subject.row);
     }
-    CASEVAULT_TRY(vault::EntryDraft entry, core_.draft(authority, audit::Action::kDisclose, audit::Outcome::kOk, std::move(details)));
+    CASEVAULT_TRY(vault::EntryDraft entry,
+                  core_.draft(authority, audit::Action::kDisclose, audit::Outcome::kOk, std::move(details)));
     entry.leaf.purpose = request_.purpose;
     entry.leaf.basis = basis;
     entry.leaf.count = subjects_.size();
@@ -204,6 +211,7 @@ class Decision {
     auto impl = std::make_unique<Disclosure::Impl>();
     impl->session = session_;
     impl->core = &core_;
+    impl->decided = snapshot.authority;
     impl->subjects = std::move(subjects_);
     impl->field_names = request_.fields;
     impl->entry = place.entry;
@@ -233,7 +241,8 @@ class Decision {
     const Schema& schema = authority.schema();
     const std::string purpose = schema.find_purpose(request_.purpose) != nullptr ? request_.purpose : std::string();
     if (std::ranges::find(schema.bases(), basis) == schema.bases().end()) basis.clear();
-    return core_.refuse(authority, audit::Action::kDisclose, outcome, std::move(details), purpose, std::move(basis), std::move(error));
+    return core_.refuse(authority, audit::Action::kDisclose, outcome, std::move(details), purpose, std::move(basis),
+                        std::move(error));
   }
 
   Result<void> find_subjects(const Snapshot& snapshot) {
@@ -245,9 +254,11 @@ class Decision {
       auto opened = core_.open_row(*snapshot.txn, snapshot.db, id, row);
       if (!opened) return refuse(authority, audit::Outcome::kFailed, request_.basis, std::move(opened).error());
       const RecordType* type = authority.schema().find_type(opened->head.type);
-      if (type == nullptr) return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
+      if (type == nullptr)
+        return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
       if (!subjects_.empty() && subjects_.front().type != type) {
-        return Error{ErrorCode::kUsage, "record " + id.to_string() + " is of another type than the first: disclose each type by itself"};
+        return Error{ErrorCode::kUsage,
+                     "record " + id.to_string() + " is of another type than the first: disclose each type by itself"};
       }
       subjects_.push_back({id, row, opened->head.version, type});
       units_.push_back(opened->head.unit);
@@ -273,7 +284,9 @@ class Decision {
     question.fields = fields_of(*subject.type, request_.fields);
     question.record_unit = unit;
     policy::Decision decision = policy::decide(authority.schema(), question);
-    if (!decision.allowed) return refuse(authority, audit::Outcome::kDenied, std::move(decision.basis), {ErrorCode::kRefused, "refused: " + decision.reason});
+    if (!decision.allowed)
+      return refuse(authority, audit::Outcome::kDenied, std::move(decision.basis),
+                    {ErrorCode::kRefused, "refused: " + decision.reason});
     basis_ = decision.basis;
     return std::move(decision.basis);
   }
@@ -309,6 +322,11 @@ Result<void> check_request(const DisclosureRequest& request) {
   if (request.fields.empty()) return Error{ErrorCode::kUsage, "no field is named"};
   if (request.purpose.empty()) return Error{ErrorCode::kUsage, "a purpose is required"};
   if (request.recipient.empty()) return Error{ErrorCode::kUsage, "a recipient is required"};
+  for (const std::string* text : {&request.recipient, &request.recipient_class}) {
+    if (text->size() > kMaxRecipient || !base::valid_utf8(*text)) {
+      return Error{ErrorCode::kBadInput, "a recipient and its class are at most 1024 bytes of UTF-8"};
+    }
+  }
   std::set<std::string> seen;
   for (const std::string& field : request.fields) {
     if (!seen.insert(field).second) return Error{ErrorCode::kUsage, "field " + field + " is asked for twice"};

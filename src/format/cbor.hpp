@@ -6,8 +6,8 @@
 #include <array>
 
 /// Deterministic CBOR (RFC 8949 section 4.2.1), a subset: unsigned and negative integers, byte strings, text strings
-/// (valid UTF-8), arrays, maps with unsigned keys in ascending order, false, true, null. Definite lengths, shortest heads,
-/// no tags, no floats, depth at most 16. Anything else is refused, so one value has one encoding.
+/// (valid UTF-8), arrays, maps with unsigned keys in ascending order, false, true, null. Definite lengths, shortest
+/// heads, no tags, no floats, depth at most 16. Anything else is refused, so one value has one encoding.
 namespace casevault::format {
 
 class CborWriter {

@@ -35,7 +35,8 @@ Bytes seal_place(const RootContext& context, std::uint64_t epoch, const SecretBy
       .bytes(kMagic)
       .u64(epoch)
       .u32(context.vault_key_epoch)
-      .bytes(crypto::seal_envelope(format::kErasureRoot, key_of(*context.vault_key), place_context(context, epoch), root.view(), random));
+      .bytes(crypto::seal_envelope(format::kErasureRoot, key_of(*context.vault_key), place_context(context, epoch),
+                                   root.view(), random));
   return out;
 }
 
@@ -51,7 +52,8 @@ Place open_place(const RootContext& context, ByteView bytes) {
   place.epoch = reader.u64();
   const std::uint32_t vault_key_epoch = reader.u32();
   if (!reader.ok() || magic != kMagic || vault_key_epoch != context.vault_key_epoch) return place;
-  auto root = crypto::open_envelope(format::kErasureRoot, key_of(*context.vault_key), place_context(context, place.epoch), reader.rest());
+  auto root = crypto::open_envelope(format::kErasureRoot, key_of(*context.vault_key),
+                                    place_context(context, place.epoch), reader.rest());
   if (root && root->size() == 32) place.root = *std::move(root);
   return place;
 }
@@ -91,8 +93,9 @@ Result<SecretBytes> require_root(Survey survey, std::string_view name, const Liv
                                              ", the database is at " + std::to_string(live.epoch) +
                                              ": the database was rolled back; restore the newest one"};
   }
-  return Error{ErrorCode::kIntegrity, std::string(name) + ": holds no copy of root epoch " + std::to_string(live.epoch) +
-                                          " that the database commits to; restore the file that belongs to this database"};
+  return Error{ErrorCode::kIntegrity,
+               std::string(name) + ": holds no copy of root epoch " + std::to_string(live.epoch) +
+                   " that the database commits to; restore the file that belongs to this database"};
 }
 
 }  // namespace
@@ -117,7 +120,8 @@ Result<void> ErasureRoot::create(const std::filesystem::path& file, const RootCo
   return base::sync_folder(file.parent_path());
 }
 
-Result<SecretBytes> ErasureRoot::load(const std::filesystem::path& file, const RootContext& context, const LiveRoot& live) {
+Result<SecretBytes> ErasureRoot::load(const std::filesystem::path& file, const RootContext& context,
+                                      const LiveRoot& live) {
   CASEVAULT_TRY(const base::Fd fd, base::open_file(file, base::OpenMode::kRead));
   CASEVAULT_TRY(Survey found, survey(fd, file.string(), context, live));
   return require_root(std::move(found), file.string(), live);
@@ -135,7 +139,8 @@ Result<ErasureRoot> ErasureRoot::lock(const std::filesystem::path& file) {
   return ErasureRoot(std::move(fd), file.string());
 }
 
-Result<void> ErasureRoot::stage(const RootContext& context, std::uint64_t epoch, const SecretBytes& root, base::Random& random) {
+Result<void> ErasureRoot::stage(const RootContext& context, std::uint64_t epoch, const SecretBytes& root,
+                                base::Random& random) {
   for (const std::uint64_t offset : {kSlotDistance, kCopyDistance + kSlotDistance}) {
     CASEVAULT_CHECK(base::write_at(fd_, offset, seal_place(context, epoch, root, random), name_));
   }
@@ -153,7 +158,7 @@ Result<SecretBytes> ErasureRoot::settle(const RootContext& context, const LiveRo
 }
 
 std::string erasure_level(const std::filesystem::path& file) {
-  struct statfs info {};
+  struct statfs info{};
   if (::statfs(file.c_str(), &info) != 0) return "E0";
   switch (static_cast<std::uint32_t>(info.f_type)) {
     case 0xEF53U:      // ext2, ext3, ext4

@@ -27,18 +27,21 @@ struct RootContext {
 class ErasureRoot {
  public:
   /// New file with `root` in all four places, synced.
-  [[nodiscard]] static Result<void> create(const std::filesystem::path& file, const RootContext& context, std::uint64_t epoch,
-                                           const SecretBytes& root, base::Random& random);
-  /// The live root. kRolledBack when the file only knows a newer one (the database was rolled back), kIntegrity when it holds
-  /// no copy of the live one.
-  [[nodiscard]] static Result<SecretBytes> load(const std::filesystem::path& file, const RootContext& context, const LiveRoot& live);
+  [[nodiscard]] static Result<void> create(const std::filesystem::path& file, const RootContext& context,
+                                           std::uint64_t epoch, const SecretBytes& root, base::Random& random);
+  /// The live root. kRolledBack when the file only knows a newer one (the database was rolled back), kIntegrity when it
+  /// holds no copy of the live one.
+  [[nodiscard]] static Result<SecretBytes> load(const std::filesystem::path& file, const RootContext& context,
+                                                const LiveRoot& live);
   /// True when all four places hold the live root; otherwise `settle` has work to do.
-  [[nodiscard]] static Result<bool> idle(const std::filesystem::path& file, const RootContext& context, const LiveRoot& live);
+  [[nodiscard]] static Result<bool> idle(const std::filesystem::path& file, const RootContext& context,
+                                         const LiveRoot& live);
 
   /// Takes the lock (kBusy when another process changes or recovers the root).
   [[nodiscard]] static Result<ErasureRoot> lock(const std::filesystem::path& file);
   /// Step 1: writes the next root into the pending slot, twice, synced. The live one stays.
-  [[nodiscard]] Result<void> stage(const RootContext& context, std::uint64_t epoch, const SecretBytes& root, base::Random& random);
+  [[nodiscard]] Result<void> stage(const RootContext& context, std::uint64_t epoch, const SecretBytes& root,
+                                   base::Random& random);
   /// Last step, also the recovery after a crash: overwrites every place with the root the database names, synced.
   [[nodiscard]] Result<SecretBytes> settle(const RootContext& context, const LiveRoot& live, base::Random& random);
 
@@ -48,8 +51,8 @@ class ErasureRoot {
   std::string name_;
 };
 
-/// "E1" where an in-place overwrite reaches the medium (ext, xfs, ...), "E0" on copy-on-write, network and memory file systems
-/// that keep or may keep old blocks (reference: statfs magic numbers, statfs(2)).
+/// "E1" where an in-place overwrite reaches the medium (ext, xfs, ...), "E0" on copy-on-write, network and memory file
+/// systems that keep or may keep old blocks (reference: statfs magic numbers, statfs(2)).
 [[nodiscard]] std::string erasure_level(const std::filesystem::path& file);
 
 }  // namespace casevault::keys

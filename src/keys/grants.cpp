@@ -55,8 +55,10 @@ Result<Bytes> seal_vault_key(const VaultTag& vault, std::uint32_t epoch, const c
 
 Result<SecretBytes> open_vault_key(const VaultTag& vault, std::uint32_t epoch, const SecretBytes& x_secret,
                                    const crypto::PublicKey& x_public, ByteView box) {
-  CASEVAULT_TRY(SecretBytes key, crypto::open_box(format::kVaultKeyGrant, key_of(x_secret), x_public, vault_context(vault, epoch), box));
-  if (key.size() != 32) return Error{ErrorCode::kIntegrity, "the grant of vault key epoch " + std::to_string(epoch) + " is malformed"};
+  CASEVAULT_TRY(SecretBytes key,
+                crypto::open_box(format::kVaultKeyGrant, key_of(x_secret), x_public, vault_context(vault, epoch), box));
+  if (key.size() != 32)
+    return Error{ErrorCode::kIntegrity, "the grant of vault key epoch " + std::to_string(epoch) + " is malformed"};
   return key;
 }
 
@@ -66,8 +68,8 @@ crypto::Hash vault_key_commitment(const VaultTag& vault, std::uint32_t epoch, co
   return out;
 }
 
-Result<Bytes> seal_epoch(const VaultTag& vault, EpochName name, const crypto::PublicKey& principal, const SecretBytes& granted,
-                         base::Random& random) {
+Result<Bytes> seal_epoch(const VaultTag& vault, EpochName name, const crypto::PublicKey& principal,
+                         const SecretBytes& granted, base::Random& random) {
   return crypto::seal_box(format::kEpochGrant, principal, epoch_context(vault, name), granted.view(), random);
 }
 
@@ -91,16 +93,18 @@ SecretBytes deposit_secret(const VaultTag& vault, EpochName name, const SecretBy
   return crypto::derive_key(format::kEpochDeposit, key.view(), epoch_context(vault, name));
 }
 
-EpochCommitments commit_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted, const SecretBytes& key) {
+EpochCommitments commit_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                              const SecretBytes& key) {
   return {commitment(vault, name, granted, 0), commitment(vault, name, key, 1),
           crypto::x25519_public(key_of(deposit_secret(vault, name, key)))};
 }
 
-Result<SecretBytes> checked_epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted, const SecretBytes& half,
-                                      const EpochCommitments& commitments) {
+Result<SecretBytes> checked_epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                                      const SecretBytes& half, const EpochCommitments& commitments) {
   SecretBytes key = epoch_key(vault, name, granted, half);
   if (!crypto::equal(commitment(vault, name, key, 1), commitments.key)) {
-    return Error{ErrorCode::kIntegrity, "the half of " + describe(name) + " in the key tree is not the one the log commits to"};
+    return Error{ErrorCode::kIntegrity,
+                 "the half of " + describe(name) + " in the key tree is not the one the log commits to"};
   }
   return key;
 }

@@ -9,17 +9,23 @@ namespace casevault::keys {
 
 using VaultTag = std::array<std::uint8_t, 16>;  ///< random, in clear: what every derivation of a vault is bound to
 
-// --- vault key -------------------------------------------------------------------------------------------------------------
+// --- vault key
+// -------------------------------------------------------------------------------------------------------------
 using GrantLabel = std::array<std::uint8_t, 16>;
 /// What a principal looks for among the anonymous grants of a vault key epoch.
-[[nodiscard]] GrantLabel vault_key_label(const VaultTag& vault, std::uint32_t epoch, const crypto::PublicKey& principal);
-[[nodiscard]] Result<Bytes> seal_vault_key(const VaultTag& vault, std::uint32_t epoch, const crypto::PublicKey& principal,
-                                           const SecretBytes& vault_key, base::Random& random);
-[[nodiscard]] Result<SecretBytes> open_vault_key(const VaultTag& vault, std::uint32_t epoch, const SecretBytes& x_secret,
-                                                 const crypto::PublicKey& x_public, ByteView box);
-[[nodiscard]] crypto::Hash vault_key_commitment(const VaultTag& vault, std::uint32_t epoch, const SecretBytes& vault_key);
+[[nodiscard]] GrantLabel vault_key_label(const VaultTag& vault, std::uint32_t epoch,
+                                         const crypto::PublicKey& principal);
+[[nodiscard]] Result<Bytes> seal_vault_key(const VaultTag& vault, std::uint32_t epoch,
+                                           const crypto::PublicKey& principal, const SecretBytes& vault_key,
+                                           base::Random& random);
+[[nodiscard]] Result<SecretBytes> open_vault_key(const VaultTag& vault, std::uint32_t epoch,
+                                                 const SecretBytes& x_secret, const crypto::PublicKey& x_public,
+                                                 ByteView box);
+[[nodiscard]] crypto::Hash vault_key_commitment(const VaultTag& vault, std::uint32_t epoch,
+                                                const SecretBytes& vault_key);
 
-// --- compartment epochs ----------------------------------------------------------------------------------------------------
+// --- compartment epochs
+// ----------------------------------------------------------------------------------------------------
 struct EpochName {
   std::uint16_t compartment = 0;  ///< persisted id
   std::uint32_t epoch = 0;        ///< from 1
@@ -37,7 +43,8 @@ struct EpochCommitments {
 [[nodiscard]] Result<SecretBytes> open_epoch(const VaultTag& vault, EpochName name, const SecretBytes& x_secret,
                                              const crypto::PublicKey& x_public, ByteView box,
                                              const EpochCommitments& commitments);
-[[nodiscard]] SecretBytes epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted, const SecretBytes& half);
+[[nodiscard]] SecretBytes epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                                    const SecretBytes& half);
 [[nodiscard]] SecretBytes deposit_secret(const VaultTag& vault, EpochName name, const SecretBytes& key);
 [[nodiscard]] EpochCommitments commit_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted,
                                             const SecretBytes& key);

@@ -49,11 +49,18 @@ Bytes public_part(const keys::Principal& principal) {
 /// What a slot's envelope is bound to: the principal it opens and the slot's own parameters.
 Bytes slot_context(const keys::Principal& principal, const Slot& slot) {
   Bytes out = public_part(principal);
-  CborWriter(out).array(5).uint(slot.kind).bytes(slot.id).uint(slot.cost.passes).uint(slot.cost.memory_kib).bytes(slot.salt);
+  CborWriter(out)
+      .array(5)
+      .uint(slot.kind)
+      .bytes(slot.id)
+      .uint(slot.cost.passes)
+      .uint(slot.cost.memory_kib)
+      .bytes(slot.salt);
   return out;
 }
 
-/// What the body is bound to: the principal and the slot table as a set, so that no slot can be added or dropped in the file.
+/// What the body is bound to: the principal and the slot table as a set, so that no slot can be added or dropped in the
+/// file.
 Bytes body_context(const keys::Principal& principal, ByteView slot_table) {
   Bytes out = public_part(principal);
   const crypto::Hash hash = crypto::sha256({slot_table});
@@ -150,7 +157,8 @@ Bytes render_file(const Identity::Impl& impl, base::Random& random) {
 
 Result<void> check_passphrase(const Passphrase& passphrase) {
   if (passphrase.secret().empty()) return Error{ErrorCode::kUsage, "the passphrase is empty"};
-  if (!base::valid_utf8(passphrase.secret().text())) return Error{ErrorCode::kUsage, "the passphrase is not valid UTF-8"};
+  if (!base::valid_utf8(passphrase.secret().text()))
+    return Error{ErrorCode::kUsage, "the passphrase is not valid UTF-8"};
   return {};
 }
 
@@ -159,7 +167,8 @@ Result<void> check_passphrase(const Passphrase& passphrase) {
 namespace keys {
 
 Result<void> check_name(std::string_view name) {
-  const bool control = std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  const bool control =
+      std::ranges::any_of(name, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
   if (name.empty() || name.size() > 64 || control || !base::valid_utf8(name)) {
     return Error{ErrorCode::kBadInput, "a name must be 1 to 64 bytes of UTF-8 without control characters"};
   }
@@ -170,12 +179,7 @@ std::string principal_string(const Principal& principal, crypto::KeyView ed_seed
   const Bytes signed_part = public_part(principal);
   const crypto::Signature signature = crypto::sign(format::kPrincipalFile, ed_seed, signed_part);
   Bytes out;
-  CborWriter(out)
-      .array(4)
-      .text(principal.name)
-      .bytes(principal.x_public)
-      .bytes(principal.ed_public)
-      .bytes(signature);
+  CborWriter(out).array(4).text(principal.name).bytes(principal.x_public).bytes(principal.ed_public).bytes(signature);
   return std::string(kPublicPrefix) + base::to_base64(out);
 }
 
@@ -238,7 +242,8 @@ Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random) {
   const std::vector<Pin> before = pins;
   if (known != pins.end()) {
     if (known->log_key == pin.log_key) return {};
-    return Error{ErrorCode::kUntrusted, "identity " + identity.name() + " has pinned this vault with another log key already"};
+    return Error{ErrorCode::kUntrusted,
+                 "identity " + identity.name() + " has pinned this vault with another log key already"};
   }
   pins.push_back(pin);
   auto written = base::replace_file(identity.file(), render_file(identity.impl(), random));
@@ -248,8 +253,8 @@ Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random) {
 
 }  // namespace keys
 
-Result<Identity> Identity::create(const std::filesystem::path& file, std::string_view name, const Passphrase& passphrase,
-                                  SlotCost cost) {
+Result<Identity> Identity::create(const std::filesystem::path& file, std::string_view name,
+                                  const Passphrase& passphrase, SlotCost cost) {
   const base::Environment& environment = base::system_environment();
   CASEVAULT_TRY(Identity identity, keys::make_identity(file, name, passphrase, cost, environment));
   CASEVAULT_CHECK(keys::write_identity(identity, *environment.random));

@@ -13,8 +13,8 @@ struct Identity::Impl {
   std::filesystem::path file;
   std::string name;
   std::string public_string;
-  SecretBytes x_secret;   ///< X25519
-  SecretBytes ed_seed;    ///< Ed25519
+  SecretBytes x_secret;  ///< X25519
+  SecretBytes ed_seed;   ///< Ed25519
   crypto::PublicKey x_public{};
   crypto::PublicKey ed_public{};
   std::vector<Pin> pins;
@@ -41,8 +41,9 @@ struct Principal {
 [[nodiscard]] Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random);
 
 /// Like Identity::create, with everything from outside passed in. Writes nothing: see write_identity.
-[[nodiscard]] Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name, const Passphrase& passphrase,
-                                             SlotCost cost, const base::Environment& environment);
+[[nodiscard]] Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name,
+                                             const Passphrase& passphrase, SlotCost cost,
+                                             const base::Environment& environment);
 /// Writes the file for the first time (kUsage when it exists).
 [[nodiscard]] Result<void> write_identity(const Identity& identity, base::Random& random);
 

@@ -28,32 +28,37 @@ Bytes row_aad(const VaultTag& vault, ByteView key) {
   return out;
 }
 
-Bytes wrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, const SecretBytes& child, base::Random& random) {
+Bytes wrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, const SecretBytes& child,
+           base::Random& random) {
   Bytes out(kWrapped);
   const MutableBytes nonce = MutableBytes(out).first(12);
   random.fill(nonce);
-  crypto::aead_seal(key_of(parent), crypto::NonceView(out.data(), 12), row_aad(vault, row), child.view(), MutableBytes(out).subspan(12));
+  crypto::aead_seal(key_of(parent), crypto::NonceView(out.data(), 12), row_aad(vault, row), child.view(),
+                    MutableBytes(out).subspan(12));
   return out;
 }
 
 Result<SecretBytes> unwrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, ByteView value) {
   SecretBytes child(32);
-  if (value.size() != kWrapped || !crypto::aead_open(key_of(parent), crypto::NonceView(value.data(), 12), row_aad(vault, row),
-                                                     value.subspan(12), child.mutable_view())) {
-    return Error{ErrorCode::kIntegrity, "key tree node " + std::to_string(row[1]) + "/" + std::to_string(row.back()) +
-                                            " does not open under its parent: altered, or the database does not belong to this erasure.root"};
+  if (value.size() != kWrapped || !crypto::aead_open(key_of(parent), crypto::NonceView(value.data(), 12),
+                                                     row_aad(vault, row), value.subspan(12), child.mutable_view())) {
+    return Error{ErrorCode::kIntegrity,
+                 "key tree node " + std::to_string(row[1]) + "/" + std::to_string(row.back()) +
+                     " does not open under its parent: altered, or the database does not belong to this erasure.root"};
   }
   return child;
 }
 
 Error missing(TreeKind kind, int level, std::uint64_t index) {
-  return {ErrorCode::kIntegrity, "key tree: node " + std::to_string(index) + " of level " + std::to_string(level) + ", kind " +
-                                     std::to_string(static_cast<int>(kind)) + ", is missing from the database"};
+  return {ErrorCode::kIntegrity, "key tree: node " + std::to_string(index) + " of level " + std::to_string(level) +
+                                     ", kind " + std::to_string(static_cast<int>(kind)) +
+                                     ", is missing from the database"};
 }
 
 }  // namespace
 
-Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf, int stop) const {
+Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf,
+                                      int stop) const {
   SecretBytes key = erk.clone();
   for (int level = kTopLevel; level >= stop; --level) {
     const std::uint64_t index = node_index(leaf, level);
@@ -65,11 +70,13 @@ Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& er
   return key;
 }
 
-Result<SecretBytes> KeyTree::leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+Result<SecretBytes> KeyTree::leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                      std::uint64_t leaf) const {
   return node_key(txn, erk, kind, leaf, 0);
 }
 
-Result<SecretBytes> KeyTree::replace_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+Result<SecretBytes> KeyTree::replace_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                          std::uint64_t leaf) const {
   CASEVAULT_TRY(const SecretBytes parent, node_key(txn, erk, kind, leaf, 1));
   SecretBytes fresh = crypto::random_key(*random_);
   const Bytes row = row_key(kind, 0, leaf);
@@ -77,7 +84,8 @@ Result<SecretBytes> KeyTree::replace_leaf(store::WriteTxn& txn, const SecretByte
   return fresh;
 }
 
-Result<SecretBytes> KeyTree::make_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const {
+Result<SecretBytes> KeyTree::make_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                       std::uint64_t leaf) const {
   if (leaf > kMaxLeaf) return Error{ErrorCode::kUnsupported, "the key tree is full (2^24 leaf nodes)"};
   SecretBytes key = erk.clone();
   for (int level = kTopLevel; level >= 0; --level) {
@@ -108,7 +116,8 @@ Result<void> KeyTree::put_slot(store::WriteTxn& txn, const SecretBytes& erk, Tre
   return txn.put(store::Table::kTree, row, wrap(vault_, row, leaf, secret, *random_));
 }
 
-Result<SecretBytes> KeyTree::get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t slot) const {
+Result<SecretBytes> KeyTree::get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                      std::uint64_t slot) const {
   CASEVAULT_TRY(const SecretBytes leaf, leaf_key(txn, erk, kind, slot / kFanout));
   const Bytes row = row_key(kind, kSlotLevel, slot);
   CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));

@@ -5,15 +5,22 @@
 #include "keys/grants.hpp"
 #include "store/store.hpp"
 
-/// The key tree (FORMAT.md, "Key tree"): whatever must be erasable is a leaf of it. Fanout 256, four levels, one tree per kind:
+/// The key tree (FORMAT.md, "Key tree"): whatever must be erasable is a leaf of it. Fanout 256, four levels, one tree
+/// per kind:
 ///
 ///   ERK (erasure.root) -> level 2 -> level 1 -> level 0 (leaf nodes) -> 256 slots
 ///
-/// A node's row in the tree table wraps its key under its parent's: nonce 12 random ‖ AES-256-GCM(parent, nonce, aad = label ‖
-/// vault ‖ kind ‖ level ‖ index, key). Record slots are the heads in the record rows; slots of the other kinds are rows here.
+/// A node's row in the tree table wraps its key under its parent's: nonce 12 random ‖ AES-256-GCM(parent, nonce, aad =
+/// label ‖ vault ‖ kind ‖ level ‖ index, key). Record slots are the heads in the record rows; slots of the other kinds
+/// are rows here.
 namespace casevault::keys {
 
-enum class TreeKind : std::uint8_t { kRecords = 1, kEpochHalves = 2, kIndexGenerations = 3, kLogMonths = 4 };  ///< persisted
+enum class TreeKind : std::uint8_t {
+  kRecords = 1,
+  kEpochHalves = 2,
+  kIndexGenerations = 3,
+  kLogMonths = 4
+};  ///< persisted
 
 inline constexpr std::uint64_t kFanout = 256;
 inline constexpr std::uint64_t kMaxLeaf = (std::uint64_t{1} << 24U) - 1;  ///< 2^24 leaf nodes, 2^32 slots
@@ -23,23 +30,29 @@ class KeyTree {
  public:
   KeyTree(const VaultTag& vault, base::Random& random) noexcept : vault_(vault), random_(&random) {}
 
-  /// Node key of leaf node `leaf`. kIntegrity when a row is missing or does not open: the path was altered, or the database is
-  /// older or newer than the erasure root.
-  [[nodiscard]] Result<SecretBytes> leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const;
+  /// Node key of leaf node `leaf`. kIntegrity when a row is missing or does not open: the path was altered, or the
+  /// database is older or newer than the erasure root.
+  [[nodiscard]] Result<SecretBytes> leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                             std::uint64_t leaf) const;
   /// Like leaf_key, making the nodes of the path that do not exist yet.
-  [[nodiscard]] Result<SecretBytes> make_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const;
-  /// Gives a leaf node a fresh key and rewraps it under its parent; whoever holds the slots seals them anew. The old key is gone
-  /// from the present tree (older copies of the database keep it until their path is re-keyed).
-  [[nodiscard]] Result<SecretBytes> replace_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf) const;
+  [[nodiscard]] Result<SecretBytes> make_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                              std::uint64_t leaf) const;
+  /// Gives a leaf node a fresh key and rewraps it under its parent; whoever holds the slots seals them anew. The old
+  /// key is gone from the present tree (older copies of the database keep it until their path is re-keyed).
+  [[nodiscard]] Result<SecretBytes> replace_leaf(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                                 std::uint64_t leaf) const;
   /// Removes a leaf node and with it every way to its slots; nothing when it does not exist.
   [[nodiscard]] Result<void> drop_leaf(store::WriteTxn& txn, TreeKind kind, std::uint64_t leaf) const;
-  /// Stores / reads a 32-byte secret in a slot of a kind other than records. Slots are never reused (kInternal when taken).
+  /// Stores / reads a 32-byte secret in a slot of a kind other than records. Slots are never reused (kInternal when
+  /// taken).
   [[nodiscard]] Result<void> put_slot(store::WriteTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t slot,
                                       const SecretBytes& secret) const;
-  [[nodiscard]] Result<SecretBytes> get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t slot) const;
+  [[nodiscard]] Result<SecretBytes> get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                             std::uint64_t slot) const;
 
  private:
-  [[nodiscard]] Result<SecretBytes> node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind, std::uint64_t leaf, int stop) const;
+  [[nodiscard]] Result<SecretBytes> node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
+                                             std::uint64_t leaf, int stop) const;
   VaultTag vault_;
   base::Random* random_;
 };

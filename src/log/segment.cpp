@@ -289,4 +289,25 @@ Tail find_tail(ByteView bytes, Position start) noexcept {
   return tail;
 }
 
+Result<void> walk_intact(const std::filesystem::path& folder, const std::function<void(const FrameView&)>& visit) {
+  for (std::uint32_t number = 0;; ++number) {
+    auto segment = open_segment(folder, number, base::OpenMode::kRead);
+    if (!segment) return {};  // the end, or a head that is damaged: either way it goes no further
+    CASEVAULT_TRY(const std::uint64_t size, base::file_size(segment->fd));
+    const auto next = open_segment(folder, number + 1, base::OpenMode::kRead);
+    const std::uint64_t end = next ? std::min<std::uint64_t>(size, next->previous_end) : size;
+    if (end < segment->first_frame) return {};
+    CASEVAULT_TRY(const Bytes bytes, read_range(*segment, segment->first_frame, end));
+    Position at{number, segment->first_frame};
+    for (ByteView rest = bytes; !rest.empty();) {
+      const std::optional<Frame> frame = parse_frame(rest, at);
+      if (!frame) return {};
+      visit({at, frame->closes_batch, frame->body});
+      const std::size_t length = kFrameHead + frame->body.size();
+      rest = rest.subspan(length);
+      at.offset += static_cast<std::uint32_t>(length);
+    }
+  }
+}
+
 }  // namespace casevault::log

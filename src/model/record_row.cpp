@@ -53,7 +53,7 @@ class Fixed {
 std::string place(const RowContext& context) { return "row " + std::to_string(context.row); }
 
 Error damaged(const RowContext& context, std::string_view what) {
-  return {ErrorCode::kIntegrity, place(context) + ": " + std::string(what) + "; run doctor"};
+  return {ErrorCode::kIntegrity, place(context) + ": " + std::string(what) + "; restore the record from a backup"};
 }
 
 std::array<std::uint8_t, 40> head_aad(const RowContext& context) {
@@ -322,7 +322,7 @@ Result<ByteView> OpenedRow::cell_bytes(std::size_t index) const {
   for (std::size_t i = 0; i < index; ++i) offset += head.cells[i].size;
   const std::size_t size = head.cells[index].size;
   if (offset > cells.size() || size > cells.size() - offset) {
-    return Error{ErrorCode::kIntegrity, "a cell reaches beyond its row; run doctor"};
+    return Error{ErrorCode::kIntegrity, "a cell reaches beyond its row; restore the record from a backup"};
   }
   return cells.subspan(offset, size);
 }

@@ -9,19 +9,21 @@
 
 /// One row a record: sealed head ‖ cells. The only file that knows the layout of a row (FORMAT.md, "Record row").
 ///
-///   row  = nonce 12 ‖ masked head length u16 ‖ AES-256-GCM(leaf key, nonce, aad = label kTreeHead ‖ vault ‖ row, head) ‖ cells
-///   mask = low 16 bits of siphash(mask key, nonce): the length of the head shows to nobody without the leaf node key
-///   head = 1 format ‖ RK 32 ‖ stamp 16 ‖ varints(type, version, created ms, updated ms, policy bits, consent bits, import id,
+///   row  = nonce 12 ‖ masked head length u16 ‖ AES-256-GCM(leaf key, nonce, aad = label kTreeHead ‖ vault ‖ row, head)
+///   ‖ cells mask = low 16 bits of siphash(mask key, nonce): the length of the head shows to nobody without the leaf
+///   node key head = 1 format ‖ RK 32 ‖ stamp 16 ‖ varints(type, version, created ms, updated ms, policy bits, consent
+///   bits, import id,
 ///          seals) ‖ unit (varint length, text) ‖ varint cell count ‖ cells' entries ‖ zeros up to a multiple of 32
-///   entry = varints(compartment, size in bytes, suite, epoch, schema version, flags) ‖ salt 16 ‖ varint n ‖ n × (varint field,
+///   entry = varints(compartment, size in bytes, suite, epoch, schema version, flags) ‖ salt 16 ‖ varint n ‖ n ×
+///   (varint field,
 ///          varint length class) ‖ varint share block length ‖ share block
 ///   cell = commitment 32 ‖ for each directory entry, ciphertext ‖ tag 16
 ///
-/// Cell key: derive64(kCell, CK ‖ RK, suite u8 ‖ vault 16 ‖ row u64 ‖ compartment u16 ‖ epoch u32 ‖ schema version u16 ‖ salt 16)
-/// = AEAD key 32 ‖ commitment 32. Field i of the directory is sealed with nonce = 0^8 ‖ i u32 and AAD = field u16 ‖ i u32 ‖
-/// BLAKE2b-256(directory bytes of the entry: varint n and the n pairs). A compartment sealed as one map has a single entry with
-/// field 0; its plaintext is a CBOR map field id -> value, padded like any value.
-/// Flag bit 0 marks a deposit cell, bit 1 a split cell: reserved, a reader of this version refuses them as kUnsupported.
+/// Cell key: derive64(kCell, CK ‖ RK, suite u8 ‖ vault 16 ‖ row u64 ‖ compartment u16 ‖ epoch u32 ‖ schema version u16
+/// ‖ salt 16) = AEAD key 32 ‖ commitment 32. Field i of the directory is sealed with nonce = 0^8 ‖ i u32 and AAD =
+/// field u16 ‖ i u32 ‖ BLAKE2b-256(directory bytes of the entry: varint n and the n pairs). A compartment sealed as one
+/// map has a single entry with field 0; its plaintext is a CBOR map field id -> value, padded like any value. Flag bit
+/// 0 marks a deposit cell, bit 1 a split cell: reserved, a reader of this version refuses them as kUnsupported.
 namespace casevault::model {
 
 struct RowContext {
@@ -54,10 +56,10 @@ struct Head {
   std::int64_t updated_ms = 0;
   std::uint32_t policy_bits = 0;
   std::uint32_t consent_bits = 0;
-  std::uint64_t import_id = 0;  ///< random number of the import that brought it, 0 when added singly
-  std::uint32_t seals = 1;      ///< times a head was sealed for this row
-  std::string unit;             ///< custodian unit, at most 64 bytes
-  std::vector<CellEntry> cells; ///< ascending compartment ids, none twice
+  std::uint64_t import_id = 0;   ///< random number of the import that brought it, 0 when added singly
+  std::uint32_t seals = 1;       ///< times a head was sealed for this row
+  std::string unit;              ///< custodian unit, at most 64 bytes
+  std::vector<CellEntry> cells;  ///< ascending compartment ids, none twice
 };
 
 /// A leaf node of the key tree, ready for use: its AEAD key and the mask key derived from it.
@@ -84,7 +86,7 @@ struct PlainField {
 /// Opens the head. kIntegrity when it does not verify (moved, swapped, flipped), or its sizes disagree with the row.
 struct OpenedRow {
   Head head;
-  ByteView cells;  ///< into the row
+  ByteView cells;                                                      ///< into the row
   [[nodiscard]] Result<ByteView> cell_bytes(std::size_t index) const;  ///< bytes of head.cells[index]
 };
 [[nodiscard]] Result<OpenedRow> open_row(const RowContext& context, ByteView row, const LeafKey& leaf);
@@ -93,13 +95,14 @@ struct OpenedRow {
 class CellOpener {
  public:
   /// kIntegrity when the commitment does not match `ck` and `rk` in this place.
-  [[nodiscard]] static Result<CellOpener> make(const RowContext& context, const Compartment& compartment, const CellEntry& entry,
-                                               ByteView cell, crypto::KeyView ck, crypto::KeyView rk);
+  [[nodiscard]] static Result<CellOpener> make(const RowContext& context, const Compartment& compartment,
+                                               const CellEntry& entry, ByteView cell, crypto::KeyView ck,
+                                               crypto::KeyView rk);
   CellOpener(CellOpener&&) noexcept;
   CellOpener& operator=(CellOpener&&) noexcept;
   ~CellOpener();
-  /// Encoded value of the field (with padding), or nullopt when the record has none. For a compartment sealed as one map the
-  /// map is opened once and kept. The view lives until the next call or the end of the opener.
+  /// Encoded value of the field (with padding), or nullopt when the record has none. For a compartment sealed as one
+  /// map the map is opened once and kept. The view lives until the next call or the end of the opener.
   [[nodiscard]] Result<std::optional<ByteView>> open(std::uint16_t field);
   /// Ids of all fields present, in directory or map order.
   [[nodiscard]] Result<std::vector<std::uint16_t>> fields();

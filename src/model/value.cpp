@@ -21,7 +21,8 @@ Error refuse(const Field& field, std::string_view why) {
 }
 
 Error damaged(const Field& field) {
-  return {ErrorCode::kIntegrity, "field " + field.name + ": the stored bytes are no value of its type; run doctor"};
+  return {ErrorCode::kIntegrity,
+          "field " + field.name + ": the stored bytes are no value of its type; restore the record from a backup"};
 }
 
 /// Calls `each` for every code between the separators, also empty ones; stops when it returns false.

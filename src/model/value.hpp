@@ -13,16 +13,17 @@ inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20U;
 
 /// Canonical CBOR of a checked value: text, code, date as text; multi-code as array of texts; integer; boolean; bytes.
 [[nodiscard]] Result<SecretBytes> encode_value(const Schema& schema, const Field& field, std::string_view text);
-/// Appends the text, exactly as it was written, to `out` starting at `used`; grows nothing: `out` is sized by the caller to at
-/// least `used` + max_text_size(encoded size). Returns the new end. kIntegrity when the bytes are no value of the field.
-/// `encoded` may be followed by zero padding.
-[[nodiscard]] Result<std::size_t> decode_value(const Field& field, ByteView encoded, MutableBytes out, std::size_t used);
+/// Appends the text, exactly as it was written, to `out` starting at `used`; grows nothing: `out` is sized by the
+/// caller to at least `used` + max_text_size(encoded size). Returns the new end. kIntegrity when the bytes are no value
+/// of the field. `encoded` may be followed by zero padding.
+[[nodiscard]] Result<std::size_t> decode_value(const Field& field, ByteView encoded, MutableBytes out,
+                                               std::size_t used);
 /// Upper bound of the text of an encoded value of this many bytes.
 [[nodiscard]] std::size_t max_text_size(std::size_t encoded) noexcept;
 
 /// Length classes hide exact lengths: a value is padded with zeros to the size of its class. Persisted (FORMAT.md,
-/// "Length classes"): 0..15 are 16..256 in steps of 16, 16..27 are 320..1024 in steps of 64, 28..39 are 1280..4096 in steps
-/// of 256, then steps of 4096 up to 1 MiB + 4096.
+/// "Length classes"): 0..15 are 16..256 in steps of 16, 16..27 are 320..1024 in steps of 64, 28..39 are 1280..4096 in
+/// steps of 256, then steps of 4096 up to 1 MiB + 4096.
 [[nodiscard]] std::uint16_t length_class(std::size_t size) noexcept;
 [[nodiscard]] std::size_t class_size(std::uint16_t length_class) noexcept;  ///< 0 for no class
 

@@ -7,8 +7,8 @@
 namespace casevault::policy {
 
 struct Actor {
-  std::string role;                             ///< administrative role
-  std::vector<std::string> functional_roles;    ///< names of the schema
+  std::string role;                           ///< administrative role
+  std::vector<std::string> functional_roles;  ///< names of the schema
   std::string unit;
 };
 
@@ -19,7 +19,7 @@ struct Request {
   std::string recipient_class;  ///< empty, or one of the schema's
   const RecordType* type = nullptr;
   std::vector<const Field*> fields;
-  std::string record_unit;      ///< custodian unit of the record
+  std::string record_unit;  ///< custodian unit of the record
   bool consent_in_force = false;
 };
 
@@ -29,8 +29,8 @@ struct Decision {
   std::string reason;  ///< why not, naming purpose, basis, field: for the error and the sealed details
 };
 
-/// The whole rule: the purpose exists, the basis is admitted for it, consent is there if it needs one, and for every field
-/// some rule admits (role or functional role, purpose, compartment or field, unit).
+/// The whole rule: the purpose exists, the basis is admitted for it, consent is there if it needs one, and for every
+/// field some rule admits (role or functional role, purpose, compartment or field, unit).
 [[nodiscard]] Decision decide(const Schema& schema, const Request& request);
 
 /// Role names the library knows: owner administrator officer analyst auditor service.

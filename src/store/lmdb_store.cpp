@@ -488,7 +488,7 @@ Result<void> settle_environment(MDB_env* env, const FileClaim& claim, const std:
 
 Result<Handles> open_tables(MDB_env* env, const LmdbOptions& options, const std::string& name) {
   MDB_txn* txn = nullptr;
-  int code = ::mdb_txn_begin(env, nullptr, options.read_only ? unsigned{MDB_RDONLY} : 0U, &txn);
+  int code = ::mdb_txn_begin(env, nullptr, options.create ? 0U : unsigned{MDB_RDONLY}, &txn);
   if (code != 0) return lmdb_error(code, "open", name);
   Handles handles{};
   for (std::size_t i = 0; i < kTableCount && code == 0; ++i) {

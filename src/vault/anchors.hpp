@@ -7,8 +7,8 @@
 
 namespace casevault::vault {
 
-/// The last checkpoint that this user of the machine has seen of a vault, outside the vault's folder: what makes a rolled-back or
-/// shortened log visible. One file a vault, monotonic, replaced under a lock, not flushed.
+/// The last checkpoint that this user of the machine has seen of a vault, outside the vault's folder: what makes a
+/// rolled-back or shortened log visible. One file a vault, monotonic, replaced under a lock, not flushed.
 class AnchorStore {
  public:
   AnchorStore() = default;

@@ -16,7 +16,15 @@ using format::CborWriter;
 
 constexpr std::size_t kMaxUnit = 64;  ///< the head of a record holds it
 
-enum OpCode : std::uint8_t { kGenesis = 1, kSchema = 2, kVaultKey = 3, kPrincipal = 4, kEpoch = 5, kGrant = 6, kNotApplied = 7 };
+enum OpCode : std::uint8_t {
+  kGenesis = 1,
+  kSchema = 2,
+  kVaultKey = 3,
+  kPrincipal = 4,
+  kEpoch = 5,
+  kGrant = 6,
+  kNotApplied = 7
+};
 
 template <typename... F>
 struct Overloaded : F... {
@@ -24,30 +32,40 @@ struct Overloaded : F... {
 };
 
 void encode_op(CborWriter& w, const AuthorityOp& op) {
-  std::visit(
-      Overloaded{
-          [&](const OpGenesis& o) {
-            w.array(6).uint(kGenesis).bytes(o.tag).integer(o.created_ms).bytes(o.id_key.view()).bytes(o.log_seed.view());
-            w.uint(static_cast<std::uint8_t>(o.suite));
-          },
-          [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
-          [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
-          [&](const OpPrincipal& o) {
-            w.array(6).uint(kPrincipal).uint(o.number).text(o.public_string).text(o.role).text(o.unit);
-            w.array(o.functional_roles.size());
-            for (const std::string& role : o.functional_roles) w.text(role);
-          },
-          [&](const OpEpoch& o) {
-            w.array(7).uint(kEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.commitments.granted);
-            w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
-          },
-          [&](const OpGrant& o) {
-            w.array(7).uint(kGrant).uint(o.principal).uint(o.name.compartment).uint(o.name.epoch).bytes(o.box).boolean(o.may_grant);
-            w.integer(o.expires_ms);
-          },
-          [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
-      },
-      op);
+  std::visit(Overloaded{
+                 [&](const OpGenesis& o) {
+                   w.array(6)
+                       .uint(kGenesis)
+                       .bytes(o.tag)
+                       .integer(o.created_ms)
+                       .bytes(o.id_key.view())
+                       .bytes(o.log_seed.view());
+                   w.uint(static_cast<std::uint8_t>(o.suite));
+                 },
+                 [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
+                 [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
+                 [&](const OpPrincipal& o) {
+                   w.array(6).uint(kPrincipal).uint(o.number).text(o.public_string).text(o.role).text(o.unit);
+                   w.array(o.functional_roles.size());
+                   for (const std::string& role : o.functional_roles) w.text(role);
+                 },
+                 [&](const OpEpoch& o) {
+                   w.array(7).uint(kEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.commitments.granted);
+                   w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
+                 },
+                 [&](const OpGrant& o) {
+                   w.array(7)
+                       .uint(kGrant)
+                       .uint(o.principal)
+                       .uint(o.name.compartment)
+                       .uint(o.name.epoch)
+                       .bytes(o.box)
+                       .boolean(o.may_grant);
+                   w.integer(o.expires_ms);
+                 },
+                 [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
+             },
+             op);
 }
 
 template <typename T>
@@ -168,9 +186,13 @@ Result<Decoded> decode_payload(ByteView bytes) {
   return out;
 }
 
-Bytes signed_message(const keys::VaultTag& vault, ByteView signed_part) {
-  Bytes message(vault.begin(), vault.end());
-  message.insert(message.end(), signed_part.begin(), signed_part.end());
+/// What the signature is over: label ‖ vault ‖ signed part. The genesis payload holds secrets, so no copy lies outside
+/// the arena.
+SecretBytes signed_message(const keys::VaultTag& vault, ByteView signed_part) {
+  SecretBytes message(format::kAuthoritySign.size() + vault.size() + signed_part.size());
+  auto at = std::ranges::copy(format::kAuthoritySign, message.mutable_view().begin()).out;
+  at = std::ranges::copy(vault, at).out;
+  std::ranges::copy(signed_part, at);
   return message;
 }
 
@@ -221,13 +243,15 @@ class Folder {
   Result<void> on(const OpPrincipal& o) {
     if (!administers()) return refuse("its actor may not certify principals");
     const bool high = o.role == "owner" || o.role == "administrator";
-    if (high && !genesis_ && actor()->role != "owner") return refuse("only an owner certifies owners and administrators");
+    if (high && !genesis_ && actor()->role != "owner")
+      return refuse("only an owner certifies owners and administrators");
     if (!policy::is_role(o.role)) return refuse("an unknown role");
     if (o.unit.size() > kMaxUnit) return refuse("a unit that is too long");
     if (o.number != state_.principals.size() + 1) return refuse("a principal number out of order");
     auto who = keys::parse_principal(o.public_string);
     if (!who) return refuse("a principal whose keys are not self-signed");
-    if (state_.find(who->name) != nullptr || state_.find(who->ed_public) != nullptr) return refuse("a principal certified twice");
+    if (state_.find(who->name) != nullptr || state_.find(who->ed_public) != nullptr)
+      return refuse("a principal certified twice");
     PrincipalState principal;
     principal.number = o.number;
     principal.who = *std::move(who);
@@ -240,18 +264,23 @@ class Folder {
   }
   Result<void> on(const OpEpoch& o) {
     if (!genesis_ || o.name.epoch != 1) return refuse("an unexpected epoch");
-    if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot}).second) return refuse("an epoch opened twice");
+    if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot}).second)
+      return refuse("an epoch opened twice");
     state_.current_epoch[o.name.compartment] = o.name.epoch;
     return {};
   }
   Result<void> on(const OpGrant& o) {
     const auto target = state_.principals.find(o.principal);
-    if (target == state_.principals.end() || !state_.epochs.contains(o.name)) return refuse("a grant of or to something unknown");
+    if (target == state_.principals.end() || !state_.epochs.contains(o.name))
+      return refuse("a grant of or to something unknown");
     if (!genesis_) {
-      const auto held = actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
-      if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant) return refuse("its actor may not grant this compartment");
+      const auto held =
+          actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
+      if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant)
+        return refuse("its actor may not grant this compartment");
     }
-    if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second) return refuse("a grant that is held already");
+    if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second)
+      return refuse("a grant that is held already");
     return {};
   }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold
@@ -270,7 +299,8 @@ const PrincipalState* AuthorityState::find(std::string_view name) const {
 }
 
 const PrincipalState* AuthorityState::find(const crypto::PublicKey& ed_public) const {
-  const auto found = std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.ed_public == ed_public; });
+  const auto found =
+      std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.ed_public == ed_public; });
   return found == principals.end() ? nullptr : &found->second;
 }
 
@@ -279,7 +309,8 @@ keys::EpochName AuthorityState::current(std::uint16_t compartment) const {
   return {compartment, found == current_epoch.end() ? 0 : found->second};
 }
 
-SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed, base::Random& random) {
+SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed,
+                             base::Random& random) {
   // The genesis payload holds two secrets: the buffer is wiped below and its bytes handed over in locked memory.
   std::array<std::uint8_t, 32> salt{};
   random.fill(salt);
@@ -299,10 +330,8 @@ SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload
   }
   w.array(payload.ops.size());
   for (const AuthorityOp& op : payload.ops) encode_op(w, op);
-  Bytes message = signed_message(vault, out);
-  w.bytes(crypto::sign(format::kAuthoritySign, ed_seed, message));
+  w.bytes(crypto::sign_raw(ed_seed, signed_message(vault, out).view()));
   SecretBytes result = SecretBytes::copy(out);
-  crypto::wipe(message);
   crypto::wipe(out);
   return result;
 }
@@ -335,25 +364,30 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     const auto refuse = [&](std::string_view why) {
       return Error{ErrorCode::kIntegrity, "authority entry " + std::to_string(entry) + ": " + std::string(why)};
     };
-    const bool linked = payload.previous.has_value() == last.has_value() &&
-                        (!last || (payload.previous->entry == last->entry && payload.previous->leaf_hash == last->leaf_hash));
+    const bool linked =
+        payload.previous.has_value() == last.has_value() &&
+        (!last || (payload.previous->entry == last->entry && payload.previous->leaf_hash == last->leaf_hash));
     if (!linked) return refuse("does not continue the one before");
     // A mutation that another authority payload followed was committed: only the newest can still be undone.
     for (const AuthorityOp& op : payload.ops) {
       const auto* undo = std::get_if<OpNotApplied>(&op);
-      if (undo != nullptr && (undo->entry >= entry || !last || undo->entry < last->entry)) return refuse("undoes an entry that is settled");
+      if (undo != nullptr && (undo->entry >= entry || !last || undo->entry < last->entry))
+        return refuse("undoes an entry that is settled");
     }
     last = chain[i].at;
     const bool genesis = i == 0;
-    if (genesis && (payload.ops.empty() || !std::holds_alternative<OpGenesis>(payload.ops.front()))) return refuse("is no genesis");
+    if (payload.ops.empty()) return refuse("says nothing");
+    if (genesis && (payload.ops.empty() || !std::holds_alternative<OpGenesis>(payload.ops.front())))
+      return refuse("is no genesis");
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
-                      std::ranges::all_of(payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
+                      std::ranges::all_of(
+                          payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
     if (!live) continue;
     CASEVAULT_CHECK(Folder(state, entry).apply(payload, genesis));
     const auto actor = state.principals.find(payload.actor);
     if (actor == state.principals.end()) return refuse("by an unknown principal");
-    if (!crypto::verify(format::kAuthoritySign, actor->second.who.ed_public, signed_message(state.tag, decoded[i].signed_part),
-                        decoded[i].signature)) {
+    if (!crypto::verify_raw(actor->second.who.ed_public, signed_message(state.tag, decoded[i].signed_part).view(),
+                            decoded[i].signature)) {
       return refuse("its signature does not verify");
     }
   }

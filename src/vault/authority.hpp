@@ -23,8 +23,8 @@ using PrincipalNumber = std::uint32_t;  ///< permanent, from 1, never reused
 struct OpGenesis {
   keys::VaultTag tag{};
   std::int64_t created_ms = 0;
-  SecretBytes id_key;    ///< AES-256 key of public record ids
-  SecretBytes log_seed;  ///< Ed25519 seed that signs checkpoints
+  SecretBytes id_key;                               ///< AES-256 key of public record ids
+  SecretBytes log_seed;                             ///< Ed25519 seed that signs checkpoints
   crypto::Suite suite = crypto::Suite::kAes256Gcm;  ///< what writers of this vault seal cells with
 };
 struct OpSchema {
@@ -72,8 +72,8 @@ struct AuthorityPayload {
 };
 
 /// CBOR [salt 32, actor, previous|null, ops, signature]. Holds secrets (genesis), hence SecretBytes.
-[[nodiscard]] SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed,
-                                           base::Random& random);
+[[nodiscard]] SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload,
+                                           crypto::KeyView ed_seed, base::Random& random);
 
 struct GrantState {
   Bytes box;
@@ -119,9 +119,9 @@ struct SealedLink {
   SecretBytes payload;
 };
 
-/// Folds the chain, oldest first. Payloads at or after entry `applied` (mutations whose transaction has not committed) and
-/// those named by a later OpNotApplied change nothing, but stay in the chain.
-/// kIntegrity when the chain is broken, a signature fails, or an actor did what its role does not allow.
+/// Folds the chain, oldest first. Payloads at or after entry `applied` (mutations whose transaction has not committed)
+/// and those named by a later OpNotApplied change nothing, but stay in the chain. kIntegrity when the chain is broken,
+/// a signature fails, or an actor did what its role does not allow.
 [[nodiscard]] Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied);
 /// The link a payload names as its predecessor, without checking anything else.
 [[nodiscard]] Result<std::optional<AuthorityLink>> previous_of(ByteView payload);

@@ -32,15 +32,27 @@ Result<audit::Digest> parse_digest(std::string_view hex) {
   return out;
 }
 
+/// A vault without one of its files is damaged, not absent.
+Error missing_part(Error error) {
+  if (error.code != ErrorCode::kNotFound) return error;
+  return {ErrorCode::kIntegrity, error.message + ": a part of the vault is missing; restore it from your copy"};
+}
+
 }  // namespace
 
-std::string format_line(const audit::Digest& vault_id) { return std::string(kFormatPrefix) + base::to_hex(vault_id) + "\n"; }
+std::string format_line(const audit::Digest& vault_id) {
+  return std::string(kFormatPrefix) + base::to_hex(vault_id) + "\n";
+}
 
 Result<FormatLine> parse_format_line(std::string_view text) {
   if (!text.starts_with("casevault ")) return Error{ErrorCode::kIntegrity, "FORMAT: this is no casevault folder"};
-  if (!text.starts_with(kFormatPrefix)) return Error{ErrorCode::kUnsupported, "FORMAT: a vault of another format version or LMDB major; this version reads \"casevault 1 lmdb 0.9\""};
+  if (!text.starts_with(kFormatPrefix))
+    return Error{
+        ErrorCode::kUnsupported,
+        "FORMAT: a vault of another format version or LMDB major; this version reads \"casevault 1 lmdb 0.9\""};
   text.remove_prefix(kFormatPrefix.size());
-  if (!text.ends_with('\n') || text.find('\n') != text.size() - 1) return Error{ErrorCode::kIntegrity, "FORMAT: damaged"};
+  if (!text.ends_with('\n') || text.find('\n') != text.size() - 1)
+    return Error{ErrorCode::kIntegrity, "FORMAT: damaged"};
   text.remove_suffix(1);
   auto id = parse_digest(text);
   if (!id) return Error{ErrorCode::kIntegrity, "FORMAT: damaged"};
@@ -49,8 +61,8 @@ Result<FormatLine> parse_format_line(std::string_view text) {
 
 Core::~Core() { close(); }
 
-Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& options,
-                                         const base::Environment& environment) {
+Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, const Identity& identity,
+                                         const OpenOptions& options, const base::Environment& environment) {
   std::unique_ptr<Core> core(new Core(environment));
   core->folder_ = folder;
   core->options_ = options;
@@ -69,30 +81,42 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   if (!pinned) {
     const std::string id = base::to_hex(line.vault_id);
     if (options.trust_id.empty()) {
-      return Error{ErrorCode::kUntrusted, "vault " + id + " is not pinned in identity " + who.name +
-                                              ": accept its invitation, or name the id you were told (--trust) if it is the same"};
+      return Error{ErrorCode::kUntrusted,
+                   "vault " + id + " is not pinned in identity " + who.name +
+                       ": accept its invitation, or name the id you were told (--trust) if it is the same"};
     }
     CASEVAULT_TRY(const audit::Digest trusted, parse_digest(options.trust_id));
-    if (trusted != line.vault_id) return Error{ErrorCode::kUntrusted, "vault " + id + " is not the vault that was to be trusted"};
+    if (trusted != line.vault_id)
+      return Error{ErrorCode::kUntrusted, "vault " + id + " is not the vault that was to be trusted"};
   }
 
   log::LogOptions log_options;
   log_options.read_only = options.read_only;
-  CASEVAULT_TRY(core->log_, log::open_log(folder / "log", core->journal_, log_options));
+  auto opened_log = log::open_log(folder / "log", core->journal_, log_options);
+  if (!opened_log) {
+    Error error = missing_part(std::move(opened_log).error());
+    if (error.code == ErrorCode::kIntegrity) error.entry = Journal::intact_entries(folder / "log");
+    return error;
+  }
+  core->log_ = *std::move(opened_log);
   CASEVAULT_TRY(core->vault_key_, core->journal_.find_vault_key(*core->log_, who.x_secret, who.x_public));
   CASEVAULT_CHECK(core->journal_.unlock(*core->log_, core->vault_key_));
 
   // The genesis entry is the vault's identity: nothing of the log is believed before its hash is the pinned one.
   CASEVAULT_TRY(const std::vector<SealedLink> chain, core->journal_.authority_chain(*core->log_));
   if (chain.empty() || chain.front().at.entry != 0 || chain.front().at.leaf_hash != line.vault_id) {
-    return Error{ErrorCode::kIntegrity, "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
+    return Error{ErrorCode::kIntegrity,
+                 "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
   }
-  CASEVAULT_CHECK(core->open_database(pinned ? &*pin : nullptr));
+  if (auto database = core->open_database(pinned ? &*pin : nullptr); !database)
+    return missing_part(std::move(database).error());
+  core->opened_ = true;
   return core;
 }
 
 Result<void> Core::check_file() {
-  const std::filesystem::path state_folder = options_.state_folder.empty() ? default_state_folder() : options_.state_folder;
+  const std::filesystem::path state_folder =
+      options_.state_folder.empty() ? default_state_folder() : options_.state_folder;
   const PreflightMemo memo(state_folder, vault_id_, folder_);
   auto writable = base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite);
   if (!writable) {  // read-only medium: nobody writes
@@ -104,7 +128,8 @@ Result<void> Core::check_file() {
   // Openers take turns. A shared lock on the open byte is held only by those who found the file sound: whoever gets it
   // exclusively is alone and checks everything, whoever does not joins one who has.
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kExclusive, kTurnLockByte, true, "FORMAT"));
-  const bool alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
+  const bool alone =
+      base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
   CASEVAULT_CHECK(memo.check(vault_key_, alone, environment_.clock->now_ms()));
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
   base::unlock_file(format_lock_, kTurnLockByte);
@@ -114,18 +139,24 @@ Result<void> Core::check_file() {
 Result<void> Core::check_anchor(const std::string& name, std::string_view note) {
   const auto anchor = audit::verify_checkpoint(note, log_key());
   if (!anchor) {
-    return Error{ErrorCode::kIntegrity, "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
+    return Error{ErrorCode::kIntegrity,
+                 "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
   }
   // Another process may have appended, and kept its anchor, since the log was read.
   if (anchor->size > journal_.state().tree.size()) CASEVAULT_CHECK(log_->refresh());
   const std::uint64_t size = journal_.state().tree.size();
   if (anchor->size > size) {
-    return Error{ErrorCode::kRolledBack, "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
-                                             std::to_string(anchor->size) + ": entries were cut off or the vault was rolled back"};
+    return Error{ErrorCode::kRolledBack,
+                 "the log ends at entry " + std::to_string(size) + " (exclusive), but anchor " + name + " has seen " +
+                     std::to_string(anchor->size) + ": entries were cut off or the vault was rolled back",
+                 size};
   }
   CASEVAULT_TRY(const audit::Digest root, root_at(anchor->size));
   if (root != anchor->root) {
-    return Error{ErrorCode::kIntegrity, "the log's first " + std::to_string(anchor->size) + " entries are not those that anchor " + name + " has seen"};
+    return Error{
+        ErrorCode::kIntegrity,
+        "the log's first " + std::to_string(anchor->size) + " entries are not those that anchor " + name + " has seen",
+        anchor->size == 0 ? 0 : anchor->size - 1};
   }
   anchor_notes_.emplace_back(name, note);
   return {};
@@ -145,7 +176,8 @@ Result<void> Core::open_database(const Pin* pin) {
   }
   CASEVAULT_CHECK(check_in_step(first.db));
   const Authority& authority = *first.authority;
-  if (keys::vault_key_commitment(tag(), authority.state.vault_key_epoch, vault_key_) != authority.state.vault_key_commitment) {
+  if (keys::vault_key_commitment(tag(), authority.state.vault_key_epoch, vault_key_) !=
+      authority.state.vault_key_commitment) {
     return Error{ErrorCode::kIntegrity, "the vault key granted to this principal is not the one the log commits to"};
   }
   journal_.set_actor(authority.self, ed_seed_);
@@ -165,10 +197,13 @@ Result<void> Core::open_database(const Pin* pin) {
     CASEVAULT_TRY(const Bytes note, base::read_file(file, std::size_t{1} << 16U, false));
     CASEVAULT_CHECK(check_anchor(file.string(), as_text(note)));
   }
+  CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), root_context(), first.db.root));
+  if (!idle)
+    warnings_.emplace_back(
+        "erasure.root: not all four copies of the root were whole; a session that may write puts them right");
   if (options_.read_only) return {};
   CASEVAULT_CHECK(settle_pending());
   // A crash between staging and settling a new root leaves work for the next opener; a busy lock means someone does it.
-  CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), root_context(), first.db.root));
   if (!idle) {
     auto lock = keys::ErasureRoot::lock(root_file());
     if (lock) {
@@ -186,9 +221,11 @@ Result<void> Core::check_in_step(const DbState& db) const {
   const Journal::State log = journal_.state();
   if (db.applied == log.last_mutation || db.applied == log.database_floor) return {};
   const bool older = db.applied < log.last_mutation;
-  return Error{ErrorCode::kRolledBack, std::string(older ? "data.mdb is older than the log" : "the log is older than data.mdb") +
-                                           ": the database is at mutation entry " + std::to_string(db.applied) + " (exclusive), the log at " +
-                                           std::to_string(log.last_mutation) + "; one of them was rolled back, restore the newest of both"};
+  return Error{ErrorCode::kRolledBack,
+               std::string(older ? "data.mdb is older than the log" : "the log is older than data.mdb") +
+                   ": the database is at mutation entry " + std::to_string(db.applied) + " (exclusive), the log at " +
+                   std::to_string(log.last_mutation) + "; one of them was rolled back, restore the newest of both",
+               older ? db.applied : log.tree.size()};
 }
 
 Result<void> Core::settle_pending() {
@@ -208,7 +245,8 @@ Result<void> Core::settle_pending(store::WriteTxn& txn) {
   CASEVAULT_TRY(const auto authority, authority_for(db));
   DetailsDraft details;
   details.text = "entry " + std::to_string(pending - 1) + " has no committed transaction";
-  CASEVAULT_TRY(EntryDraft entry, draft(*authority, audit::Action::kNotApplied, audit::Outcome::kOk, std::move(details)));
+  CASEVAULT_TRY(EntryDraft entry,
+                draft(*authority, audit::Action::kNotApplied, audit::Outcome::kOk, std::move(details)));
   entry.authority.emplace_back(OpNotApplied{pending - 1});
   CASEVAULT_CHECK(append(std::move(entry)));
   return {};
@@ -255,7 +293,8 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   CASEVAULT_TRY(const std::vector<SealedLink> chain, journal_.authority_chain(*log_));
   auto fresh = std::make_shared<Authority>();
   CASEVAULT_TRY(fresh->state, fold_authority(chain, db.applied));
-  if (fresh->state.tag != tag()) return Error{ErrorCode::kIntegrity, "the genesis entry names another vault tag than the log's files"};
+  if (fresh->state.tag != tag())
+    return Error{ErrorCode::kIntegrity, "the genesis entry names another vault tag than the log's files"};
   const PrincipalState* self = fresh->state.find(ed_public_);
   if (self == nullptr || self->who.x_public != x_public_) {
     return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault"};
@@ -286,19 +325,22 @@ std::shared_ptr<const SecretBytes> Core::erasure_root() {
 Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochName name) const {
   const auto epoch = authority.state.epochs.find(name);
   if (epoch == authority.state.epochs.end()) {
-    return Error{ErrorCode::kUnsupported, "epoch " + std::to_string(name.epoch) + " of compartment " + std::to_string(name.compartment) + " is unknown to the log"};
+    return Error{ErrorCode::kUnsupported, "epoch " + std::to_string(name.epoch) + " of compartment " +
+                                              std::to_string(name.compartment) + " is unknown to the log"};
   }
   const auto grant = authority.me().grants.find(name);
   if (grant == authority.me().grants.end()) {
     const auto& compartments = authority.schema().compartments();
     const auto compartment = std::ranges::find(compartments, name.compartment, &Compartment::id);
-    return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment " +
-                                          (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
+    return Error{ErrorCode::kNoGrant,
+                 authority.me().who.name + " holds no grant for compartment " +
+                     (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
   }
   return keys::open_epoch(tag(), name, x_secret_, x_public_, grant->second.box, epoch->second.commitments);
 }
 
-Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const Authority& authority, keys::EpochName name) {
+Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const Authority& authority,
+                                                           keys::EpochName name) {
   if (authority.me().holds(name)) {
     const std::lock_guard lock(mutex_);
     if (const auto known = epoch_keys_.find(name); known != epoch_keys_.end()) return known->second;
@@ -306,7 +348,8 @@ Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, 
   CASEVAULT_TRY(const SecretBytes granted, granted_key(authority, name));
   const EpochState& epoch = authority.state.epochs.at(name);
   const keys::KeyTree tree(tag(), random());
-  CASEVAULT_TRY(const SecretBytes half, tree.get_slot(txn, *erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot));
+  CASEVAULT_TRY(const SecretBytes half,
+                tree.get_slot(txn, *erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot));
   CASEVAULT_TRY(SecretBytes key, keys::checked_epoch_key(tag(), name, granted, half, epoch.commitments));
   auto shared = std::make_shared<const SecretBytes>(std::move(key));
   const std::lock_guard lock(mutex_);
@@ -322,10 +365,12 @@ model::LeafKey Core::derive_leaf(const SecretBytes& node_key, std::uint64_t leaf
   return {SecretBytes::copy(both.view().first<32>()), SecretBytes::copy(both.view().last<32>())};
 }
 
-Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn, const DbState& db, std::uint64_t leaf) {
+Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn, const DbState& db,
+                                                             std::uint64_t leaf) {
   {
     const std::lock_guard lock(mutex_);
-    if (const auto known = leaf_keys_.find(leaf); known != leaf_keys_.end() && db.tree_generation == tree_generation_) return known->second;
+    if (const auto known = leaf_keys_.find(leaf); known != leaf_keys_.end() && db.tree_generation == tree_generation_)
+      return known->second;
   }
   const keys::KeyTree tree(tag(), random());
   CASEVAULT_TRY(const SecretBytes node, tree.leaf_key(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
@@ -363,7 +408,8 @@ std::optional<std::uint64_t> Core::row_of(const RecordId& id) const {
   return row;
 }
 
-Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row, ByteView value) {
+Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row,
+                                               ByteView value) {
   CASEVAULT_TRY(const auto leaf, leaf_key(txn, db, row / keys::kFanout));
   auto opened = model::open_row(row_context(row), value, *leaf);
   if (!opened) {
@@ -374,9 +420,12 @@ Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, const DbStat
   return opened;
 }
 
-Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id, std::uint64_t& row) {
+Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                                        std::uint64_t& row) {
   const std::optional<std::uint64_t> known = row_of(id);
-  if (!known) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": this id was never issued by this vault; it is mistyped"};
+  if (!known)
+    return Error{ErrorCode::kNotFound,
+                 "record " + id.to_string() + ": this id was never issued by this vault; it is mistyped"};
   row = *known;
   CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kRows, row_key(row)));
   if (!value || db.is_staged(row)) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": no such record"};
@@ -391,7 +440,8 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
     next.assign(item->key.begin(), item->key.end());
     next.push_back(0);  // the smallest key after this one
     if (item->key.size() == kAttachmentKeySize) continue;
-    if (item->key.size() != row_key(0).size()) return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
+    if (item->key.size() != row_key(0).size())
+      return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
     const std::uint64_t row = row_of_key(item->key);
     if (db.is_staged(row)) continue;
     CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, db, row, item->value));
@@ -401,7 +451,9 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
 }
 
 Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
-  if (options_.read_only) return Error{ErrorCode::kUsage, "the vault is open read-only: nothing can be logged, so nothing is released or changed"};
+  if (options_.read_only)
+    return Error{ErrorCode::kUsage,
+                 "the vault is open read-only: nothing can be logged, so nothing is released or changed"};
   CASEVAULT_TRY(const EntryPlace place, journal_.append(*log_, std::move(entry), guard));
   const std::int64_t now = environment_.clock->now_ms();
   bool due = false;
@@ -414,17 +466,20 @@ Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
   return place;
 }
 
-Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details) {
+Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action, audit::Outcome outcome,
+                               DetailsDraft details) {
   const keys::EpochName epoch = authority.state.current(kAuditCompartment);
   const auto state = authority.state.epochs.find(epoch);
-  if (state == authority.state.epochs.end()) return Error{ErrorCode::kIntegrity, "the log opens no epoch of the audit compartment"};
+  if (state == authority.state.epochs.end())
+    return Error{ErrorCode::kIntegrity, "the log opens no epoch of the audit compartment"};
   std::shared_ptr<const DetailsSealer> sealer;
   {
     const std::lock_guard lock(mutex_);
     if (const auto known = sealers_.find(epoch.epoch); known != sealers_.end()) sealer = known->second;
   }
   if (!sealer) {
-    CASEVAULT_TRY(DetailsSealer made, DetailsSealer::make(tag(), epoch, state->second.commitments.deposit_public, random()));
+    CASEVAULT_TRY(DetailsSealer made,
+                  DetailsSealer::make(tag(), epoch, state->second.commitments.deposit_public, random()));
     sealer = std::make_shared<const DetailsSealer>(std::move(made));
     const std::lock_guard lock(mutex_);
     sealers_[epoch.epoch] = sealer;  // kept for the session, so the closures below may point into it
@@ -434,12 +489,14 @@ Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action,
   entry.leaf.outcome = outcome;
   details.actor = authority.self;
   details.actor_name = authority.me().who.name;
-  entry.details = [sealer, seal = sealer->prepare(std::move(details), entry.leaf)](std::uint64_t number) { return seal(number); };
+  entry.details = [sealer, seal = sealer->prepare(std::move(details), entry.leaf)](std::uint64_t number) {
+    return seal(number);
+  };
   return entry;
 }
 
-Error Core::refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details, std::string purpose,
-                   std::string basis, Error error) {
+Error Core::refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details,
+                   std::string purpose, std::string basis, Error error) {
   details.text = error.message;
   const std::uint64_t count = details.subjects.size() + details.rows.size();
   auto entry = draft(authority, action, outcome, std::move(details));
@@ -487,7 +544,8 @@ Result<audit::Digest> Core::root_at(std::uint64_t size) {
       return tree.size() < size;
     }));
   }
-  if (tree.size() != size) return Error{ErrorCode::kRolledBack, "the log has only " + std::to_string(tree.size()) + " entries"};
+  if (tree.size() != size)
+    return Error{ErrorCode::kRolledBack, "the log has only " + std::to_string(tree.size()) + " entries"};
   return tree.root();
 }
 
@@ -500,11 +558,13 @@ Result<base::Fd> Core::lock_imports() const {
 
 Result<void> Core::check_process() const {
   if (::getpid() == owner_) return {};
-  return Error{ErrorCode::kUsage, folder_.string() + ": the session was opened by the parent of this process; open the vault again"};
+  return Error{ErrorCode::kUsage,
+               folder_.string() + ": the session was opened by the parent of this process; open the vault again"};
 }
 
 void Core::keep_anchor() noexcept {
-  if (!check_process()) return;  // a child's signature would stand against the vault at the next open
+  // What open() refused must not become what the next open is held against; nor may a forked child sign.
+  if (!opened_ || !check_process()) return;
   try {
     const std::uint64_t size = journal_.state().tree.size();
     const auto note = sign_checkpoint();
@@ -516,7 +576,7 @@ void Core::keep_anchor() noexcept {
 void Core::close() noexcept {
   if (closed_) return;
   closed_ = true;
-  if (store_ && authority_) keep_anchor();
+  keep_anchor();
   store_.reset();
   log_.reset();
 }

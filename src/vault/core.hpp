@@ -24,7 +24,7 @@ namespace casevault::vault {
 /// Authority as of a snapshot, and who this session is in it.
 struct Authority {
   AuthorityState state;
-  std::uint64_t newest = 0;   ///< entry of the newest link that was folded
+  std::uint64_t newest = 0;  ///< entry of the newest link that was folded
   bool newest_pending = false;
   PrincipalNumber self = 0;
   [[nodiscard]] const PrincipalState& me() const { return state.principals.at(self); }
@@ -42,7 +42,8 @@ struct Snapshot {
 class Core {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Core>> open(const std::filesystem::path& folder, const Identity& identity,
-                                                          const OpenOptions& options, const base::Environment& environment);
+                                                          const OpenOptions& options,
+                                                          const base::Environment& environment);
   ~Core();
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
@@ -54,11 +55,13 @@ class Core {
   [[nodiscard]] Result<std::shared_ptr<const Authority>> authority_for(const DbState& db);
 
   /// CK of an epoch. kNoGrant when this principal does not hold it, kUnsupported for an unknown epoch.
-  [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const Authority& authority, keys::EpochName name);
+  [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const Authority& authority,
+                                                                     keys::EpochName name);
   /// Granted part CK' of an epoch this principal holds.
   [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name) const;
   /// Cached only for the tree generation that the caches belong to: an older snapshot reads its own tree.
-  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, const DbState& db, std::uint64_t leaf);
+  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, const DbState& db,
+                                                                       std::uint64_t leaf);
   /// The same, making the leaf when it does not exist.
   [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf);
   /// A new leaf node key from what the tree holds now, past the cache.
@@ -68,22 +71,26 @@ class Core {
   [[nodiscard]] RecordId id_of(std::uint64_t row) const;
   /// nullopt for an id that was never issued by this vault (mistyped).
   [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const;
-  /// Reads and opens a row. kNotFound when the id is mistyped or there is no such record. `value` keeps the row's bytes alive
-  /// (they live as long as the transaction).
-  [[nodiscard]] Result<model::OpenedRow> open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id, std::uint64_t& row);
-  [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row, ByteView value);
+  /// Reads and opens a row. kNotFound when the id is mistyped or there is no such record. `value` keeps the row's bytes
+  /// alive (they live as long as the transaction).
+  [[nodiscard]] Result<model::OpenedRow> open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                                                  std::uint64_t& row);
+  [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row,
+                                                         ByteView value);
   /// Visits every published record from row `from` on, in order, while `visit` returns true.
   using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
-  [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit);
+  [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
+                                       const VisitRow& visit);
   [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
 
   /// Appends an entry that belongs to no database transaction.
   [[nodiscard]] Result<EntryPlace> append(EntryDraft draft, const Journal::Guard& guard = {});
   /// Drafts an entry with sealed details; the audit compartment's deposit key is taken from `authority`.
-  [[nodiscard]] Result<EntryDraft> draft(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details);
+  [[nodiscard]] Result<EntryDraft> draft(const Authority& authority, audit::Action action, audit::Outcome outcome,
+                                         DetailsDraft details);
   /// Logs a denial or failure. The error of the append itself wins when it cannot be written (fail closed).
-  [[nodiscard]] Error refuse(const Authority& authority, audit::Action action, audit::Outcome outcome, DetailsDraft details,
-                             std::string purpose, std::string basis, Error error);
+  [[nodiscard]] Error refuse(const Authority& authority, audit::Action action, audit::Outcome outcome,
+                             DetailsDraft details, std::string purpose, std::string basis, Error error);
 
   [[nodiscard]] const keys::VaultTag& tag() const noexcept { return journal_.tag(); }
   [[nodiscard]] const audit::Digest& vault_id() const noexcept { return vault_id_; }
@@ -100,12 +107,16 @@ class Core {
   [[nodiscard]] const SecretBytes& vault_key() const noexcept { return vault_key_; }
   [[nodiscard]] std::shared_ptr<const SecretBytes> erasure_root();
   [[nodiscard]] const std::vector<std::string>& open_warnings() const noexcept { return warnings_; }
-  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& anchor_notes() const noexcept { return anchor_notes_; }
-  [[nodiscard]] std::string log_key() const;      ///< verifier key string
-  [[nodiscard]] Result<std::string> sign_checkpoint();  ///< of the acknowledged state
+  [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& anchor_notes() const noexcept {
+    return anchor_notes_;
+  }
+  [[nodiscard]] std::string log_key() const;                              ///< verifier key string
+  [[nodiscard]] Result<std::string> sign_checkpoint();                    ///< of the acknowledged state
   [[nodiscard]] Result<std::string> sign_checkpoint(std::uint64_t size);  ///< of an earlier size
-  [[nodiscard]] Result<audit::Digest> root_at(std::uint64_t size);  ///< root of an earlier size of the log
-  [[nodiscard]] keys::RootContext root_context() const noexcept { return {tag(), journal_.state().vault_key_epoch, &vault_key_}; }
+  [[nodiscard]] Result<audit::Digest> root_at(std::uint64_t size);        ///< root of an earlier size of the log
+  [[nodiscard]] keys::RootContext root_context() const noexcept {
+    return {tag(), journal_.state().vault_key_epoch, &vault_key_};
+  }
   [[nodiscard]] std::filesystem::path root_file() const { return folder_ / "erasure.root"; }
   /// Serialises imports of this vault among processes: a lock that lives as long as the descriptor.
   [[nodiscard]] Result<base::Fd> lock_imports() const;
@@ -144,12 +155,14 @@ class Core {
   crypto::PublicKey ed_public_{};
   std::optional<crypto::Aes256Block> id_cipher_;
   std::vector<std::string> warnings_;
-  std::vector<std::pair<std::string, std::string>> anchor_notes_;  ///< name and signed checkpoint of each anchor known at open
+  std::vector<std::pair<std::string, std::string>>
+      anchor_notes_;     ///< name and signed checkpoint of each anchor known at open
+  bool opened_ = false;  ///< every check of open() has passed
   bool closed_ = false;
   const pid_t owner_ = ::getpid();
 
   mutable std::mutex mutex_;  ///< guards the caches below
-  Bytes state_row_;   ///< bytes of the row that `state_` was decoded from
+  Bytes state_row_;           ///< bytes of the row that `state_` was decoded from
   DbState state_;
   std::shared_ptr<const Authority> authority_;
   std::shared_ptr<const SecretBytes> erasure_root_;

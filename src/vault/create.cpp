@@ -5,9 +5,9 @@
 #include "base/text.hpp"
 #include "vault/core.hpp"
 
+#include <fcntl.h>
 #include <cerrno>
 #include <cstdio>
-#include <fcntl.h>
 
 namespace casevault::vault {
 namespace {
@@ -42,15 +42,17 @@ struct NewKeys {
 };
 
 /// Epochs of every compartment, sealed to the owner; halves go into the key tree.
-Result<std::vector<AuthorityOp>> first_epochs(store::WriteTxn& txn, const NewKeys& keys, const Schema& schema, const Identity::Impl& owner,
-                                              DbState& db, keys::EpochCommitments& audit_epoch, base::Random& random) {
+Result<std::vector<AuthorityOp>> first_epochs(store::WriteTxn& txn, const NewKeys& keys, const Schema& schema,
+                                              const Identity::Impl& owner, DbState& db,
+                                              keys::EpochCommitments& audit_epoch, base::Random& random) {
   std::vector<AuthorityOp> ops;
   const keys::KeyTree tree(keys.tag, random);
   for (const Compartment& compartment : schema.compartments()) {
     const keys::EpochName name{compartment.id, 1};
     const SecretBytes granted = crypto::random_key(random);
     const SecretBytes half = crypto::random_key(random);
-    OpEpoch epoch{name, keys::commit_epoch(keys.tag, name, granted, keys::epoch_key(keys.tag, name, granted, half)), db.next_half_slot++};
+    OpEpoch epoch{name, keys::commit_epoch(keys.tag, name, granted, keys::epoch_key(keys.tag, name, granted, half)),
+                  db.next_half_slot++};
     CASEVAULT_CHECK(tree.put_slot(txn, keys.root, keys::TreeKind::kEpochHalves, epoch.half_slot, half));
     if (compartment.id == kAuditCompartment) audit_epoch = epoch.commitments;
     OpGrant grant{1, name, {}, true, 0};
@@ -63,14 +65,16 @@ Result<std::vector<AuthorityOp>> first_epochs(store::WriteTxn& txn, const NewKey
 
 Result<void> rename_new(const std::filesystem::path& from, const std::filesystem::path& to) {
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
-  if (errno == EEXIST) return Error{ErrorCode::kUsage, to.string() + " exists already; a vault is never made over something"};
+  if (errno == EEXIST)
+    return Error{ErrorCode::kUsage, to.string() + " exists already; a vault is never made over something"};
   return base::errno_error(errno, "create", to.string());
 }
 
 }  // namespace
 
-Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, const Schema& schema, const Passphrase& passphrase,
-                                const InitOptions& options, const base::Environment& environment) {
+Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, const Schema& schema,
+                                const Passphrase& passphrase, const InitOptions& options,
+                                const base::Environment& environment) {
   base::Random& random = *environment.random;
   std::error_code problem;
   std::filesystem::path folder = std::filesystem::absolute(folder_as_given, problem).lexically_normal();
@@ -79,20 +83,26 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
     return Error{ErrorCode::kUsage, folder.string() + " exists already; a vault is never made over something"};
   }
   const bool inside = options.identity_file.empty();
-  const std::filesystem::path identity_file = inside ? folder / "identities" / (options.owner + ".identity") : options.identity_file;
-  if (inside && options.owner.find('/') != std::string::npos) return Error{ErrorCode::kUsage, "an owner's name with a slash needs an identity file of its own (--identity-out)"};
+  const std::filesystem::path identity_file =
+      inside ? folder / "identities" / (options.owner + ".identity") : options.identity_file;
+  if (inside && (options.owner.find('/') != std::string::npos || options.owner.starts_with('.'))) {
+    return Error{ErrorCode::kUsage,
+                 "this owner's name makes no file name; give the identity a file of its own (--identity-out)"};
+  }
   if (!inside && std::filesystem::exists(std::filesystem::symlink_status(identity_file, problem))) {
     return Error{ErrorCode::kUsage, identity_file.string() + " exists already; an identity is never overwritten"};
   }
   std::array<std::uint8_t, 8> suffix{};
   random.fill(suffix);
-  const std::filesystem::path work = folder.parent_path() / ("." + folder.filename().string() + ".init-" + base::to_hex(suffix));
+  const std::filesystem::path work =
+      folder.parent_path() / ("." + folder.filename().string() + ".init-" + base::to_hex(suffix));
   CASEVAULT_CHECK(base::create_folder(work));
   Scaffold scaffold(work);
   CASEVAULT_CHECK(base::create_folder(work / "identities"));
 
   const std::filesystem::path identity_now = inside ? work / "identities" / identity_file.filename() : identity_file;
-  CASEVAULT_TRY(Identity identity, keys::make_identity(identity_now, options.owner, passphrase, options.slot_cost, environment));
+  CASEVAULT_TRY(Identity identity,
+                keys::make_identity(identity_now, options.owner, passphrase, options.slot_cost, environment));
   Identity::Impl& owner = identity.impl();
   NewKeys keys;
   random.fill(keys.tag);
@@ -116,14 +126,16 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   EntryDraft genesis;
   genesis.leaf.action = audit::Action::kGenesis;
   genesis.mutation = true;
-  genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(), keys.log_seed.clone(), crypto::Suite::kAes256Gcm});
+  genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(),
+                                           keys.log_seed.clone(), crypto::Suite::kAes256Gcm});
   genesis.authority.emplace_back(OpSchema{schema.source()});
   genesis.authority.emplace_back(OpVaultKey{1, keys::vault_key_commitment(keys.tag, 1, keys.vault_key)});
   genesis.authority.emplace_back(OpPrincipal{1, owner.public_string, "owner", {}, {}});
   for (AuthorityOp& op : epochs) genesis.authority.push_back(std::move(op));
   CASEVAULT_TRY(Bytes box, keys::seal_vault_key(keys.tag, 1, owner.x_public, keys.vault_key, random));
   genesis.vault_key_grants.emplace_back(keys::vault_key_label(keys.tag, 1, owner.x_public), std::move(box));
-  CASEVAULT_TRY(const DetailsSealer sealer, DetailsSealer::make(keys.tag, {kAuditCompartment, 1}, audit_epoch.deposit_public, random));
+  CASEVAULT_TRY(const DetailsSealer sealer,
+                DetailsSealer::make(keys.tag, {kAuditCompartment, 1}, audit_epoch.deposit_public, random));
   DetailsDraft details;
   details.actor = 1;
   details.actor_name = owner.name;
@@ -157,8 +169,10 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
 
   const std::string origin = log_origin(keys.tag);
   const audit::Checkpoint checkpoint{origin, 1, first.leaf_hash};
-  const AnchorStore anchors(options.state_folder.empty() ? default_state_folder() : options.state_folder, first.leaf_hash);
-  (void)anchors.keep(audit::sign_note(audit::checkpoint_text(checkpoint), origin, crypto::key_of(keys.log_seed)), 1, log_key);
+  const AnchorStore anchors(options.state_folder.empty() ? default_state_folder() : options.state_folder,
+                            first.leaf_hash);
+  (void)anchors.keep(audit::sign_note(audit::checkpoint_text(checkpoint), origin, crypto::key_of(keys.log_seed)), 1,
+                     log_key);
   return InitResult{base::to_hex(first.leaf_hash), options.owner, log_key, schema.name(), identity_file};
 }
 

@@ -8,7 +8,8 @@
 namespace casevault::vault {
 
 /// A new vault: everything is made in a hidden sibling folder and appears under its name in one rename.
-[[nodiscard]] Result<InitResult> create_vault(const std::filesystem::path& folder, const Schema& schema, const Passphrase& passphrase,
-                                              const InitOptions& options, const base::Environment& environment);
+[[nodiscard]] Result<InitResult> create_vault(const std::filesystem::path& folder, const Schema& schema,
+                                              const Passphrase& passphrase, const InitOptions& options,
+                                              const base::Environment& environment);
 
 }  // namespace casevault::vault

@@ -13,12 +13,16 @@ namespace {
 const ByteView kStateKey = as_bytes("state");
 constexpr std::size_t kStep = 256;  // the row's size does not tell how many types or imports there are
 
-Error damaged() { return {ErrorCode::kIntegrity, "data.mdb: the state row does not open under the vault key: altered, or of another vault"}; }
+Error damaged() {
+  return {ErrorCode::kIntegrity,
+          "data.mdb: the state row does not open under the vault key: altered, or of another vault"};
+}
 
 }  // namespace
 
 bool DbState::is_staged(std::uint64_t row) const noexcept {
-  return std::ranges::any_of(staged, [&](const StagedRange& range) { return row >= range.first_row && row < range.end_row; });
+  return std::ranges::any_of(staged,
+                             [&](const StagedRange& range) { return row >= range.first_row && row < range.end_row; });
 }
 
 Result<Bytes> read_state_row(store::ReadTxn& txn) {

@@ -35,6 +35,7 @@ struct StateSeal {
 /// The sealed row, copied; kIntegrity when absent.
 [[nodiscard]] Result<Bytes> read_state_row(store::ReadTxn& txn);
 [[nodiscard]] Result<DbState> decode_state(const StateSeal& seal, ByteView row);
-[[nodiscard]] Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state, base::Random& random);
+[[nodiscard]] Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state,
+                                       base::Random& random);
 
 }  // namespace casevault::vault

@@ -25,7 +25,8 @@ Bytes salted(base::Random& random) {
   return out;
 }
 
-Bytes context_of(const keys::VaultTag& tag, std::uint64_t entry, std::uint32_t epoch, const crypto::PublicKey& ephemeral) {
+Bytes context_of(const keys::VaultTag& tag, std::uint64_t entry, std::uint32_t epoch,
+                 const crypto::PublicKey& ephemeral) {
   Bytes out;
   base::Writer(out).bytes(tag).u64(entry).u32(epoch).bytes(ephemeral);
   return out;
@@ -39,7 +40,9 @@ std::array<std::uint8_t, 16> subject_tag(const SecretBytes& record_key, ByteView
   return tag;
 }
 
-SecretBytes subject_key(const SecretBytes& record_key) { return crypto::derive_key(format::kLogSubject, record_key.view(), as_bytes("details")); }
+SecretBytes subject_key(const SecretBytes& record_key) {
+  return crypto::derive_key(format::kLogSubject, record_key.view(), as_bytes("details"));
+}
 
 /// Ascending rows as runs: varint gap from the end of the run before, varint length - 1.
 Bytes encode_rows(std::vector<std::uint64_t> rows) {
@@ -67,7 +70,8 @@ std::optional<std::vector<std::uint64_t>> decode_rows(ByteView bytes, std::uint6
   while (r.ok() && !r.rest().empty()) {
     const std::uint64_t gap = r.varint();
     const std::uint64_t more = r.varint();
-    if (gap > kLimit || more > kLimit || next + gap + more >= kLimit || rows.size() + more >= count) return std::nullopt;
+    if (gap > kLimit || more > kLimit || next + gap + more >= kLimit || rows.size() + more >= count)
+      return std::nullopt;
     next += gap;
     for (std::uint64_t i = 0; i <= more; ++i) rows.push_back(next++);
   }
@@ -100,8 +104,8 @@ std::optional<Parsed> parse(ByteView sealed) {
 
 }  // namespace
 
-Result<DetailsSealer> DetailsSealer::make(const keys::VaultTag& tag, keys::EpochName audit_epoch, const crypto::PublicKey& deposit_public,
-                                          base::Random& random) {
+Result<DetailsSealer> DetailsSealer::make(const keys::VaultTag& tag, keys::EpochName audit_epoch,
+                                          const crypto::PublicKey& deposit_public, base::Random& random) {
   DetailsSealer sealer(tag, audit_epoch, random);
   const SecretBytes secret = crypto::random_key(random);
   sealer.ephemeral_ = crypto::x25519_public(key_of(secret));
@@ -128,7 +132,10 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
     std::array<std::uint8_t, kSaltSize> salt{};
     random_->fill(salt);
     base::Writer(part.tag).bytes(salt).bytes(subject_tag(part.key, salt));
-    base::Writer(subjects).u64(subject.row).bytes(part.tag).bytes(audit::commit(format::kCommitSubjects, part.plaintext));
+    base::Writer(subjects)
+        .u64(subject.row)
+        .bytes(part.tag)
+        .bytes(audit::commit(format::kCommitSubjects, part.plaintext));
     parts->push_back(std::move(part));
   }
   base::Writer(subjects).bytes(encode_rows(std::move(draft.rows)));
@@ -154,7 +161,8 @@ std::function<Result<Bytes>(std::uint64_t)> DetailsSealer::prepare(DetailsDraft 
     base::Writer w(inside);
     w.block(common).u8(static_cast<std::uint8_t>(parts->size()));
     for (const Part& part : *parts) {
-      w.block(crypto::seal_envelope(format::kLogSubject, key_of(subject_key(part.key)), context, part.plaintext, *random_));
+      w.block(
+          crypto::seal_envelope(format::kLogSubject, key_of(subject_key(part.key)), context, part.plaintext, *random_));
     }
     inside.resize((inside.size() + kStep - 1) / kStep * kStep);
     Bytes out;
@@ -183,16 +191,17 @@ bool concerns(ByteView sealed, const SecretBytes& record_key) {
   return false;
 }
 
-Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry, const audit::Leaf& leaf, ByteView sealed,
-                                   keys::EpochName audit_epoch, const SecretBytes& deposit_secret) {
-  const Error bad{ErrorCode::kIntegrity, "entry " + std::to_string(entry) + ": its details were altered or do not belong to its leaf"};
+Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry, const audit::Leaf& leaf,
+                                   ByteView sealed, keys::EpochName audit_epoch, const SecretBytes& deposit_secret) {
+  const Error bad{ErrorCode::kIntegrity,
+                  "entry " + std::to_string(entry) + ": its details were altered or do not belong to its leaf"};
   const auto parsed = parse(sealed);
   if (!parsed || parsed->epoch != audit_epoch.epoch) return bad;
   const auto agreed = crypto::x25519(key_of(deposit_secret), parsed->ephemeral);
   if (!agreed) return bad;
   const SecretBytes shared = crypto::derive_key(format::kLogDetails, agreed->view(), parsed->ephemeral);
-  auto inside = crypto::open_envelope(format::kLogDetails, key_of(shared), context_of(tag, entry, parsed->epoch, parsed->ephemeral),
-                                      parsed->envelope);
+  auto inside = crypto::open_envelope(format::kLogDetails, key_of(shared),
+                                      context_of(tag, entry, parsed->epoch, parsed->ephemeral), parsed->envelope);
   if (!inside) return bad;
   base::Reader r(inside->view());
   const ByteView common = r.block();
@@ -210,9 +219,12 @@ Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entr
   out.recipient = std::string(c.text());
   out.recipient_class = std::string(c.text());
   out.text = std::string(c.text());
-  if (c.map() != 0) return Error{ErrorCode::kUnsupported, "entry " + std::to_string(entry) + ": its details hold what a later version wrote"};
+  if (c.map() != 0)
+    return Error{ErrorCode::kUnsupported,
+                 "entry " + std::to_string(entry) + ": its details hold what a later version wrote"};
   if (!c.finish() || actor.size() < 32 || fields.size() < 32 || subjects.size() < 32) return bad;
-  if (audit::commit(format::kCommitActor, actor) != leaf.actor || audit::commit(format::kCommitFields, fields) != leaf.fields ||
+  if (audit::commit(format::kCommitActor, actor) != leaf.actor ||
+      audit::commit(format::kCommitFields, fields) != leaf.fields ||
       audit::commit(format::kCommitSubjects, subjects) != leaf.subjects) {
     return bad;
   }

@@ -7,8 +7,8 @@
 
 #include <functional>
 
-/// Details of an entry: who, what, for whom. A deposit to the audit compartment: every actor can seal them, only holders of
-/// that compartment open them (FORMAT.md, "Details").
+/// Details of an entry: who, what, for whom. A deposit to the audit compartment: every actor can seal them, only
+/// holders of that compartment open them (FORMAT.md, "Details").
 namespace casevault::vault {
 
 inline constexpr std::uint16_t kAuditCompartment = 64;  ///< persisted id
@@ -27,9 +27,9 @@ struct DetailsDraft {
   std::vector<std::uint16_t> fields;
   std::string recipient;
   std::string recipient_class;
-  std::string text;                     ///< reason of a refusal, names of people and keys concerned, ...
-  std::vector<SubjectDraft> subjects;   ///< at most kMaxSubjectParts
-  std::vector<std::uint64_t> rows;      ///< instead of subjects for larger sets
+  std::string text;                    ///< reason of a refusal, names of people and keys concerned, ...
+  std::vector<SubjectDraft> subjects;  ///< at most kMaxSubjectParts
+  std::vector<std::uint64_t> rows;     ///< instead of subjects for larger sets
 };
 
 /// What a reader with the audit compartment gets back.
@@ -65,11 +65,13 @@ class DetailsSealer {
 
 /// Opens sealed details with the deposit secret of their audit epoch and checks them against the leaf's commitments.
 /// kIntegrity when they were altered or do not belong to the leaf.
-[[nodiscard]] Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry, const audit::Leaf& leaf,
-                                                 ByteView sealed, keys::EpochName audit_epoch, const SecretBytes& deposit_secret);
+[[nodiscard]] Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry,
+                                                 const audit::Leaf& leaf, ByteView sealed, keys::EpochName audit_epoch,
+                                                 const SecretBytes& deposit_secret);
 /// The epoch whose deposit key opens these details; nullopt when malformed.
 [[nodiscard]] std::optional<std::uint32_t> details_epoch(ByteView sealed);
-/// Whether one of the subject parts is about the record with this key: the tag is a PRF of the key over the part's salt.
+/// Whether one of the subject parts is about the record with this key: the tag is a PRF of the key over the part's
+/// salt.
 [[nodiscard]] bool concerns(ByteView sealed, const SecretBytes& record_key);
 
 }  // namespace casevault::vault

@@ -59,7 +59,8 @@ class Writer {
     std::array<std::uint8_t, 8> id{};
     core.random().fill(id);
     id[0] |= 1U;  // 0 means "added singly"
-    import_id_ = std::accumulate(id.begin(), id.end(), std::uint64_t{0}, [](std::uint64_t v, std::uint8_t b) { return v << 8U | b; });
+    import_id_ = std::accumulate(id.begin(), id.end(), std::uint64_t{0},
+                                 [](std::uint64_t v, std::uint8_t b) { return v << 8U | b; });
     now_ms_ = core.environment().clock->now_ms();
   }
 
@@ -81,8 +82,8 @@ class Writer {
       }
       CASEVAULT_TRY(const std::vector<EncodedField> fields, encode_fields(schema, type_, row.fields));
       const std::uint64_t number = first_row + done_;
-      const RecordSealer::NewRow fresh{number,     last, type_.id, now_ms_, work.authority().me().unit,
-                                       import_id_, import_stamp(seed_, number)};
+      const RecordSealer::NewRow fresh{
+          number, last, type_.id, now_ms_, work.authority().me().unit, import_id_, import_stamp(seed_, number)};
       CASEVAULT_CHECK(sealer.write(work, fresh, fields, nullptr));
       ++done_;
     }
@@ -97,18 +98,23 @@ class Writer {
       const std::vector<FieldProblem> problems = problems_of(schema, type_, row);
       if (problems.empty() || !options_.skip_bad_rows) return changed();
       ++rejected_;
-      if (options_.on_reject) CASEVAULT_CHECK(options_.on_reject(row, {row.number, problems.front().column, problems.front().reason}));
+      if (options_.on_reject)
+        CASEVAULT_CHECK(options_.on_reject(row, {row.number, problems.front().column, problems.front().reason}));
     }
     if (done_ != expected_.good || rejected_ != expected_.bad) return changed();
     return {};
   }
 
-  [[nodiscard]] WritePayload payload(std::uint64_t first_row) const { return {first_row, done_, 1, seed_, true, import_id_}; }
+  [[nodiscard]] WritePayload payload(std::uint64_t first_row) const {
+    return {first_row, done_, 1, seed_, true, import_id_};
+  }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
   [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
 
  private:
-  static Error changed() { return {ErrorCode::kConflict, "the rows changed while they were imported: nothing was written; import again"}; }
+  static Error changed() {
+    return {ErrorCode::kConflict, "the rows changed while they were imported: nothing was written; import again"};
+  }
 
   Core& core_;
   const RecordType& type_;
@@ -131,18 +137,21 @@ std::vector<std::uint16_t> compartments_of(const RecordType& type) {
   return out;
 }
 
-Result<EntryDraft> import_entry(Core& core, const Authority& authority, const RecordType& type, const Writer& writer, std::uint64_t first_row) {
+Result<EntryDraft> import_entry(Core& core, const Authority& authority, const RecordType& type, const Writer& writer,
+                                std::uint64_t first_row) {
   DetailsDraft details;
   details.type = type.id;
   details.rows.resize(writer.done());
   std::iota(details.rows.begin(), details.rows.end(), first_row);
-  CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kImport, audit::Outcome::kOk, std::move(details)));
+  CASEVAULT_TRY(EntryDraft entry,
+                core.draft(authority, audit::Action::kImport, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = writer.done();
   entry.write = writer.payload(first_row);
   return entry;
 }
 
-Result<std::uint64_t> import_at_once(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows, std::uint64_t& first_row) {
+Result<std::uint64_t> import_at_once(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows,
+                                     std::uint64_t& first_row) {
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   CASEVAULT_TRY(RecordSealer sealer, RecordSealer::make(work, compartments_of(type)));
   first_row = work.db().next_row;
@@ -179,10 +188,12 @@ Result<void> drop_abandoned(Core& core) {
 
 std::uint64_t next_leaf_row(std::uint64_t row) { return (row + keys::kFanout - 1) / keys::kFanout * keys::kFanout; }
 
-Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows, std::uint64_t& first_row) {
+Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows,
+                                    std::uint64_t& first_row) {
   StagedRange range;
   {
-    // Whole fresh leaf nodes for the whole import: dropping them drops it and nothing else, and other writers go on behind them.
+    // Whole fresh leaf nodes for the whole import: dropping them drops it and nothing else, and other writers go on
+    // behind them.
     CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
     range = {next_leaf_row(work.db().next_row), next_leaf_row(next_leaf_row(work.db().next_row) + rows)};
     work.db().staged.push_back(range);
@@ -220,7 +231,8 @@ std::array<std::uint8_t, 16> import_stamp(const std::array<std::uint8_t, 16>& se
   return out;
 }
 
-Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSource& source, const ImportOptions& options) {
+Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSource& source,
+                                 const ImportOptions& options) {
   CASEVAULT_TRY(const Snapshot now, core.snapshot());
   const Authority& authority = *now.authority;
   const RecordType* type = authority.schema().find_type(type_name);
@@ -239,12 +251,18 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
   const auto denied = [&](Error error) {
     DetailsDraft details;
     details.type = type->id;
-    return core.refuse(authority, audit::Action::kImport, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+    return core.refuse(authority, audit::Action::kImport, audit::Outcome::kDenied, std::move(details), {}, {},
+                       std::move(error));
   };
   if (auto writer = require_writer(authority); !writer) return denied(std::move(writer).error());
 
-  CASEVAULT_TRY(const base::Fd only_importer, core.lock_imports());
-  CASEVAULT_CHECK(drop_abandoned(core));
+  // One staged import at a time; small ones just take their turn at the database's write lock.
+  auto only_importer = core.lock_imports();
+  if (only_importer) {
+    CASEVAULT_CHECK(drop_abandoned(core));
+  } else if (only_importer.error().code != ErrorCode::kBusy || expected.good > kSingleTransactionRows) {
+    return std::move(only_importer).error();
+  }
   CASEVAULT_CHECK(source.rewind());
   Writer writer(core, *type, source, options, expected);
   std::uint64_t first_row = 0;

@@ -19,11 +19,12 @@ constexpr std::uint8_t kEntryFrame = 1;
 constexpr std::uint8_t kCloseFrame = 2;
 constexpr log::Position kNowhere{UINT32_MAX, UINT32_MAX};
 constexpr std::size_t kAuthorityStep = 256;
+constexpr std::size_t kMaxEntryBytes = std::size_t{1} << 23U;
 constexpr std::size_t kLeafStep = 128;  // leaves are padded, so that the length of a code does not show
 
 Error corrupt(log::Position at, std::string_view what) {
-  return {ErrorCode::kIntegrity,
-          "log segment " + std::to_string(at.segment) + " offset " + std::to_string(at.offset) + ": " + std::string(what)};
+  return {ErrorCode::kIntegrity, "log segment " + std::to_string(at.segment) + " offset " + std::to_string(at.offset) +
+                                     ": " + std::string(what)};
 }
 
 void write_position(base::Writer& w, log::Position p) { w.u32(p.segment).u32(p.offset); }
@@ -80,6 +81,17 @@ Bytes header_context(const keys::VaultTag& tag, std::uint64_t size, std::uint32_
   return out;
 }
 
+/// What stands in clear beside a sealed state is bound by its seal: where the vault keys are, and the root of the tree
+/// so far.
+Bytes state_context(const keys::VaultTag& tag, std::uint64_t size, std::uint32_t epoch, log::Position vault_keys,
+                    const audit::Digest& root) {
+  Bytes out = header_context(tag, size, epoch);
+  base::Writer w(out);
+  write_position(w, vault_keys);
+  w.bytes(root);
+  return out;
+}
+
 std::optional<EntryFrame> parse_entry(const log::FrameView& frame) {
   base::Reader r(frame.body);
   if (r.u8() != kEntryFrame) return std::nullopt;
@@ -98,7 +110,6 @@ std::optional<EntryFrame> parse_entry(const log::FrameView& frame) {
 
 struct ParsedClose {
   CloseFrame close;
-  log::Position vault_keys;
 };
 
 std::optional<ParsedClose> parse_close(const log::FrameView& frame) {
@@ -106,7 +117,7 @@ std::optional<ParsedClose> parse_close(const log::FrameView& frame) {
   if (r.u8() != kCloseFrame) return std::nullopt;
   ParsedClose c;
   c.close.vault_key_epoch = r.u32();
-  c.vault_keys = read_position(r);
+  c.close.vault_keys = read_position(r);
   c.close.size_before = r.u64();
   c.close.sealed = r.block();
   if (!r.finish()) return std::nullopt;
@@ -119,7 +130,8 @@ void decode_state(CborReader& r, Journal::State& state) {
   const std::uint64_t segment = r.uint();
   const std::uint64_t offset = r.uint();
   if (segment > UINT32_MAX || offset > UINT32_MAX) r.fail();
-  AuthorityLink link{authority - 1, r.fixed<32>(), {static_cast<std::uint32_t>(segment), static_cast<std::uint32_t>(offset)}};
+  AuthorityLink link{
+      authority - 1, r.fixed<32>(), {static_cast<std::uint32_t>(segment), static_cast<std::uint32_t>(offset)}};
   state.last_authority.reset();
   if (authority > 0) state.last_authority = link;
   state.last_mutation = r.uint();
@@ -129,7 +141,17 @@ void decode_state(CborReader& r, Journal::State& state) {
 
 }  // namespace
 
-void Journal::begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor, const SecretBytes& ed_seed) {
+/// The leaf commits to the authority payload and to the vault key grants that stand beside it in clear.
+audit::Commitment Journal::authority_commitment(ByteView payload, ByteView vault_keys) {
+  SecretBytes opening(payload.size() + 32);
+  std::ranges::copy(payload, opening.mutable_view().begin());
+  const crypto::Hash grants = crypto::sha256({vault_keys});
+  std::ranges::copy(grants, opening.mutable_view().subspan(payload.size()).begin());
+  return audit::commit(format::kCommitAuthority, opening.view());
+}
+
+void Journal::begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor,
+                        const SecretBytes& ed_seed) {
   tag_ = tag;
   vault_key_ = vault_key.clone();
   set_actor(actor, ed_seed);
@@ -160,7 +182,8 @@ Bytes Journal::encode_state(const State& state) const {
   return out;
 }
 
-/// The log tells of failure only (rollback): a batch is durable when the next one begins, or when one of its callers returns.
+/// The log tells of failure only (rollback): a batch is durable when the next one begins, or when one of its callers
+/// returns.
 void Journal::promote() {
   if (!closed_) return;
   acknowledged_ = *std::move(closed_);
@@ -178,9 +201,29 @@ Bytes Journal::segment_header() {
   write_position(w, state.vault_keys);
   w.u32(state.vault_key_epoch).u8(static_cast<std::uint8_t>(state.tree.hashes().size()));
   for (const audit::Digest& hash : state.tree.hashes()) w.bytes(hash);
-  w.block(crypto::seal_envelope(format::kLogSegment, key_of(vault_key_), header_context(tag_, size, state.vault_key_epoch),
+  w.block(crypto::seal_envelope(format::kLogSegment, key_of(vault_key_),
+                                state_context(tag_, size, state.vault_key_epoch, state.vault_keys, state.tree.root()),
                                 encode_state(state), *environment_.random));
   return out;
+}
+
+Result<Journal::State> Journal::open_segment_header(ByteView header) const {
+  CASEVAULT_TRY(const SegmentHeader h, parse_header(header));
+  State state;
+  CASEVAULT_TRY(state.tree, audit::CompactRange::restore(h.size, h.hashes));
+  state.vault_keys = h.vault_keys;
+  state.vault_key_epoch = h.vault_key_epoch;
+  auto opened = crypto::open_envelope(format::kLogSegment, key_of(vault_key_),
+                                      state_context(h.tag, h.size, h.vault_key_epoch, h.vault_keys, state.tree.root()),
+                                      h.sealed_state);
+  if (!opened) {
+    return Error{ErrorCode::kIntegrity, "the head of the log segment from entry " + std::to_string(h.size) +
+                                            " on does not open under the vault key: altered"};
+  }
+  CborReader r(opened->view());
+  decode_state(r, state);
+  if (!r.finish()) return Error{ErrorCode::kIntegrity, "the head of a log segment is malformed"};
+  return state;
 }
 
 Result<void> Journal::start(ByteView header) {
@@ -190,15 +233,7 @@ Result<void> Journal::start(ByteView header) {
   probe_vault_keys_ = h.vault_keys;
   probe_epoch_ = h.vault_key_epoch;
   if (vault_key_.empty()) return {};
-  auto opened = crypto::open_envelope(format::kLogSegment, key_of(vault_key_), header_context(tag_, h.size, h.vault_key_epoch), h.sealed_state);
-  if (!opened) return Error{ErrorCode::kIntegrity, "the header of the last log segment does not open under the vault key: altered"};
-  State state;
-  CASEVAULT_TRY(state.tree, audit::CompactRange::restore(h.size, h.hashes));
-  state.vault_keys = h.vault_keys;
-  state.vault_key_epoch = h.vault_key_epoch;
-  CborReader r(opened->view());
-  decode_state(r, state);
-  if (!r.finish()) return Error{ErrorCode::kIntegrity, "the header of the last log segment is malformed"};
+  CASEVAULT_TRY(State state, open_segment_header(header));
   acknowledged_ = state;
   working_ = std::move(state);
   return {};
@@ -208,7 +243,7 @@ Result<void> Journal::replay(const log::FrameView& frame) {
   if (vault_key_.empty()) {
     const std::lock_guard lock(mutex_);
     if (const auto close = parse_close(frame)) {
-      probe_vault_keys_ = close->vault_keys;
+      probe_vault_keys_ = close->close.vault_keys;
       probe_epoch_ = close->close.vault_key_epoch;
     }
     return {};
@@ -226,9 +261,10 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   }
   const auto close = parse_close(frame);
   if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
-  if (close->close.size_before != acknowledged_.tree.size()) return corrupt(frame.position, "a batch does not continue the one before");
-  const auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_),
-                                            header_context(tag_, close->close.size_before, close->close.vault_key_epoch), close->close.sealed);
+  if (close->close.size_before != acknowledged_.tree.size())
+    return corrupt(frame.position, "a batch does not continue the one before");
+  const auto opened =
+      crypto::open_envelope(format::kLogClose, key_of(vault_key_), close_context(close->close), close->close.sealed);
   if (!opened) return corrupt(frame.position, "the end of a batch does not open under the vault key: altered");
   CborReader r(opened->view());
   if (r.array() != 6) r.fail();
@@ -238,19 +274,25 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   const std::uint64_t count = r.uint();
   (void)r.fixed<64>();
   decode_state(r, working_);
-  if (!r.finish() || close->close.size_before + count != working_.tree.size() || root_before != acknowledged_.tree.root()) {
+  if (!r.finish() || close->close.size_before + count != working_.tree.size() ||
+      root_before != acknowledged_.tree.root()) {
     return corrupt(frame.position, "the end of a batch does not fit its entries");
   }
-  working_.vault_keys = close->vault_keys;
+  working_.vault_keys = close->close.vault_keys;
   working_.vault_key_epoch = close->close.vault_key_epoch;
   acknowledged_ = working_;
   return {};
 }
 
-Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public) {
+Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret,
+                                            const crypto::PublicKey& x_public) {
   const std::uint32_t epoch = probe_epoch_;
   const keys::GrantLabel wanted = keys::vault_key_label(tag_, epoch, x_public);
   log::Position at = probe_vault_keys_;
+  if (at == kNowhere) {
+    return Error{ErrorCode::kIntegrity,
+                 "the log holds no whole genesis entry: it was cut off or damaged; restore it from your copy", 0};
+  }
   while (at != kNowhere) {
     CASEVAULT_TRY(const Bytes body, log.read(at));
     const auto entry = parse_entry({at, false, body});
@@ -287,6 +329,13 @@ Result<void> Journal::unlock(log::Log& log, const SecretBytes& vault_key) {
   });
 }
 
+Bytes Journal::close_context(const CloseFrame& frame) const {
+  Bytes out = header_context(tag_, frame.size_before, frame.vault_key_epoch);
+  base::Writer w(out);
+  write_position(w, frame.vault_keys);
+  return out;
+}
+
 Bytes Journal::entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const {
   return header_context(tag_, entry, vault_key_epoch);
 }
@@ -310,20 +359,30 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       return crypto::seal_envelope(label, key_of(vault_key_), context, plaintext, random);
     };
 
-    // Everything is prepared on a copy: a failure or an exception leaves the state as it was, and others of the batch go on.
+    // Everything is prepared on a copy: a failure or an exception leaves the state as it was, and others of the batch
+    // go on.
     State next = working_;
     Bytes details;
     if (draft.details) {
       CASEVAULT_TRY(details, draft.details(entry));
     }
     if (known_applied_ <= next.last_mutation) next.database_floor = std::max(next.database_floor, known_applied_);
+    Bytes vault_keys;
+    if (!draft.vault_key_grants.empty()) {
+      base::Writer w(vault_keys);
+      write_position(w, next.vault_keys);
+      w.u32(static_cast<std::uint32_t>(draft.vault_key_grants.size()));
+      for (const auto& [label, box] : draft.vault_key_grants) w.bytes(label).block(box);
+      next.vault_keys = position;
+    }
     Bytes authority;
     if (!draft.authority.empty()) {
       AuthorityPayload payload{actor_, next.last_authority, std::move(draft.authority)};
       const SecretBytes encoded = encode_authority(tag_, payload, key_of(ed_seed_), random);
-      draft.leaf.authority = audit::commit(format::kCommitAuthority, encoded.view());
+      draft.leaf.authority = authority_commitment(encoded.view(), vault_keys);
       SecretBytes room((4 + encoded.size() + kAuthorityStep - 1) / kAuthorityStep * kAuthorityStep);
-      for (std::size_t i = 0; i < 4; ++i) room.mutable_view()[i] = static_cast<std::uint8_t>(encoded.size() >> (24 - 8 * i));
+      for (std::size_t i = 0; i < 4; ++i)
+        room.mutable_view()[i] = static_cast<std::uint8_t>(encoded.size() >> (24 - 8 * i));
       std::ranges::copy(encoded.view(), room.mutable_view().begin() + 4);
       authority = seal(format::kAuthority, room.view());
       for (const AuthorityOp& op : payload.ops) {
@@ -345,14 +404,6 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       draft.leaf.write = audit::commit(format::kCommitWrite, opening);
       write = seal(format::kLogWrite, padded(opening, 32));
     }
-    Bytes vault_keys;
-    if (!draft.vault_key_grants.empty()) {
-      base::Writer w(vault_keys);
-      write_position(w, next.vault_keys);
-      w.u32(static_cast<std::uint32_t>(draft.vault_key_grants.size()));
-      for (const auto& [label, box] : draft.vault_key_grants) w.bytes(label).block(box);
-      next.vault_keys = position;
-    }
     draft.leaf.time_ms = environment_.clock->now_ms();
     next.last_time_ms = draft.leaf.time_ms;
     const Bytes leaf = audit::encode_leaf(draft.leaf);
@@ -368,6 +419,8 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
         .block(authority)
         .block(write)
         .block(details);
+    if (body.size() > kMaxEntryBytes)
+      return Error{ErrorCode::kUsage, "this would be a log entry of more than 8 MiB; do it in parts"};
     next.tree.append(place.leaf_hash);
     if (!authority.empty()) next.last_authority = AuthorityLink{entry, place.leaf_hash, position};
     if (draft.mutation) next.last_mutation = entry + 1;
@@ -405,9 +458,13 @@ Result<Bytes> Journal::close_batch(log::Position /*position*/) {
   base::Writer w(body);
   w.u8(kCloseFrame).u32(working_.vault_key_epoch);
   write_position(w, working_.vault_keys);
-  w.u64(size_before).block(crypto::seal_envelope(format::kLogClose, key_of(vault_key_),
-                                                 header_context(tag_, size_before, working_.vault_key_epoch), closing,
-                                                 *environment_.random));
+  CloseFrame frame;
+  frame.size_before = size_before;
+  frame.vault_key_epoch = working_.vault_key_epoch;
+  frame.vault_keys = working_.vault_keys;
+  w.u64(size_before)
+      .block(crypto::seal_envelope(format::kLogClose, key_of(vault_key_), close_context(frame), closing,
+                                   *environment_.random));
   batch_.clear();
   closed_ = working_;
   return body;
@@ -420,26 +477,37 @@ void Journal::rollback() {
   working_ = acknowledged_;
 }
 
-Result<audit::CompactRange> Journal::tree_before_segment(log::Log& log, std::uint64_t from, std::uint32_t& segment) const {
+Result<audit::CompactRange> Journal::tree_before_segment(log::Log& log, std::uint64_t from,
+                                                         std::uint32_t& segment) const {
   for (segment = log.segment_count() - 1;; --segment) {
     CASEVAULT_TRY(const Bytes bytes, log.read_segment_header(segment));
-    CASEVAULT_TRY(const SegmentHeader header, parse_header(bytes));
-    if (header.size <= from || segment == 0) return audit::CompactRange::restore(header.size, header.hashes);
+    CASEVAULT_TRY(State state, open_segment_header(bytes));
+    if (state.tree.size() <= from || segment == 0) return std::move(state.tree);
   }
+}
+
+std::uint64_t Journal::intact_entries(const std::filesystem::path& folder) {
+  std::uint64_t entries = 0;
+  std::uint64_t acknowledged = 0;
+  (void)log::walk_intact(folder, [&](const log::FrameView& frame) {
+    if (frame.body.front() == kEntryFrame) ++entries;
+    if (frame.closes_batch) acknowledged = entries;
+  });
+  return acknowledged;
 }
 
 Result<std::vector<audit::CompactRange>> Journal::segment_trees(log::Log& log) const {
   std::vector<audit::CompactRange> out;
   for (std::uint32_t segment = 0; segment < log.segment_count(); ++segment) {
     CASEVAULT_TRY(const Bytes bytes, log.read_segment_header(segment));
-    CASEVAULT_TRY(const SegmentHeader header, parse_header(bytes));
-    CASEVAULT_TRY(audit::CompactRange tree, audit::CompactRange::restore(header.size, header.hashes));
-    out.push_back(std::move(tree));
+    CASEVAULT_TRY(State state, open_segment_header(bytes));
+    out.push_back(std::move(state.tree));
   }
   return out;
 }
 
-Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close, bool whole_segment) const {
+Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close,
+                           bool whole_segment) const {
   std::uint32_t segment = 0;
   CASEVAULT_TRY(const audit::CompactRange before, tree_before_segment(log, from, segment));
   std::uint64_t next = before.size();
@@ -453,7 +521,8 @@ Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& 
     auto close = parse_close(frame);
     if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
     if (close->close.size_before != batch_start) {
-      return Error{ErrorCode::kIntegrity, "entry " + std::to_string(batch_start) + ": its batch does not continue the one before"};
+      return Error{ErrorCode::kIntegrity,
+                   "entry " + std::to_string(batch_start) + ": its batch does not continue the one before"};
     }
     close->close.size_after = next;
     batch_start = next;
@@ -461,14 +530,17 @@ Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& 
   });
 }
 
-Result<SecretBytes> Journal::open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed, std::string_view what) const {
+Result<SecretBytes> Journal::open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
+                                         std::string_view what) const {
   if (frame.vault_key_epoch != vault_key_epoch_) {
     return Error{ErrorCode::kUnsupported, "entry " + std::to_string(frame.entry) + ": vault key epoch " +
                                               std::to_string(frame.vault_key_epoch) + " is unknown here"};
   }
-  auto opened = crypto::open_envelope(label, key_of(vault_key_), entry_context(frame.entry, frame.vault_key_epoch), sealed);
+  auto opened =
+      crypto::open_envelope(label, key_of(vault_key_), entry_context(frame.entry, frame.vault_key_epoch), sealed);
   if (!opened) {
-    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its " + std::string(what) + " does not open: altered or moved"};
+    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its " + std::string(what) +
+                                            " does not open: altered or moved"};
   }
   return opened;
 }
@@ -477,7 +549,8 @@ Result<SecretBytes> Journal::open_leaf_bytes(const EntryFrame& frame) const {
   CASEVAULT_TRY(const SecretBytes opened, open_sealed(format::kLogLeaf, frame, frame.leaf, "leaf"));
   CASEVAULT_TRY(SecretBytes leaf, unpadded(opened));
   if (audit::leaf_hash(leaf.view()) != frame.leaf_hash) {
-    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its leaf does not have the hash it stands under"};
+    return Error{ErrorCode::kIntegrity,
+                 "entry " + std::to_string(frame.entry) + ": its leaf does not have the hash it stands under"};
   }
   return leaf;
 }
@@ -492,7 +565,8 @@ Result<SecretBytes> Journal::open_authority(const EntryFrame& frame) const {
   base::Reader r(opened.view());
   const ByteView payload = r.block();
   if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) {
-    return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its authority payload is malformed"};
+    return Error{ErrorCode::kIntegrity,
+                 "entry " + std::to_string(frame.entry) + ": its authority payload is malformed"};
   }
   return SecretBytes::copy(payload);
 }
@@ -517,10 +591,10 @@ Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const 
 }
 
 Result<BatchClose> Journal::open_close(const CloseFrame& frame) const {
-  auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_),
-                                      header_context(tag_, frame.size_before, frame.vault_key_epoch), frame.sealed);
-  const Error bad{ErrorCode::kIntegrity, "the end of the batch of entries " + std::to_string(frame.size_before) + " to " +
-                                             std::to_string(frame.size_after) + " (exclusive) does not open: altered or moved"};
+  auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_), close_context(frame), frame.sealed);
+  const Error bad{ErrorCode::kIntegrity, "the end of the batch of entries " + std::to_string(frame.size_before) +
+                                             " to " + std::to_string(frame.size_after) +
+                                             " (exclusive) does not open: altered or moved"};
   if (!opened) return bad;
   CborReader r(opened->view());
   BatchClose out;
@@ -548,7 +622,7 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log) const {
     entry->entry = link->entry;
     CASEVAULT_TRY(const audit::Leaf leaf, open_leaf(*entry));
     CASEVAULT_TRY(SecretBytes payload, open_authority(*entry));
-    if (!leaf.authority || *leaf.authority != audit::commit(format::kCommitAuthority, payload.view())) {
+    if (!leaf.authority || *leaf.authority != authority_commitment(payload.view(), entry->vault_keys)) {
       return refuse("its leaf does not commit to its payload");
     }
     CASEVAULT_TRY(const std::optional<AuthorityLink> previous, previous_of(payload.view()));

@@ -8,8 +8,9 @@
 
 #include <mutex>
 
-/// What the frames of the log mean: entries, batch signatures, vault key grants, segment headers (FORMAT.md, "Log frames").
-/// Seals what goes in, keeps the tree's right edge, and hands out what comes back. The only client of log::Log.
+/// What the frames of the log mean: entries, batch signatures, vault key grants, segment headers (FORMAT.md, "Log
+/// frames"). Seals what goes in, keeps the tree's right edge, and hands out what comes back. The only client of
+/// log::Log.
 namespace casevault::vault {
 
 /// What a mutation wrote, for the comparison of heads with the log.
@@ -24,8 +25,8 @@ struct WritePayload {
 
 /// The parts of an entry before it has a number.
 struct EntryDraft {
-  audit::Leaf leaf;        ///< time and the commitments of payloads are filled in by the journal
-  bool mutation = false;   ///< a database transaction belongs to it
+  audit::Leaf leaf;       ///< time and the commitments of payloads are filled in by the journal
+  bool mutation = false;  ///< a database transaction belongs to it
   std::vector<AuthorityOp> authority;
   std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants;
   std::optional<WritePayload> write;
@@ -48,6 +49,7 @@ struct EntryFrame {
   ByteView leaf, vault_keys, authority, write, details;  ///< sealed, as stored; valid during the visit
 };
 struct CloseFrame {
+  log::Position vault_keys{UINT32_MAX, UINT32_MAX};
   std::uint64_t size_before = 0;
   std::uint64_t size_after = 0;
   std::uint32_t vault_key_epoch = 0;
@@ -67,12 +69,14 @@ class Journal final : public log::LogClient {
   explicit Journal(const base::Environment& environment) noexcept : environment_(environment) {}
 
   /// Before the log is created: the tag and vault key of a new vault.
-  void begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor, const SecretBytes& ed_seed);
+  void begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor,
+                 const SecretBytes& ed_seed);
 
   // --- opening: log first, then the vault key from it, then the rest ---
   [[nodiscard]] const keys::VaultTag& tag() const noexcept { return tag_; }
   /// The vault key granted to a principal, out of the anonymous grants in the log. kNoGrant when there is none.
-  [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public);
+  [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, const SecretBytes& x_secret,
+                                                   const crypto::PublicKey& x_public);
   /// Gives the journal the vault key; reads the last segment for the present state.
   [[nodiscard]] Result<void> unlock(log::Log& log, const SecretBytes& vault_key);
   void set_actor(PrincipalNumber actor, const SecretBytes& ed_seed);
@@ -83,8 +87,9 @@ class Journal final : public log::LogClient {
     std::optional<AuthorityLink> last_authority;
     /// Entry + 1 of the newest mutation that is not marked `not applied`; 0 for none.
     std::uint64_t last_mutation = 0;
-    /// What the database was known to have applied when an entry was written. The database is at `last_mutation`, or still here
-    /// while that mutation stands between its entry and its commit; anywhere else one of the two files was rolled back.
+    /// What the database was known to have applied when an entry was written. The database is at `last_mutation`, or
+    /// still here while that mutation stands between its entry and its commit; anywhere else one of the two files was
+    /// rolled back.
     std::uint64_t database_floor = 0;
     log::Position vault_keys{UINT32_MAX, UINT32_MAX};  ///< newest frame with vault key grants
     std::uint32_t vault_key_epoch = 1;
@@ -96,33 +101,39 @@ class Journal final : public log::LogClient {
   void database_at(std::uint64_t applied);
 
   // --- appending ---
-  /// Appends one entry durably. `guard` runs under the log lock, after foreign entries were replayed: what it refuses is not
-  /// appended (used to see that the authority a decision rests on is still the newest).
+  /// Appends one entry durably. `guard` runs under the log lock, after foreign entries were replayed: what it refuses
+  /// is not appended (used to see that the authority a decision rests on is still the newest).
   using Guard = std::function<Result<void>(const State&)>;
   [[nodiscard]] Result<EntryPlace> append(log::Log& log, EntryDraft draft, const Guard& guard = {});
 
   // --- reading ---
   using VisitEntry = std::function<Result<bool>(const EntryFrame&)>;
   using VisitClose = std::function<Result<bool>(const CloseFrame&)>;
-  /// Entries (and closing frames) from the segment that holds entry `from` on; entries before `from` are visited too when
-  /// `whole_segment`. Stops when a visitor returns false.
-  [[nodiscard]] Result<void> scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry, const VisitClose& on_close = {},
-                                  bool whole_segment = false) const;
-  [[nodiscard]] Result<audit::Leaf> open_leaf(const EntryFrame& frame) const;      ///< also checks the leaf hash
+  /// Entries (and closing frames) from the segment that holds entry `from` on; entries before `from` are visited too
+  /// when `whole_segment`. Stops when a visitor returns false.
+  [[nodiscard]] Result<void> scan(log::Log& log, std::uint64_t from, const VisitEntry& on_entry,
+                                  const VisitClose& on_close = {}, bool whole_segment = false) const;
+  [[nodiscard]] Result<audit::Leaf> open_leaf(const EntryFrame& frame) const;  ///< also checks the leaf hash
   [[nodiscard]] Result<SecretBytes> open_leaf_bytes(const EntryFrame& frame) const;
-  [[nodiscard]] Result<SecretBytes> open_authority(const EntryFrame& frame) const;  ///< payload bytes, for fold_authority
+  [[nodiscard]] Result<SecretBytes> open_authority(
+      const EntryFrame& frame) const;  ///< payload bytes, for fold_authority
+  /// What the leaf must hold as its authority commitment: over the payload and the vault key grants beside it.
+  [[nodiscard]] static audit::Commitment authority_commitment(ByteView payload, ByteView vault_keys);
   struct OpenedWrite {
     WritePayload payload;
     SecretBytes opening;
   };
   [[nodiscard]] Result<OpenedWrite> open_write(const EntryFrame& frame) const;
   [[nodiscard]] Result<BatchClose> open_close(const CloseFrame& frame) const;
-  [[nodiscard]] static Bytes batch_message(const keys::VaultTag& tag, std::uint64_t size_before, const audit::Digest& root_before,
-                                           std::span<const audit::Digest> leaves);
+  [[nodiscard]] static Bytes batch_message(const keys::VaultTag& tag, std::uint64_t size_before,
+                                           const audit::Digest& root_before, std::span<const audit::Digest> leaves);
   /// The authority chain up to the newest link, oldest first.
   [[nodiscard]] Result<std::vector<SealedLink>> authority_chain(log::Log& log) const;
   /// Tree just before the segment that holds entry `from` (or is the last one).
-  [[nodiscard]] Result<audit::CompactRange> tree_before_segment(log::Log& log, std::uint64_t from, std::uint32_t& segment) const;
+  [[nodiscard]] Result<audit::CompactRange> tree_before_segment(log::Log& log, std::uint64_t from,
+                                                                std::uint32_t& segment) const;
+  /// Entries that can be read from the first on, without a key: the number of the first that cannot.
+  [[nodiscard]] static std::uint64_t intact_entries(const std::filesystem::path& folder);
   /// The tree each segment's header claims to continue, in order: hints for readers, judged by a full verification.
   [[nodiscard]] Result<std::vector<audit::CompactRange>> segment_trees(log::Log& log) const;
 
@@ -138,6 +149,9 @@ class Journal final : public log::LogClient {
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                                 std::string_view what) const;
   Result<void> absorb(const log::FrameView& frame);
+  /// State a segment begins with, as its head was sealed; kIntegrity when anything in it was altered.
+  [[nodiscard]] Result<State> open_segment_header(ByteView header) const;
+  [[nodiscard]] Bytes close_context(const CloseFrame& frame) const;
   void promote();
   Bytes encode_state(const State& state) const;
 
@@ -151,10 +165,10 @@ class Journal final : public log::LogClient {
   mutable std::mutex mutex_;  ///< guards the states; the log serialises its callbacks, readers come from elsewhere
   State acknowledged_;
   State working_;
-  std::optional<State> closed_;       ///< after a batch that was handed to the log and not yet told durable
+  std::optional<State> closed_;  ///< after a batch that was handed to the log and not yet told durable
   std::uint64_t known_applied_ = 0;
-  std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
-  std::optional<log::Position> seen_; ///< frames up to here were absorbed by unlock
+  std::vector<audit::Digest> batch_;                        ///< leaf hashes of the batch being built
+  std::optional<log::Position> seen_;                       ///< frames up to here were absorbed by unlock
   log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known
   std::uint32_t probe_epoch_ = 1;
 };

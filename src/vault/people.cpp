@@ -29,9 +29,13 @@ Result<std::vector<AuthorityOp>> grant_ops(UnitOfWork& work, PrincipalNumber num
     const Compartment* compartment = authority.schema().find_compartment(name);
     if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + name};
     const keys::EpochName epoch = authority.state.current(compartment->id);
+    if (std::ranges::any_of(ops, [&](const AuthorityOp& op) { return std::get<OpGrant>(op).name == epoch; })) {
+      return Error{ErrorCode::kUsage, "compartment " + name + " is named twice"};
+    }
     CASEVAULT_TRY(const SecretBytes granted, core.granted_key(authority, epoch));
     if (!authority.me().grants.at(epoch).may_grant) {
-      return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds compartment " + name + " without the right to grant it"};
+      return Error{ErrorCode::kNoGrant,
+                   authority.me().who.name + " holds compartment " + name + " without the right to grant it"};
     }
     OpGrant op;
     op.principal = number;
@@ -43,12 +47,30 @@ Result<std::vector<AuthorityOp>> grant_ops(UnitOfWork& work, PrincipalNumber num
   return ops;
 }
 
-Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+/// Folds the chain with the new payload at its end before it is written: what the fold refuses must never reach the
+/// log, where it would close the vault to everybody.
+Result<void> rehearse(UnitOfWork& work, EntryDraft& entry) {
+  Core& core = work.core();
+  CASEVAULT_TRY(std::vector<SealedLink> chain, core.journal().authority_chain(core.log()));
+  AuthorityPayload payload{work.authority().self, chain.back().at, std::move(entry.authority)};
+  SealedLink next{{core.journal().state().tree.size(), {}, {}},
+                  encode_authority(core.tag(), payload, crypto::key_of(core.ed_seed()), core.random())};
+  entry.authority = std::move(payload.ops);
+  const std::uint64_t applied = next.at.entry + 1;
+  chain.push_back(std::move(next));
+  auto folded = fold_authority(chain, applied);
+  if (!folded) return Error{ErrorCode::kBadInput, "this cannot be written: " + folded.error().message};
+  return {};
+}
+
+Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
+                                    std::vector<AuthorityOp> ops,
                                     std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants) {
   DetailsDraft details;
   details.text = std::move(text);
   CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
   entry.authority = std::move(ops);
+  CASEVAULT_CHECK(rehearse(work, entry));
   entry.vault_key_grants = std::move(vault_key_grants);
   return work.commit(std::move(entry));
 }
@@ -72,19 +94,28 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
     return Error{ErrorCode::kBadInput, "the public string is of " + who.name + ", not of " + request.name};
   }
   if (!policy::is_role(request.role)) {
-    return Error{ErrorCode::kBadInput, "unknown role " + request.role + "; roles are owner administrator officer analyst auditor service"};
+    return Error{ErrorCode::kBadInput,
+                 "unknown role " + request.role + "; roles are owner administrator officer analyst auditor service"};
   }
-  if (request.unit.size() > 64 || !base::valid_utf8(request.unit)) return Error{ErrorCode::kBadInput, "a unit is at most 64 bytes of UTF-8"};
+  if (request.unit.size() > 64 || !base::valid_utf8(request.unit))
+    return Error{ErrorCode::kBadInput, "a unit is at most 64 bytes of UTF-8"};
+  for (const std::string& functional : request.functional_roles) {
+    if (functional.empty() || functional.size() > 64 || !base::valid_utf8(functional)) {
+      return Error{ErrorCode::kBadInput, "a functional role is 1 to 64 bytes of UTF-8"};
+    }
+  }
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const Authority& authority = work.authority();
   constexpr audit::Action kAction = audit::Action::kPrincipalAdd;
   const std::string& role = authority.me().role;
-  if (!policy::may_administer(role)) return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not certify principals"});
+  if (!policy::may_administer(role))
+    return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not certify principals"});
   if ((request.role == "owner" || request.role == "administrator") && role != "owner") {
     return denied(work, kAction, {ErrorCode::kRefused, "only an owner certifies owners and administrators"});
   }
   if (authority.state.find(request.name) != nullptr || authority.state.find(who.ed_public) != nullptr) {
-    return Error{ErrorCode::kConflict, "principal " + request.name + " (or its keys) is already in the vault; names and keys are never reused"};
+    return Error{ErrorCode::kConflict, "principal " + request.name +
+                                           " (or its keys) is already in the vault; names and keys are never reused"};
   }
   OpPrincipal op;
   op.number = static_cast<PrincipalNumber>(authority.state.principals.size() + 1);
@@ -96,12 +127,15 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
   std::vector<AuthorityOp> ops;
   ops.emplace_back(std::move(op));
   auto grants = grant_ops(work, number, who, request.grants, request.may_grant);
-  if (!grants) return grants.error().code == ErrorCode::kNoGrant ? denied(work, kAction, std::move(grants).error()) : std::move(grants).error();
+  if (!grants)
+    return grants.error().code == ErrorCode::kNoGrant ? denied(work, kAction, std::move(grants).error())
+                                                      : std::move(grants).error();
   for (AuthorityOp& grant_op : *grants) ops.push_back(std::move(grant_op));
 
   const std::uint32_t epoch = authority.state.vault_key_epoch;
   CASEVAULT_TRY(Bytes box, keys::seal_vault_key(core.tag(), epoch, who.x_public, core.vault_key(), core.random()));
-  CASEVAULT_TRY(std::string invitation, make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
+  CASEVAULT_TRY(std::string invitation,
+                make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
   std::string text = "principal " + who.name + ", role " + request.role;
   if (!request.grants.empty()) text += ", grants " + join(request.grants);
   CASEVAULT_CHECK(commit_authority(work, kAction, std::move(text), std::move(ops),
@@ -116,17 +150,21 @@ Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<co
   if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
   auto ops = grant_ops(work, target->number, target->who, compartments, false);
   if (!ops) {
-    return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error()) : std::move(ops).error();
+    return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error())
+                                                   : std::move(ops).error();
   }
   for (const AuthorityOp& op : *ops) {
     const keys::EpochName& name = std::get<OpGrant>(op).name;
     if (target->holds(name)) {
       const auto& all = work.authority().schema().compartments();
-      return Error{ErrorCode::kConflict, target->who.name + " holds compartment " + std::ranges::find(all, name.compartment, &Compartment::id)->name + " already"};
+      return Error{ErrorCode::kConflict, target->who.name + " holds compartment " +
+                                             std::ranges::find(all, name.compartment, &Compartment::id)->name +
+                                             " already"};
     }
   }
-  CASEVAULT_TRY(const EntryPlace place, commit_authority(work, audit::Action::kGrantAdd, "grants of " + target->who.name + ": " + join(compartments),
-                                                         *std::move(ops), {}));
+  CASEVAULT_TRY(const EntryPlace place,
+                commit_authority(work, audit::Action::kGrantAdd,
+                                 "grants of " + target->who.name + ": " + join(compartments), *std::move(ops), {}));
   return place.entry;
 }
 
@@ -151,24 +189,28 @@ Result<std::vector<KeyInfo>> list_keys(Core& core) {
   CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
   const Authority& authority = *snapshot.authority;
   std::map<keys::EpochName, std::uint64_t> cells;
-  CASEVAULT_CHECK(core.scan_rows(*snapshot.txn, snapshot.db, 0, [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
-    for (const model::CellEntry& cell : row.head.cells) ++cells[{cell.compartment, cell.epoch}];
-    return true;
-  }));
+  CASEVAULT_CHECK(
+      core.scan_rows(*snapshot.txn, snapshot.db, 0, [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
+        for (const model::CellEntry& cell : row.head.cells) ++cells[{cell.compartment, cell.epoch}];
+        return true;
+      }));
   std::vector<KeyInfo> out;
   for (const Compartment& compartment : authority.schema().compartments()) {
     for (const auto& [name, epoch] : authority.state.epochs) {
       if (name.compartment != compartment.id) continue;
-      out.push_back({compartment.name, name.epoch, name == authority.state.current(compartment.id) ? "current" : "old", cells[name]});
+      out.push_back({compartment.name, name.epoch, name == authority.state.current(compartment.id) ? "current" : "old",
+                     cells[name]});
     }
   }
   return out;
 }
 
-Result<std::string> make_invitation(const audit::Digest& vault_id, std::string_view log_key, const keys::Principal& principal,
-                                    const SecretBytes& vault_key, base::Random& random) {
-  CASEVAULT_TRY(const Bytes box, crypto::seal_box(format::kInvitation, principal.x_public,
-                                                  invitation_context(vault_id, log_key, principal.name), vault_key.view(), random));
+Result<std::string> make_invitation(const audit::Digest& vault_id, std::string_view log_key,
+                                    const keys::Principal& principal, const SecretBytes& vault_key,
+                                    base::Random& random) {
+  CASEVAULT_TRY(const Bytes box,
+                crypto::seal_box(format::kInvitation, principal.x_public,
+                                 invitation_context(vault_id, log_key, principal.name), vault_key.view(), random));
   Bytes out;
   format::CborWriter(out).array(4).bytes(vault_id).text(log_key).text(principal.name).bytes(box);
   return std::string(kInvitationPrefix) + base::to_base64(out) + "\n";
@@ -193,10 +235,12 @@ Result<Invitation> parse_invitation(std::string_view text) {
 }
 
 Result<Pin> open_invitation(const Invitation& invitation, const Identity::Impl& identity) {
-  auto key = crypto::open_box(format::kInvitation, crypto::key_of(identity.x_secret), identity.x_public,
-                              invitation_context(invitation.vault_id, invitation.log_key, invitation.name), invitation.box);
+  auto key =
+      crypto::open_box(format::kInvitation, crypto::key_of(identity.x_secret), identity.x_public,
+                       invitation_context(invitation.vault_id, invitation.log_key, invitation.name), invitation.box);
   if (!key || key->size() != 32) {
-    return Error{ErrorCode::kWrongKey, "this invitation is for " + invitation.name + " and does not open with identity " + identity.name +
+    return Error{ErrorCode::kWrongKey, "this invitation is for " + invitation.name +
+                                           " and does not open with identity " + identity.name +
                                            " (another identity, or it was altered)"};
   }
   return Pin{invitation.vault_id, invitation.log_key};

@@ -24,7 +24,7 @@ struct Stamp {
 };
 
 std::optional<Stamp> stamp_of(const std::filesystem::path& data, const store::StoreInfo& info) {
-  struct stat st {};
+  struct stat st{};
   if (::lstat(data.c_str(), &st) != 0) return std::nullopt;
   Stamp out;
   base::Writer(out.bytes)
@@ -46,7 +46,8 @@ crypto::Hash mac_of(const SecretBytes& vault_key, const Stamp& stamp) {
 
 }  // namespace
 
-PreflightMemo::PreflightMemo(const std::filesystem::path& state_folder, const audit::Digest& vault_id, const std::filesystem::path& vault_folder)
+PreflightMemo::PreflightMemo(const std::filesystem::path& state_folder, const audit::Digest& vault_id,
+                             const std::filesystem::path& vault_folder)
     : vault_folder_(vault_folder) {
   if (!state_folder.empty()) file_ = state_folder / (base::to_hex(vault_id) + ".preflight");
 }

@@ -10,11 +10,12 @@
 
 namespace casevault::vault {
 
-/// Remembers that a whole pre-flight of data.mdb found it clean, beside the anchors, under a MAC of the vault key: a file whose
-/// device, inode, size, change time and transaction number are still the same needs only its metas checked.
+/// Remembers that a whole pre-flight of data.mdb found it clean, beside the anchors, under a MAC of the vault key: a
+/// file whose device, inode, size, change time and transaction number are still the same needs only its metas checked.
 class PreflightMemo {
  public:
-  PreflightMemo(const std::filesystem::path& state_folder, const audit::Digest& vault_id, const std::filesystem::path& vault_folder);
+  PreflightMemo(const std::filesystem::path& state_folder, const audit::Digest& vault_id,
+                const std::filesystem::path& vault_folder);
   /// Checks data.mdb: in full, or the metas when the memo says nothing changed since a full check.
   /// `alone`: no other process can be writing now; only then a full check means anything and is remembered.
   [[nodiscard]] Result<void> check(const SecretBytes& vault_key, bool alone, std::int64_t now_ms) const;

@@ -42,21 +42,25 @@ std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const R
 }
 
 /// Fields of one cell as they stand in a record, copied.
-Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const Authority& authority, const model::RowContext& context,
-                                            const model::OpenedRow& row, std::size_t index, const RecordType& type) {
+Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const Authority& authority,
+                                            const model::RowContext& context, const model::OpenedRow& row,
+                                            std::size_t index, const RecordType& type) {
   const model::CellEntry& entry = row.head.cells[index];
   const Schema& schema = authority.schema();
   const auto compartment = std::ranges::find(schema.compartments(), entry.compartment, &Compartment::id);
-  if (compartment == schema.compartments().end()) return Error{ErrorCode::kUnsupported, "a cell of a compartment the schema does not know"};
+  if (compartment == schema.compartments().end())
+    return Error{ErrorCode::kUnsupported, "a cell of a compartment the schema does not know"};
   CASEVAULT_TRY(const auto key, core.epoch_key(txn, authority, {entry.compartment, entry.epoch}));
   CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(index));
-  CASEVAULT_TRY(model::CellOpener opener, model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
-                                                                  crypto::key_of(row.head.record_key)));
+  CASEVAULT_TRY(model::CellOpener opener,
+                model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
+                                        crypto::key_of(row.head.record_key)));
   CASEVAULT_TRY(const std::vector<std::uint16_t> present, opener.fields());
   std::vector<EncodedField> out;
   for (const std::uint16_t id : present) {
     const Field* field = type.find(id);
-    if (field == nullptr) return Error{ErrorCode::kUnsupported, "a field the schema does not know: " + std::to_string(id)};
+    if (field == nullptr)
+      return Error{ErrorCode::kUnsupported, "a field the schema does not know: " + std::to_string(id)};
     CASEVAULT_TRY(const std::optional<ByteView> value, opener.open(id));
     if (value) out.push_back({field, SecretBytes::copy(*value)});
   }
@@ -80,18 +84,26 @@ Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf);
 
 Result<void> require_writer(const Authority& authority) {
   const std::string& role = authority.me().role;
-  if (role == "analyst" || role == "auditor") return Error{ErrorCode::kRefused, "role " + role + " may not write records"};
+  if (role == "analyst" || role == "auditor")
+    return Error{ErrorCode::kRefused, "role " + role + " may not write records"};
   return {};
 }
 
-std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields, bool require_all) {
+std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields,
+                                       bool require_all) {
   std::vector<FieldProblem> problems;
   std::vector<const Field*> seen;
   std::vector<const Field*> filled;
-  for (const FieldInput& input : fields) {
+  // Where no name fits, the "names" may be somebody's values (a file without its header): they are counted, not
+  // repeated.
+  const bool named =
+      std::ranges::any_of(fields, [&](const FieldInput& input) { return type.find(input.name) != nullptr; });
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const FieldInput& input = fields[i];
     const Field* field = type.find(input.name);
     if (field == nullptr) {
-      problems.push_back({std::string(input.name), "type " + type.name + " has no such field"});
+      problems.push_back(
+          {named ? std::string(input.name) : "#" + std::to_string(i + 1), "type " + type.name + " has no such field"});
       continue;
     }
     if (std::ranges::find(seen, field) != seen.end()) {
@@ -114,13 +126,15 @@ std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& t
   }
   if (require_all) {
     for (const Field& field : type.fields) {
-      if (field.required && std::ranges::find(filled, &field) == filled.end()) problems.push_back({field.name, "required, but empty"});
+      if (field.required && std::ranges::find(filled, &field) == filled.end())
+        problems.push_back({field.name, "required, but empty"});
     }
   }
   return problems;
 }
 
-Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields) {
+Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type,
+                                                std::span<const FieldInput> fields) {
   std::vector<EncodedField> out;
   out.reserve(fields.size());
   for (const FieldInput& input : fields) {
@@ -143,14 +157,16 @@ Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::u
   return sealer;
 }
 
-model::CellEntry RecordSealer::seal(Core& core, const Schema& schema, const model::RowContext& context, std::uint16_t compartment,
-                                    const SecretBytes& record_key, std::span<const model::PlainField> fields, Bytes& out) const {
+model::CellEntry RecordSealer::seal(Core& core, const Schema& schema, const model::RowContext& context,
+                                    std::uint16_t compartment, const SecretBytes& record_key,
+                                    std::span<const model::PlainField> fields, Bytes& out) const {
   const Key& key = keys_.at(compartment);
-  return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(), crypto::key_of(*key.key),
-                          crypto::key_of(record_key), fields, core.random(), out);
+  return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(),
+                          crypto::key_of(*key.key), crypto::key_of(record_key), fields, core.random(), out);
 }
 
-Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields, SecretBytes* record_key) {
+Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields,
+                                 SecretBytes* record_key) {
   Core& core = work.core();
   const std::uint64_t leaf = row.number / keys::kFanout;
   if (leaf != leaf_) {
@@ -169,12 +185,14 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
   Bytes cells;
   for (const auto& [compartment, key] : keys_) {
     const std::vector<model::PlainField> own = plain(fields, compartment);
-    if (!own.empty()) head.cells.push_back(seal(core, work.authority().schema(), context, compartment, head.record_key, own, cells));
+    if (!own.empty())
+      head.cells.push_back(seal(core, work.authority().schema(), context, compartment, head.record_key, own, cells));
   }
   std::ranges::sort(head.cells, {}, &model::CellEntry::compartment);  // keys_ is ordered by index, ids ascend with it
   const Bytes sealed = model::seal_row(context, head, *leaf_key_, cells, core.random());
   const auto key = row_key(row.number);
-  CASEVAULT_CHECK(row.last ? work.txn().append(store::Table::kRows, key, sealed) : work.txn().put(store::Table::kRows, key, sealed));
+  CASEVAULT_CHECK(row.last ? work.txn().append(store::Table::kRows, key, sealed)
+                           : work.txn().put(store::Table::kRows, key, sealed));
   if (record_key != nullptr) *record_key = head.record_key.clone();
   return {};
 }
@@ -191,11 +209,13 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   details.type = type->id;
   details.fields = field_ids(fields, *type);
   const auto deny = [&](Error error) {
-    return core.refuse(authority, audit::Action::kAdd, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+    return core.refuse(authority, audit::Action::kAdd, audit::Outcome::kDenied, std::move(details), {}, {},
+                       std::move(error));
   };
   if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
   auto sealer = RecordSealer::make(work, compartments_of(encoded));
-  if (!sealer) return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
+  if (!sealer)
+    return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
 
   RecordSealer::NewRow row;
   row.number = work.db().next_row++;
@@ -214,19 +234,22 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   return Written{core.id_of(row.number), 1, place.entry};
 }
 
-Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields, std::optional<std::uint32_t> expect_version) {
+Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
+                              std::optional<std::uint32_t> expect_version) {
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const Authority& authority = work.authority();
   const Schema& schema = authority.schema();
   std::uint64_t number = 0;
   CASEVAULT_TRY(model::OpenedRow row, core.open_row(work.txn(), work.db(), id, number));
   const RecordType* type = schema.find_type(row.head.type);
-  if (type == nullptr) return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
+  if (type == nullptr)
+    return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
   if (fields.empty()) return Error{ErrorCode::kUsage, "no field to update"};
   const auto problems = check_fields(schema, *type, fields, false);
   if (!problems.empty()) return first_problem(problems);
   if (expect_version && *expect_version != row.head.version) {
-    return Error{ErrorCode::kConflict, "record " + id.to_string() + " is at version " + std::to_string(row.head.version) + ", not " +
+    return Error{ErrorCode::kConflict, "record " + id.to_string() + " is at version " +
+                                           std::to_string(row.head.version) + ", not " +
                                            std::to_string(*expect_version) + ": read it again and repeat"};
   }
   CASEVAULT_TRY(std::vector<EncodedField> changed, encode_fields(schema, *type, fields));
@@ -235,7 +258,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   details.fields = field_ids(fields, *type);
   details.subjects.push_back({number, row.head.version, row.head.record_key.clone()});
   const auto deny = [&](Error error) {
-    return core.refuse(authority, audit::Action::kUpdate, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+    return core.refuse(authority, audit::Action::kUpdate, audit::Outcome::kDenied, std::move(details), {}, {},
+                       std::move(error));
   };
   if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
   std::vector<std::uint16_t> touched;
@@ -243,7 +267,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   std::ranges::sort(touched);
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   auto sealer = RecordSealer::make(work, touched);
-  if (!sealer) return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
+  if (!sealer)
+    return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
 
   // Old cells that are not touched keep their bytes; touched ones are merged and sealed under a fresh salt.
   const model::RowContext context = core.row_context(number);
@@ -262,7 +287,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
     auto old = open_cell(core, work.txn(), authority, context, row, i, *type);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
     for (EncodedField& field : *old) {
-      const bool replaced = std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
+      const bool replaced =
+          std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
       if (!replaced) kept.push_back(std::move(field));
     }
   }
@@ -287,11 +313,13 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   core.random().fill(head.stamp);
   const std::uint64_t leaf = number / keys::kFanout;
   CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), work.db(), leaf));
-  CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(number), model::seal_row(context, head, *leaf_key, all, core.random())));
+  CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(number),
+                                 model::seal_row(context, head, *leaf_key, all, core.random())));
   if (head.seals % kSealsPerLeafKey == 0) CASEVAULT_CHECK(replace_leaf_key(work, leaf));
 
   details.subjects.front().version = head.version;
-  CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kUpdate, audit::Outcome::kOk, std::move(details)));
+  CASEVAULT_TRY(EntryDraft entry,
+                core.draft(authority, audit::Action::kUpdate, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = 1;
   entry.write = WritePayload{number, 1, head.version, head.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
@@ -304,7 +332,8 @@ Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
   Core& core = work.core();
   const keys::KeyTree tree(core.tag(), core.random());
   CASEVAULT_TRY(const auto old_key, core.leaf_key(work.txn(), work.db(), leaf));
-  CASEVAULT_TRY(const SecretBytes node, tree.replace_leaf(work.txn(), *core.erasure_root(), keys::TreeKind::kRecords, leaf));
+  CASEVAULT_TRY(const SecretBytes node,
+                tree.replace_leaf(work.txn(), *core.erasure_root(), keys::TreeKind::kRecords, leaf));
   const model::LeafKey new_key = core.derive_leaf(node, leaf);
   for (std::uint64_t row = leaf * keys::kFanout; row < (leaf + 1) * keys::kFanout; ++row) {
     CASEVAULT_TRY(const std::optional<ByteView> value, work.txn().get(store::Table::kRows, row_key(row)));
@@ -313,7 +342,8 @@ Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
     CASEVAULT_TRY(model::OpenedRow opened, model::open_row(context, *value, *old_key));
     const Bytes cells(opened.cells.begin(), opened.cells.end());
     opened.head.seals += 1;
-    CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(row), model::seal_row(context, opened.head, new_key, cells, core.random())));
+    CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(row),
+                                   model::seal_row(context, opened.head, new_key, cells, core.random())));
   }
   work.db().tree_generation += 1;
   return {};
@@ -321,23 +351,27 @@ Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
 
 }  // namespace
 
-Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type_name, std::size_t limit, const std::optional<RecordId>& after) {
+Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type_name, std::size_t limit,
+                                             const std::optional<RecordId>& after) {
   CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
   CASEVAULT_TRY(const RecordType* type, find_type(snapshot.authority->schema(), type_name));
   std::uint64_t from = 0;
   if (after) {
     const std::optional<std::uint64_t> row = core.row_of(*after);
-    if (!row) return Error{ErrorCode::kNotFound, "record " + after->to_string() + ": this id was never issued by this vault; it is mistyped"};
+    if (!row)
+      return Error{ErrorCode::kNotFound,
+                   "record " + after->to_string() + ": this id was never issued by this vault; it is mistyped"};
     from = *row + 1;
   }
   std::vector<RecordInfo> out;
   if (limit == 0) return out;
-  CASEVAULT_CHECK(core.scan_rows(*snapshot.txn, snapshot.db, from, [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
-    const model::Head& head = opened.head;
-    if (head.type != type->id) return true;
-    out.push_back({core.id_of(row), type->name, head.version, head.created_ms, head.updated_ms, head.unit});
-    return out.size() < limit;
-  }));
+  CASEVAULT_CHECK(core.scan_rows(
+      *snapshot.txn, snapshot.db, from, [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
+        const model::Head& head = opened.head;
+        if (head.type != type->id) return true;
+        out.push_back({core.id_of(row), type->name, head.version, head.created_ms, head.updated_ms, head.unit});
+        return out.size() < limit;
+      }));
   return out;
 }
 
@@ -351,7 +385,8 @@ Result<std::vector<VersionInfo>> record_history(Core& core, const RecordId& id) 
   CASEVAULT_CHECK(core.journal().scan(
       core.log(), 0,
       [&](const EntryFrame& frame) -> Result<bool> {
-        if (frame.write.empty() || frame.entry >= snapshot.db.applied || state.not_applied.contains(frame.entry)) return true;
+        if (frame.write.empty() || frame.entry >= snapshot.db.applied || state.not_applied.contains(frame.entry))
+          return true;
         CASEVAULT_TRY(const Journal::OpenedWrite write, core.journal().open_write(frame));
         if (number < write.payload.first_row || number - write.payload.first_row >= write.payload.rows) return true;
         CASEVAULT_TRY(const audit::Leaf leaf, core.journal().open_leaf(frame));
@@ -362,7 +397,8 @@ Result<std::vector<VersionInfo>> record_history(Core& core, const RecordId& id) 
         if (unnamed == out.size()) return true;
         CASEVAULT_TRY(const BatchClose batch, core.journal().open_close(close));
         const auto actor = state.principals.find(batch.actor);
-        for (; unnamed < out.size(); ++unnamed) out[unnamed].actor = actor == state.principals.end() ? "?" : actor->second.who.name;
+        for (; unnamed < out.size(); ++unnamed)
+          out[unnamed].actor = actor == state.principals.end() ? "?" : actor->second.who.name;
         return true;
       }));
   return out;

@@ -18,15 +18,18 @@ struct FieldProblem {
   std::string reason;
 };
 
-/// Checks names and values; collects every problem instead of stopping at the first. Empty texts are left out of the result.
-[[nodiscard]] std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields,
-                                                     bool require_all);
-[[nodiscard]] Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type, std::span<const FieldInput> fields);
+/// Checks names and values; collects every problem instead of stopping at the first. Empty texts are left out of the
+/// result.
+[[nodiscard]] std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type,
+                                                     std::span<const FieldInput> fields, bool require_all);
+[[nodiscard]] Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type,
+                                                              std::span<const FieldInput> fields);
 
 /// The keys a writer needs, fetched once.
 class RecordSealer {
  public:
-  /// kNoGrant when the principal lacks a compartment of the type's fields named in `compartments` (indices into the schema).
+  /// kNoGrant when the principal lacks a compartment of the type's fields named in `compartments` (indices into the
+  /// schema).
   [[nodiscard]] static Result<RecordSealer> make(UnitOfWork& work, std::span<const std::uint16_t> compartments);
 
   struct NewRow {
@@ -39,10 +42,12 @@ class RecordSealer {
     std::array<std::uint8_t, 16> stamp{};
   };
   /// Writes a new record; `record_key` receives a copy of RK when not null.
-  [[nodiscard]] Result<void> write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields, SecretBytes* record_key);
+  [[nodiscard]] Result<void> write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields,
+                                   SecretBytes* record_key);
   /// Seals one compartment's fields with its current epoch.
-  [[nodiscard]] model::CellEntry seal(Core& core, const Schema& schema, const model::RowContext& context, std::uint16_t compartment,
-                                      const SecretBytes& record_key, std::span<const model::PlainField> fields, Bytes& out) const;
+  [[nodiscard]] model::CellEntry seal(Core& core, const Schema& schema, const model::RowContext& context,
+                                      std::uint16_t compartment, const SecretBytes& record_key,
+                                      std::span<const model::PlainField> fields, Bytes& out) const;
 
  private:
   struct Key {
@@ -60,7 +65,8 @@ class RecordSealer {
 [[nodiscard]] Result<Written> add_record(Core& core, std::string_view type, std::span<const FieldInput> fields);
 [[nodiscard]] Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
                                             std::optional<std::uint32_t> expect_version);
-[[nodiscard]] Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type, std::size_t limit, const std::optional<RecordId>& after);
+[[nodiscard]] Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type, std::size_t limit,
+                                                           const std::optional<RecordId>& after);
 [[nodiscard]] Result<std::vector<VersionInfo>> record_history(Core& core, const RecordId& id);
 
 }  // namespace casevault::vault

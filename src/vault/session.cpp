@@ -12,18 +12,28 @@ namespace casevault {
 
 Result<RecordId> RecordId::parse(std::string_view text) {
   const auto bytes = base::from_crockford(text);
-  if (!bytes) return Error{ErrorCode::kNotFound, "not a record id (26 characters, as casevault prints them): it is mistyped"};
+  if (!bytes) {
+    // What could never have been an id may be a name in the wrong place: it is not repeated.
+    const bool like_an_id =
+        text.size() <= 40 && std::ranges::all_of(text, [](char c) {
+          return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-';
+        });
+    return Error{ErrorCode::kNotFound,
+                 (like_an_id ? std::string(text) + " is" : std::string("this is")) +
+                     " not a record id (26 characters, as casevault prints them): it is mistyped"};
+  }
   return RecordId(*bytes);
 }
 
 std::string RecordId::to_string() const { return base::to_crockford(bytes_); }
 
-Result<InitResult> Session::init(const std::filesystem::path& folder, const Schema& schema, const Passphrase& passphrase,
-                                 const InitOptions& options) {
+Result<InitResult> Session::init(const std::filesystem::path& folder, const Schema& schema,
+                                 const Passphrase& passphrase, const InitOptions& options) {
   return vault::create_vault(folder, schema, passphrase, options, base::system_environment());
 }
 
-Result<Session> Session::open(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& options) {
+Result<Session> Session::open(const std::filesystem::path& folder, const Identity& identity,
+                              const OpenOptions& options) {
   CASEVAULT_TRY(auto core, vault::Core::open(folder, identity, options, base::system_environment()));
   std::optional<Schema> schema;
   {
@@ -72,16 +82,20 @@ Result<Status> Session::status() {
   status.erasure_level = keys::erasure_level(core.root_file());
   status.warnings = core.open_warnings();
   if (status.erasure_level == "E0") {
-    status.warnings.emplace_back("erasure.root lies on a file system that may keep overwritten blocks: erasure can only reach level E0 here");
+    status.warnings.emplace_back(
+        "erasure.root lies on a file system that may keep overwritten blocks: erasure can only reach level E0 here");
   }
   std::error_code ignored;
   for (const auto& file : std::filesystem::directory_iterator(core.folder() / "identities", ignored)) {
-    status.warnings.push_back("identity " + file.path().filename().string() +
-                              " lies inside the vault: whoever copies the folder has it, guarded by its passphrase alone; move it elsewhere");
+    status.warnings.push_back(
+        "identity " + file.path().filename().string() +
+        " lies inside the vault: whoever copies the folder has it, guarded by its passphrase alone; move it elsewhere");
   }
-  if (!memory_lock_status().locked) status.warnings.emplace_back("memory could not be locked (RLIMIT_MEMLOCK): keys may be swapped out");
+  if (!memory_lock_status().locked)
+    status.warnings.emplace_back("memory could not be locked (RLIMIT_MEMLOCK): keys may be swapped out");
   if (log.last_mutation > snapshot.db.applied) {
-    status.warnings.push_back("entry " + std::to_string(log.last_mutation - 1) + " is pending: the next writer settles it");
+    status.warnings.push_back("entry " + std::to_string(log.last_mutation - 1) +
+                              " is pending: the next writer settles it");
   }
   return status;
 }
@@ -91,12 +105,14 @@ Result<Written> Session::add(std::string_view type, std::span<const FieldInput> 
   return vault::add_record(*core, type, fields);
 }
 
-Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields, std::optional<std::uint32_t> expect_version) {
+Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields,
+                                std::optional<std::uint32_t> expect_version) {
   CASEVAULT_TRY(const auto core, impl_->core());
   return vault::update_record(*core, id, fields, expect_version);
 }
 
-Result<std::vector<RecordInfo>> Session::list(std::string_view type, std::size_t limit, const std::optional<RecordId>& after) {
+Result<std::vector<RecordInfo>> Session::list(std::string_view type, std::size_t limit,
+                                              const std::optional<RecordId>& after) {
   CASEVAULT_TRY(const auto core, impl_->core());
   return vault::list_records(*core, type, limit, after);
 }

@@ -5,8 +5,8 @@
 
 namespace casevault::vault {
 
-/// A mutation: the database's write lock, then the entry in the log, then the commit that names the entry. Rolls back unless
-/// committed. An entry whose commit failed is marked `not applied` by whoever writes next.
+/// A mutation: the database's write lock, then the entry in the log, then the commit that names the entry. Rolls back
+/// unless committed. An entry whose commit failed is marked `not applied` by whoever writes next.
 class UnitOfWork {
  public:
   [[nodiscard]] static Result<UnitOfWork> begin(Core& core);

@@ -3,7 +3,8 @@
 
 #include <cstdio>
 
-/// Calls into the schema (bundled data) and the verifier (both crypto libraries): a package that lacks either does not link.
+/// Calls into the schema (bundled data) and the verifier (both crypto libraries): a package that lacks either does not
+/// link.
 int main() {
   const auto schema = casevault::Schema::bundled("vn-victim-support");
   const auto facts = casevault::audit::verify_receipt("not a receipt", "not a key");

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// FORMAT.md, "Vectors": the library must keep producing exactly these bytes from these inputs. With the environment variable
-// CASEVAULT_WRITE_VECTORS the file is written instead of compared.
-#include "catch.hpp"
+// FORMAT.md, "Vectors": the library must keep producing exactly these bytes from these inputs. With the environment
+// variable CASEVAULT_WRITE_VECTORS the file is written instead of compared.
 #include "audit/entry.hpp"
 #include "audit/merkle.hpp"
 #include "audit/note.hpp"
 #include "base/text.hpp"
+#include "catch.hpp"
 #include "crypto/aead.hpp"
 #include "crypto/envelope.hpp"
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
-#include "keys/grants.hpp"
 #include "keys/erasure_root.hpp"
+#include "keys/grants.hpp"
 #include "keys/key_tree.hpp"
 #include "model/record_row.hpp"
 #include "model/value.hpp"
@@ -56,7 +56,8 @@ class Lines {
 
 std::string render() {
   Lines lines;
-  const keys::VaultTag vault = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7, 0xA8, 0xA9, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF};
+  const keys::VaultTag vault = {0xA0, 0xA1, 0xA2, 0xA3, 0xA4, 0xA5, 0xA6, 0xA7,
+                                0xA8, 0xA9, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF};
   lines.hex("vault.tag", vault);
 
   {
@@ -66,7 +67,8 @@ std::string render() {
     lines.text("envelope.label", as_text(format::kMetaRow));
     lines.text("envelope.context", "context");
     lines.text("envelope.plaintext", "plaintext");
-    lines.hex("envelope.sealed", crypto::seal_envelope(format::kMetaRow, crypto::key_of(key), as_bytes("context"), as_bytes("plaintext"), random));
+    lines.hex("envelope.sealed", crypto::seal_envelope(format::kMetaRow, crypto::key_of(key), as_bytes("context"),
+                                                       as_bytes("plaintext"), random));
   }
   {
     CountingRandom random;
@@ -75,7 +77,9 @@ std::string render() {
     lines.hex("box.recipient_secret", secret.view());
     lines.hex("box.recipient_public", recipient);
     lines.text("box.label", as_text(format::kInvitation));
-    lines.hex("box.sealed", crypto::seal_box(format::kInvitation, recipient, as_bytes("context"), as_bytes("plaintext"), random).value());
+    lines.hex(
+        "box.sealed",
+        crypto::seal_box(format::kInvitation, recipient, as_bytes("context"), as_bytes("plaintext"), random).value());
   }
   {
     const SecretBytes granted = filled(0x33);
@@ -114,9 +118,11 @@ std::string render() {
     head.unit = "unit";
     const std::vector<model::PlainField> identity = {{2, name}};
     const std::vector<model::PlainField> statistics = {{7, sex}};
-    head.cells.push_back(model::seal_cell(context, each, 1, 1, crypto::key_of(ck), crypto::key_of(rk), identity, random, cells));
+    head.cells.push_back(
+        model::seal_cell(context, each, 1, 1, crypto::key_of(ck), crypto::key_of(rk), identity, random, cells));
     const std::size_t first = cells.size();
-    head.cells.push_back(model::seal_cell(context, map, 1, 1, crypto::key_of(ck), crypto::key_of(rk), statistics, random, cells));
+    head.cells.push_back(
+        model::seal_cell(context, map, 1, 1, crypto::key_of(ck), crypto::key_of(rk), statistics, random, cells));
     lines.number("row.number", context.row);
     lines.hex("row.ck", ck.view());
     lines.hex("row.rk", rk.view());
@@ -172,8 +178,8 @@ std::string render() {
     lines.hex("import.seed", seed);
     lines.hex("import.stamp_of_row_300", vault::import_stamp(seed, 300));
   }
-  for (const std::size_t size : {std::size_t{1}, std::size_t{16}, std::size_t{17}, std::size_t{256}, std::size_t{257}, std::size_t{1025},
-                                 std::size_t{4097}, std::size_t{100000}}) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{16}, std::size_t{17}, std::size_t{256}, std::size_t{257},
+                                 std::size_t{1025}, std::size_t{4097}, std::size_t{100000}}) {
     const std::uint16_t length_class = model::length_class(size);
     lines.number("length_class." + std::to_string(size), length_class);
     lines.number("class_size." + std::to_string(length_class), model::class_size(length_class));

@@ -98,7 +98,8 @@ TEST_CASE("erasable: killed after the commit, before settling: the new root is l
   }
 }
 
-TEST_CASE("durable: killed between the writes of staging or settling, any prefix of them leaves the live root readable") {
+TEST_CASE(
+    "durable: killed between the writes of staging or settling, any prefix of them leaves the live root readable") {
   Fixture f;
   const Bytes idle_old = f.bytes();
   f.stage();
@@ -109,7 +110,8 @@ TEST_CASE("durable: killed between the writes of staging or settling, any prefix
     Bytes image = from;
     for (std::size_t i = 0; i < written.size(); ++i) {
       const std::size_t size = i + 1 == written.size() ? torn : kPlaceSize;
-      std::copy_n(to.begin() + static_cast<std::ptrdiff_t>(written[i]), size, image.begin() + static_cast<std::ptrdiff_t>(written[i]));
+      std::copy_n(to.begin() + static_cast<std::ptrdiff_t>(written[i]), size,
+                  image.begin() + static_cast<std::ptrdiff_t>(written[i]));
     }
     f.overwrite(0, image);
   };
@@ -165,7 +167,8 @@ TEST_CASE("robust: every flipped byte of a place costs that place and nothing el
 
 TEST_CASE("robust: a truncated file serves from what is left and says so, an empty one is refused") {
   Fixture f;
-  for (const std::uint64_t size : {kCopy + 4096, kCopy, std::uint64_t{8192}, std::uint64_t{4096}, std::uint64_t{kPlaceSize}}) {
+  for (const std::uint64_t size :
+       {kCopy + 4096, kCopy, std::uint64_t{8192}, std::uint64_t{4096}, std::uint64_t{kPlaceSize}}) {
     std::filesystem::resize_file(f.file, size);
     CAPTURE(size);
     CHECK(REQUIRE_OK(f.load(f.old_live)).equals(f.old_root.view()));

@@ -12,7 +12,8 @@ using keys::EpochName;
 struct Person {
   SecretBytes secret;
   crypto::PublicKey key;
-  explicit Person(base::Random& random) : secret(crypto::random_key(random)), key(crypto::x25519_public(crypto::key_of(secret))) {}
+  explicit Person(base::Random& random)
+      : secret(crypto::random_key(random)), key(crypto::x25519_public(crypto::key_of(secret))) {}
 };
 
 struct Fixture {
@@ -51,8 +52,10 @@ TEST_CASE("bound: a grant moved to another compartment, epoch, vault or principa
   for (std::size_t i = 0; i < box.size(); ++i) {
     Bytes altered = box;
     altered[i] ^= 1;
-    REQUIRE_ERROR(ErrorCode::kIntegrity, keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, altered, f.commitments));
-    REQUIRE_ERROR(ErrorCode::kIntegrity, keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, ByteView(box).first(i), f.commitments));
+    REQUIRE_ERROR(ErrorCode::kIntegrity,
+                  keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, altered, f.commitments));
+    REQUIRE_ERROR(ErrorCode::kIntegrity,
+                  keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, ByteView(box).first(i), f.commitments));
   }
 }
 
@@ -63,7 +66,8 @@ TEST_CASE("bound: a grant of a key that the log does not commit to is refused, w
   const Bytes box = REQUIRE_OK(keys::seal_epoch(f.vault, f.name, f.an.key, planted, f.random));
   REQUIRE_ERROR(ErrorCode::kIntegrity, keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, box, f.commitments));
   const Bytes short_box = REQUIRE_OK(keys::seal_epoch(f.vault, f.name, f.an.key, SecretBytes(31), f.random));
-  REQUIRE_ERROR(ErrorCode::kIntegrity, keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, short_box, f.commitments));
+  REQUIRE_ERROR(ErrorCode::kIntegrity,
+                keys::open_epoch(f.vault, f.name, f.an.secret, f.an.key, short_box, f.commitments));
 }
 
 TEST_CASE("bound: a half of another epoch, or a granted part of another, gives no key") {

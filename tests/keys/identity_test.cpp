@@ -130,7 +130,9 @@ TEST_CASE("bound: a wrong passphrase is a wrong key, never garbage") {
 }
 
 TEST_CASE("robust: no flipped byte of an identity file opens as another identity") { flip_every(9); }
-TEST_CASE("robust: no flipped byte of an identity file opens as another identity, every byte", "[.long]") { flip_every(1); }
+TEST_CASE("robust: no flipped byte of an identity file opens as another identity, every byte", "[.long]") {
+  flip_every(1);
+}
 
 TEST_CASE("robust: an identity file cut off anywhere is refused") {
   const std::string& text = fixture().text;
@@ -149,7 +151,15 @@ TEST_CASE("robust: hostile slot parameters are refused before any memory is take
            {0, 65536}, {9, 65536}, {1, 1024}, {1, 1U << 30U}, {UINT64_MAX, 65536}, {1, UINT64_MAX}}) {
     CAPTURE(passes, memory);
     parts.slots.clear();
-    format::CborWriter(parts.slots).array(1).array(6).uint(1).bytes(Bytes(8)).uint(passes).uint(memory).bytes(Bytes(16)).bytes(Bytes(105));
+    format::CborWriter(parts.slots)
+        .array(1)
+        .array(6)
+        .uint(1)
+        .bytes(Bytes(8))
+        .uint(passes)
+        .uint(memory)
+        .bytes(Bytes(16))
+        .bytes(Bytes(105));
     const auto opened = fixture().open(parts.file());
     REQUIRE_FALSE(opened.has_value());
     CHECK((opened.error().code == ErrorCode::kUnsupported || opened.error().code == ErrorCode::kIntegrity));
@@ -157,7 +167,8 @@ TEST_CASE("robust: hostile slot parameters are refused before any memory is take
   parts.slots.clear();
   format::CborWriter many(parts.slots);
   many.array(33);
-  for (int i = 0; i < 33; ++i) many.array(6).uint(9).bytes(Bytes(8)).uint(1).uint(65536).bytes(Bytes(16)).bytes(Bytes(105));
+  for (int i = 0; i < 33; ++i)
+    many.array(6).uint(9).bytes(Bytes(8)).uint(1).uint(65536).bytes(Bytes(16)).bytes(Bytes(105));
   REQUIRE_ERROR(ErrorCode::kIntegrity, fixture().open(parts.file()));
 }
 
@@ -218,7 +229,7 @@ TEST_CASE("bound: parts of two identity files cannot be mixed") {
   REQUIRE_ERROR(ErrorCode::kWrongKey, fixture().open(Parts{mine.public_string, theirs.slots, theirs.body}.file()));
 }
 
-TEST_CASE("durable: pins survive the file, and pinning again replaces the log key") {
+TEST_CASE("durable: pins survive the file, and a pinned vault takes no other log key") {
   FixedEnvironment environment;
   const std::filesystem::path file = fixture().folder / "pins.identity";
   write(file, fixture().text);
@@ -230,18 +241,20 @@ TEST_CASE("durable: pins survive the file, and pinning again replaces the log ke
   two.vault_id.fill(2);
   REQUIRE_DONE(keys::add_pin(identity, one, environment.random));
   REQUIRE_DONE(keys::add_pin(identity, two, environment.random));
-  one.log_key = "another";
-  REQUIRE_DONE(keys::add_pin(identity, one, environment.random));
+  REQUIRE_DONE(keys::add_pin(identity, one, environment.random));  // again: nothing to do
+  Pin other = one;
+  other.log_key = "another";
+  REQUIRE_ERROR(ErrorCode::kUntrusted, keys::add_pin(identity, other, environment.random));
   const Identity again = REQUIRE_OK(Identity::open(file, passphrase()));
   REQUIRE(again.pins().size() == 2);
-  CHECK(again.pins()[0].log_key == "another");
+  CHECK(again.pins()[0].log_key == one.log_key);
   CHECK(again.pins()[1].vault_id == two.vault_id);
   CHECK(same(again, identity));
   CHECK(std::filesystem::status(file).permissions() ==
         (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
 
   // The pins lie inside the sealed body: the file before shows nothing of them.
-  CHECK(read(file).find("another") == std::string::npos);
+  CHECK(read(file).find(one.log_key) == std::string::npos);
   // A failure leaves memory as the file is.
   identity.impl().file = fixture().folder.path() / "no such folder" / "x";
   Pin three = one;
@@ -258,8 +271,9 @@ TEST_CASE("sealed: what an identity file shows without a key is names, public ke
   const Parts parts = Parts::of(fixture().text);
   Bytes all = parts.slots;
   all.insert(all.end(), parts.body.begin(), parts.body.end());
-  for (const SecretBytes* secret : std::initializer_list<const SecretBytes*>{&fixture().identity->impl().x_secret, &fixture().identity->impl().ed_seed,
-                                    &fixture().identity->impl().identity_key}) {
+  for (const SecretBytes* secret : std::initializer_list<const SecretBytes*>{
+           &fixture().identity->impl().x_secret, &fixture().identity->impl().ed_seed,
+           &fixture().identity->impl().identity_key}) {
     CHECK(std::ranges::search(all, secret->view().first(8)).empty());
   }
 }
@@ -324,7 +338,8 @@ TEST_CASE("bound: a principal string with another's name, keys or signature is r
   forged.x_public = crypto::x25519_public(crypto::key_of(seed));
   REQUIRE_ERROR(ErrorCode::kBadInput, keys::parse_principal(keys::principal_string(forged, crypto::key_of(seed))));
   forged.ed_public = crypto::ed25519_public(crypto::key_of(seed));
-  CHECK(REQUIRE_OK(keys::parse_principal(keys::principal_string(forged, crypto::key_of(seed)))).ed_public != real.ed_public);
+  CHECK(REQUIRE_OK(keys::parse_principal(keys::principal_string(forged, crypto::key_of(seed)))).ed_public !=
+        real.ed_public);
 }
 
 }  // namespace

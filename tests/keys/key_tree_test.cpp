@@ -68,7 +68,8 @@ TEST_CASE("compartmented: leaf node keys of all leaves and kinds differ, and com
   std::set<std::string> seen;
   std::vector<std::pair<std::uint64_t, SecretBytes>> made;
   for (const std::uint64_t leaf : {0U, 1U, 255U, 256U, 257U, 65535U, 65536U, 16777215U}) {
-    for (const TreeKind kind : {TreeKind::kRecords, TreeKind::kEpochHalves, TreeKind::kIndexGenerations, TreeKind::kLogMonths}) {
+    for (const TreeKind kind :
+         {TreeKind::kRecords, TreeKind::kEpochHalves, TreeKind::kIndexGenerations, TreeKind::kLogMonths}) {
       SecretBytes key = f.make_leaf(leaf, kind);
       CHECK(seen.insert(std::string(key.text())).second);
       CHECK(REQUIRE_OK(f.leaf(leaf, kind)).equals(key.view()));
@@ -176,7 +177,8 @@ TEST_CASE("erasable: a slot is never written twice") {
   const SecretBytes first = crypto::random_key(f.environment.random);
   f.put(9, first);
   auto txn = REQUIRE_OK(f.store->begin_write());
-  REQUIRE_ERROR(ErrorCode::kInternal, f.tree.put_slot(*txn, f.erk, TreeKind::kEpochHalves, 9, crypto::random_key(f.environment.random)));
+  REQUIRE_ERROR(ErrorCode::kInternal,
+                f.tree.put_slot(*txn, f.erk, TreeKind::kEpochHalves, 9, crypto::random_key(f.environment.random)));
   txn.reset();
   CHECK(REQUIRE_OK(f.get(9)).equals(first.view()));
   REQUIRE_ERROR(ErrorCode::kIntegrity, f.get(10));
@@ -236,7 +238,8 @@ TEST_CASE("durable: a write that fails anywhere in the making of a path leaves t
     faulty.faults().write_in = nth;
     {
       auto txn = REQUIRE_OK(f.store->begin_write());
-      REQUIRE_ERROR(ErrorCode::kIo, f.tree.put_slot(*txn, f.erk, TreeKind::kEpochHalves, 0, crypto::random_key(f.environment.random)));
+      REQUIRE_ERROR(ErrorCode::kIo,
+                    f.tree.put_slot(*txn, f.erk, TreeKind::kEpochHalves, 0, crypto::random_key(f.environment.random)));
       REQUIRE_FALSE(txn->commit().has_value());
     }
     faulty.faults().write_in = 0;

@@ -91,7 +91,8 @@ TEST_CASE("durable: threads that add, update, list, disclose and verify at once 
       if (values) {
         expect((*values)[0][0]->starts_with("Version "), "value");
       } else {
-        expect(values.error().code == ErrorCode::kBusy || values.error().code == ErrorCode::kConflict, values.error().message);
+        expect(values.error().code == ErrorCode::kBusy || values.error().code == ErrorCode::kConflict,
+               values.error().message);
       }
     }
   });

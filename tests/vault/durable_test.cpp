@@ -13,80 +13,59 @@ namespace {
 
 /// What a run of the workload was told, step by step. Plain bytes: it crosses a pipe.
 struct Acknowledged {
-  int steps = 0;       ///< 1 opened, 2 added, 3 updated, 4 imported, 5 disclosed, 6 closed
-  int failed = 0;      ///< code of the first failure
-  int calls = 0;       ///< storage calls
+  int steps = 0;   ///< 1 opened, 2 added, 3 updated, 4 imported, 5 disclosed, 6 closed
+  int failed = 0;  ///< code of the first failure
+  int calls = 0;   ///< storage calls
   std::uint64_t disclosed = 0;
 };
 
-/// Adds, updates, imports three rows, discloses. Stops at the first failure.
-Acknowledged workload(const Lab& lab) {
+/// Adds, updates, imports three rows, discloses. Tells each step that was acknowledged; stops at the first failure.
+Acknowledged workload(const Lab& lab, const std::function<void(const Acknowledged&)>& tell = {}) {
   Acknowledged done;
-  const auto failed = [&](const auto& result) {
-    if (result) {
-      ++done.steps;
+  const auto step = [&](const auto& result) {
+    if (!result) {
+      done.failed = static_cast<int>(result.error().code);
       return false;
     }
-    done.failed = static_cast<int>(result.error().code);
+    ++done.steps;
+    done.calls = call_faults().calls;
+    if (tell) tell(done);
     return true;
   };
   auto session = Session::open(lab.vault(), lab.owner.identity(), lab.options());
-  if (failed(session)) return done;
+  if (!step(session)) return done;
   const FieldInput fields[] = {{"full_name", "Added"}, {"phone", "1"}};
   const auto added = session->add("person", fields);
-  if (failed(added)) return done;
+  if (!step(added)) return done;
   const FieldInput change[] = {{"phone", "2"}};
-  if (failed(session->update(added->id, change))) return done;
+  if (!step(session->update(added->id, change))) return done;
   Rows rows(3);
-  if (failed(session->import_rows("person", rows))) return done;
+  if (!step(session->import_rows("person", rows))) return done;
   const auto disclosure = session->disclose(request_for({added->id}));
-  if (failed(disclosure)) return done;
-  done.disclosed = disclosure->entry();
+  if (disclosure) done.disclosed = disclosure->entry();
+  if (!step(disclosure)) return done;
   session->close();
-  ++done.steps;
+  (void)step(Result<void>());
   return done;
 }
 
-/// Runs it in a child that reports each time before it may die; what was told last counts.
+/// Runs it in a child that is killed before its storage call number `kill_at`; what it told last counts.
 Acknowledged in_killed_child(const Lab& lab, int kill_at, bool& killed) {
   std::array<int, 2> channel{};
   REQUIRE(::pipe(channel.data()) == 0);
   killed = in_child([&] {
              call_faults().reset();
              call_faults().kill_at = kill_at;
-             Acknowledged done;
-             const auto tell = [&] { return ::write(channel[1], &done, sizeof done) == sizeof done; };
-             auto session = Session::open(lab.vault(), lab.owner.identity(), lab.options());
-             if (!session) return 1;
-             done.steps = 1;
-             if (!tell()) return 2;
-             const FieldInput fields[] = {{"full_name", "Added"}, {"phone", "1"}};
-             const auto added = session->add("person", fields);
-             if (!added) return 3;
-             done.steps = 2;
-             if (!tell()) return 2;
-             const FieldInput change[] = {{"phone", "2"}};
-             if (!session->update(added->id, change)) return 4;
-             done.steps = 3;
-             if (!tell()) return 2;
-             Rows rows(3);
-             if (!session->import_rows("person", rows)) return 5;
-             done.steps = 4;
-             if (!tell()) return 2;
-             const auto disclosure = session->disclose(request_for({added->id}));
-             if (!disclosure) return 6;
-             done.steps = 5;
-             done.disclosed = disclosure->entry();
-             if (!tell()) return 2;
-             session->close();
-             done.steps = 6;
-             done.calls = call_faults().calls;
-             return tell() ? 0 : 2;
-           }) != 0;
+             bool told = true;
+             const Acknowledged done = workload(lab, [&](const Acknowledged& now) {
+               told = told && ::write(channel[1], &now, sizeof now) == sizeof now;
+             });
+             return told && done.steps == 6 ? 0 : 1;
+           }) == -1;
   ::close(channel[1]);
   Acknowledged last;
-  Acknowledged told;
-  while (::read(channel[0], &told, sizeof told) == sizeof told) last = told;
+  Acknowledged now;
+  while (::read(channel[0], &now, sizeof now) == sizeof now) last = now;
   ::close(channel[0]);
   return last;
 }
@@ -183,7 +162,8 @@ TEST_CASE("durable: a mutation killed between its entry and its commit is settle
     Session reader = lab.read_only();  // appends nothing, and says what is pending
     const Status status = REQUIRE_OK(reader.status());
     CHECK(status.log_size == 3);
-    CHECK(std::ranges::any_of(status.warnings, [](const std::string& text) { return text.find("entry 2 is pending") != std::string::npos; }));
+    CHECK(std::ranges::any_of(
+        status.warnings, [](const std::string& text) { return text.find("entry 2 is pending") != std::string::npos; }));
     const VerifyReport report = REQUIRE_OK(reader.verify_log());
     CHECK(report.ok);
     CHECK_FALSE(report.warnings.empty());
@@ -211,7 +191,8 @@ TEST_CASE("durable: of a database one mutation old the log says not applied, and
     session = lab.open();
     REQUIRE_OK(session.update(id, change));
   }
-  std::filesystem::copy_file(lab.folder / "one" / "data.mdb", lab.data(), std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(lab.folder / "one" / "data.mdb", lab.data(),
+                             std::filesystem::copy_options::overwrite_existing);
   Session session = lab.open();
   CHECK(name_of(session, id) == "One");
   CHECK(REQUIRE_OK(session.history(id)).size() == 1);
@@ -237,7 +218,8 @@ TEST_CASE("tamper-evident: a database two or more mutations old is told as rolle
       Session session = lab.open();
       for (int i = 0; i < newer; ++i) add_person(session, "More");
     }
-    std::filesystem::copy_file(lab.folder / "old" / "data.mdb", lab.data(), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(lab.folder / "old" / "data.mdb", lab.data(),
+                               std::filesystem::copy_options::overwrite_existing);
     REQUIRE_ERROR(ErrorCode::kRolledBack, lab.try_open(lab.owner));
     REQUIRE_ERROR(ErrorCode::kRolledBack, lab.try_open(lab.owner, true));
   }
@@ -252,11 +234,37 @@ TEST_CASE("tamper-evident: a log older than its database is refused, with and wi
       add_person(session, "One");
       add_person(session, "Two");
     }
-    std::filesystem::copy_file(lab.folder / "old" / "log" / "00000000.log", lab.segment(), std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(lab.folder / "old" / "log" / "00000000.log", lab.segment(),
+                               std::filesystem::copy_options::overwrite_existing);
     if (!anchors) std::filesystem::remove_all(lab.state());
     REQUIRE_ERROR(ErrorCode::kRolledBack, lab.try_open(lab.owner));
     REQUIRE_ERROR(ErrorCode::kRolledBack, lab.try_open(lab.owner, true));
   }
+}
+
+TEST_CASE("durable: a root that was staged and never committed is dropped by the next opener") {
+  const Lab lab;
+  RecordId id;
+  {
+    Session session = lab.open();
+    id = add_person(session, "One").id;
+  }
+  {
+    const auto core = lab.core();
+    keys::ErasureRoot lock = REQUIRE_OK(keys::ErasureRoot::lock(core->root_file()));
+    REQUIRE_DONE(lock.stage(core->root_context(), 2, crypto::random_key(core->random()), core->random()));
+  }
+  {
+    Session reader = lab.read_only();
+    CHECK(REQUIRE_OK(reader.list("person", 1)).at(0).id == id);
+  }
+  Session session = lab.open();
+  CHECK(name_of(session, id) == "One");
+  session.close();
+  const auto core = lab.core();
+  const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+  CHECK(snapshot.db.root.epoch == 1);
+  CHECK(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), core->root_context(), snapshot.db.root)));
 }
 
 TEST_CASE("durable: a torn batch at the end of the log is cut and told, and what was acknowledged stays") {

@@ -3,8 +3,8 @@
 
 #include <atomic>
 
-/// What the storage calls of this process do: every write, allocation, flush and rename of the library and of LMDB passes
-/// through here, because the dynamic linker prefers this program's functions.
+/// What the storage calls of this process do: every write, allocation, flush and rename of the library and of LMDB
+/// passes through here, because the dynamic linker prefers this program's functions.
 namespace casevault::test {
 
 struct CallFaults {

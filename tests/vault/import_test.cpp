@@ -90,7 +90,9 @@ TEST_CASE("robust: bad rows can be skipped, and each is handed back") {
   CHECK_FALSE(none.entry.has_value());
 
   rejected.clear();
-  options.on_reject = [](const ImportRow&, const RowProblem&) -> Result<void> { return Error{ErrorCode::kIo, "no room for rejects"}; };
+  options.on_reject = [](const ImportRow&, const RowProblem&) -> Result<void> {
+    return Error{ErrorCode::kIo, "no room for rejects"};
+  };
   const std::uint64_t before = count(session);
   REQUIRE_ERROR(ErrorCode::kIo, session.import_rows("person", rows, options));
   CHECK(count(session) == before);
@@ -182,7 +184,6 @@ TEST_CASE("durable: an import of many rows shows nothing until it is whole; othe
       const auto list = session.list("person", 100);
       if (status && status->records.at("person") == 1 && list && list->size() == 1 && (*list)[0].id == before) ++looked;
     }).join();
-    // Another process adds between two batches: it waits for the lock that this batch holds.
     return true;
   };
   const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, options));
@@ -303,7 +304,7 @@ TEST_CASE("robust: a second importer is told to try again, and the first is not 
     auto other = Session::open(lab.vault(), lab.owner.identity(), lab.options());
     char word = other ? 'o' : 'f';
     if (::write(answer[1], &word, 1) != 1 || !other || ::read(go[0], &word, 1) != 1) ::_exit(1);
-    Rows theirs(5);
+    Rows theirs(10001);
     const auto refused = other->import_rows("person", theirs);
     word = !refused && refused.error().code == ErrorCode::kBusy ? 'b' : 'x';
     ::_exit(::write(answer[1], &word, 1) == 1 ? 0 : 2);
@@ -312,16 +313,16 @@ TEST_CASE("robust: a second importer is told to try again, and the first is not 
   REQUIRE(::read(answer[0], &opened, 1) == 1);
   REQUIRE(opened == 'o');
   Session session = lab.open();
-  Rows rows(600);
+  Rows rows(10300);
   char told = 0;
   ImportOptions options;
   options.progress = [&](const Progress& progress) {
     if (progress.stage != "write" || progress.done != 256) return true;
     return ::write(go[1], "g", 1) == 1 && ::read(answer[0], &told, 1) == 1;
   };
-  CHECK(REQUIRE_OK(session.import_rows("person", rows, options)).imported == 600);
+  CHECK(REQUIRE_OK(session.import_rows("person", rows, options)).imported == 10300);
   CHECK(told == 'b');
-  CHECK(count(session) == 600);
+  CHECK(count(session) == 10300);
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
   for (const int end : {go[0], go[1], answer[0], answer[1]}) ::close(end);

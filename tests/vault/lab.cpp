@@ -122,9 +122,10 @@ Identity Person::identity() const {
   return Identity(std::move(impl));
 }
 
-Rows::Rows(std::uint64_t count) : Rows(count, [](std::uint64_t number) {
-  return Values{{"full_name", "Person " + std::to_string(number)}, {"sex", number % 2 == 0 ? "female" : "male"}};
-}) {}
+Rows::Rows(std::uint64_t count)
+    : Rows(count, [](std::uint64_t number) {
+        return Values{{"full_name", "Person " + std::to_string(number)}, {"sex", number % 2 == 0 ? "female" : "male"}};
+      }) {}
 
 Result<void> Rows::rewind() {
   next_ = 1;

@@ -16,8 +16,8 @@ namespace casevault::test {
 /// Canaries: what must never be seen in any file, message or foreign memory.
 inline constexpr std::string_view kSchemaName = "attack-lab";
 
-/// A principal whose keys lie in plain memory, so that forked children, where the arena is wiped, can use them, and so that
-/// opening costs no Argon2id.
+/// A principal whose keys lie in plain memory, so that forked children, where the arena is wiped, can use them, and so
+/// that opening costs no Argon2id.
 struct Person {
   std::string name;
   std::string public_string;

@@ -76,7 +76,9 @@ void flip_log(std::size_t step) {
 }
 
 TEST_CASE("tamper-evident: a flipped byte of the log is told at opening or by verify") { flip_log(113); }
-TEST_CASE("tamper-evident: a flipped byte of the log is told at opening or by verify, every byte", "[.long]") { flip_log(1); }
+TEST_CASE("tamper-evident: a flipped byte of the log is told at opening or by verify, every byte", "[.long]") {
+  flip_log(1);
+}
 
 /// A segment file taken apart into batches of frame bodies and put together with every checksum right: what an attacker
 /// without keys can do.
@@ -94,11 +96,12 @@ class Editor {
     const log::Tail tail = log::find_tail(ByteView(whole_).subspan(first_), {0, first_});
     const ByteView frames = ByteView(whole_).subspan(first_, tail.end - first_);
     batches.emplace_back();
-    REQUIRE(REQUIRE_OK(log::each_frame(frames, {0, first_}, "segment", [&](const log::FrameView& frame) -> Result<bool> {
-      batches.back().push_back({Bytes(frame.body.begin(), frame.body.end()), frame.closes_batch});
-      if (frame.closes_batch) batches.emplace_back();
-      return true;
-    })));
+    REQUIRE(
+        REQUIRE_OK(log::each_frame(frames, {0, first_}, "segment", [&](const log::FrameView& frame) -> Result<bool> {
+          batches.back().push_back({Bytes(frame.body.begin(), frame.body.end()), frame.closes_batch});
+          if (frame.closes_batch) batches.emplace_back();
+          return true;
+        })));
     batches.pop_back();
   }
   void write() const {
@@ -107,7 +110,8 @@ class Editor {
       const auto start = static_cast<std::uint32_t>(out.size());
       Bytes bytes;
       for (const Frame& frame : batch) {
-        log::append_frame(bytes, {0, start + static_cast<std::uint32_t>(bytes.size())}, start, frame.closes, frame.body);
+        log::append_frame(bytes, {0, start + static_cast<std::uint32_t>(bytes.size())}, start, frame.closes,
+                          frame.body);
       }
       out.insert(out.end(), bytes.begin(), bytes.end());
     }
@@ -131,6 +135,28 @@ TEST_CASE("tamper-evident: a log that is put together again unchanged is accepte
   CHECK((file_bytes(busy.lab.segment()) == before));
 }
 
+TEST_CASE("tamper-evident: a byte changed in the head of a segment, with its checksum mended, is told") {
+  const Busy busy;
+  const Bytes whole = file_bytes(busy.lab.segment());
+  const log::Segment segment =
+      REQUIRE_OK(log::open_segment(busy.lab.segment().parent_path(), 0, base::OpenMode::kRead));
+  const std::size_t header = segment.first_frame - 8 - segment.header.size();
+  for (std::size_t i = 0; i < segment.header.size(); ++i) {
+    CAPTURE(i, segment.header.size());
+    Bytes altered = whole;
+    altered[header + i] ^= 1;
+    std::uint64_t checksum = log::crc64(ByteView(altered).first(segment.first_frame - 8));
+    for (std::size_t j = 8; j > 0; --j, checksum >>= 8U) {
+      altered[segment.first_frame - 9 + j] = static_cast<std::uint8_t>(checksum);
+    }
+    write_bytes(busy.lab.segment(), altered);
+    require_noticed(busy.lab);
+  }
+  write_bytes(busy.lab.segment(), whole);
+  Session session = busy.lab.open();
+  require_sound(session);
+}
+
 void flip_frames(std::size_t step) {
   const Busy busy;
   Editor editor(busy.lab.segment());
@@ -149,7 +175,9 @@ void flip_frames(std::size_t step) {
 }
 
 TEST_CASE("tamper-evident: a byte changed in any frame, with its checksum mended, is told") { flip_frames(61); }
-TEST_CASE("tamper-evident: a byte changed in any frame, with its checksum mended, is told, every byte", "[.long]") { flip_frames(1); }
+TEST_CASE("tamper-evident: a byte changed in any frame, with its checksum mended, is told, every byte", "[.long]") {
+  flip_frames(1);
+}
 
 TEST_CASE("tamper-evident: batches dropped, doubled, swapped or moved, with checksums mended, are told") {
   const Busy busy;
@@ -179,7 +207,8 @@ TEST_CASE("tamper-evident: batches dropped, doubled, swapped or moved, with chec
   }
 }
 
-TEST_CASE("tamper-evident: the last entries cannot be cut off: the anchor of the user, or one kept elsewhere, knows them") {
+TEST_CASE(
+    "tamper-evident: the last entries cannot be cut off: the anchor of the user, or one kept elsewhere, knows them") {
   const Busy busy;
   Editor editor(busy.lab.segment());
   editor.batches.pop_back();  // a disclosure: no mutation, the database does not miss it
@@ -345,7 +374,8 @@ TEST_CASE("bound: an older cell under a newer head, and a newer cell under an ol
   }
   REQUIRE(one.size() == two.size());
   const auto splice = [&](Bytes head, const Bytes& from) {
-    std::copy(from.end() - static_cast<std::ptrdiff_t>(cells), from.end(), head.end() - static_cast<std::ptrdiff_t>(cells));
+    std::copy(from.end() - static_cast<std::ptrdiff_t>(cells), from.end(),
+              head.end() - static_cast<std::ptrdiff_t>(cells));
     return head;
   };
   for (const Bytes& forged : {splice(two, one), splice(one, two)}) {
@@ -403,7 +433,8 @@ TEST_CASE("bound: rows swapped between records, moved to new numbers or cut do n
   CHECK_FALSE(REQUIRE_OK(session.verify_log()).ok);
 }
 
-TEST_CASE("bound: every flipped byte of a row is refused or leaves its field out of what is read, never another value") {
+TEST_CASE(
+    "bound: every flipped byte of a row is refused or leaves its field out of what is read, never another value") {
   const Busy busy;
   Bytes whole;
   {
@@ -413,7 +444,8 @@ TEST_CASE("bound: every flipped byte of a row is refused or leaves its field out
   const auto core = busy.lab.core();
   const auto shared = std::shared_ptr<vault::Core>(REQUIRE_OK([&]() -> Result<std::unique_ptr<vault::Core>> {
     core->close();
-    return vault::Core::open(busy.lab.vault(), busy.lab.owner.identity(), busy.lab.options(), base::system_environment());
+    return vault::Core::open(busy.lab.vault(), busy.lab.owner.identity(), busy.lab.options(),
+                             base::system_environment());
   }()));
   const std::uint64_t row = shared->row_of(busy.hoa).value();
   Session session(std::make_unique<Session::Impl>(shared));
@@ -454,7 +486,8 @@ TEST_CASE("tamper-evident: a record that was taken out, or put in without an ent
     set_row(*core, core->row_of(busy.hoa).value(), hoa);
     auto txn = REQUIRE_OK(core->store().begin_write());
     const std::uint64_t row = core->row_of(busy.lan).value() + 1;
-    model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, REQUIRE_OK(core->load_state(*txn)), core->row_of(busy.hoa).value(), hoa));
+    model::OpenedRow opened = REQUIRE_OK(
+        core->open_row_number(*txn, REQUIRE_OK(core->load_state(*txn)), core->row_of(busy.hoa).value(), hoa));
     const auto leaf = REQUIRE_OK(core->leaf_key(*txn, REQUIRE_OK(core->load_state(*txn)), 0));
     REQUIRE_DONE(txn->put(Table::kRows, vault::row_key(row),
                           model::seal_row(core->row_context(row), opened.head, *leaf, opened.cells, core->random())));
@@ -578,7 +611,8 @@ TEST_CASE("robust: damaged, cut and empty files of a vault are errors that name 
         altered.resize(whole.size() * static_cast<std::size_t>(i) / 4);
       } else {
         const std::size_t at = random.below(i < 8 ? 8192 : whole.size());
-        for (std::size_t j = at; j < std::min(whole.size(), at + 64); ++j) altered[j] = static_cast<std::uint8_t>(random.below(256));
+        for (std::size_t j = at; j < std::min(whole.size(), at + 64); ++j)
+          altered[j] = static_cast<std::uint8_t>(random.below(256));
       }
       write_bytes(file, altered);
       auto session = lab.try_open(lab.owner);
@@ -601,7 +635,8 @@ TEST_CASE("tamper-evident: an entry dated before its predecessor is flagged") {
   const Lab lab;
   FixedEnvironment time(3, 1'900'000'000'000);
   const base::Environment environment{&time.clock, base::system_environment().random};
-  auto core = std::shared_ptr<vault::Core>(REQUIRE_OK(vault::Core::open(lab.vault(), lab.owner.identity(), lab.options(), environment)));
+  auto core = std::shared_ptr<vault::Core>(
+      REQUIRE_OK(vault::Core::open(lab.vault(), lab.owner.identity(), lab.options(), environment)));
   Session session(std::make_unique<Session::Impl>(core));
   add_person(session, "One");
   time.clock.advance(-3'600'000);
@@ -617,7 +652,8 @@ TEST_CASE("sealed: no plaintext, field name or purpose is found in any file of t
   const std::string canary = "CANARY-5ad1f0";
   {
     Session session = lab.open();
-    const FieldInput fields[] = {{"full_name", canary}, {"phone", "CANARY-phone"}, {"note", "CANARY-note"}, {"sex", "unknown"}};
+    const FieldInput fields[] = {
+        {"full_name", canary}, {"phone", "CANARY-phone"}, {"note", "CANARY-note"}, {"sex", "unknown"}};
     const RecordId id = REQUIRE_OK(session.add("person", fields)).id;
     DisclosureRequest request = request_for({id}, {"full_name", "phone", "sex"});
     request.recipient = "CANARY-recipient";
@@ -635,8 +671,8 @@ TEST_CASE("sealed: no plaintext, field name or purpose is found in any file of t
       ++files;
       const Bytes bytes = file_bytes(file.path());
       CAPTURE(file.path());
-      for (const std::string_view word : {"CANARY", "full_name", "statistics", "person", "visit", "care", "duty", "consent", "clinic",
-                                          "attack-lab", "unknown", "officer"}) {
+      for (const std::string_view word : {"CANARY", "full_name", "statistics", "person", "visit", "care", "duty",
+                                          "consent", "clinic", "attack-lab", "unknown", "officer"}) {
         CAPTURE(word);
         CHECK_FALSE(contains(bytes, as_bytes(word)));
       }

@@ -140,7 +140,6 @@ class Checker {
     const std::uint64_t newest = first.txnid < second.txnid ? 1 : 0;
     meta_ = newest == 1 ? second : first;
     CASEVAULT_CHECK(check_db(meta_.free_list, meta_.last_page, newest));
-    CASEVAULT_CHECK(check_plain(meta_.main, newest));
     CASEVAULT_CHECK(check_db(meta_.main, meta_.last_page, newest));
     used_ = PageSet(meta_.last_page + 1);
     halfwords_ = PageSet(page_bytes_ / 2);
@@ -172,6 +171,7 @@ class Checker {
     if (meta.txnid > kNoRoot >> 2U || (meta.txnid != 0 && meta.txnid % 2 != index)) {
       return bad(index, "transaction number " + std::to_string(meta.txnid) + " cannot stand here");
     }
+    CASEVAULT_CHECK(check_plain(meta.main, index));
     return meta;
   }
 

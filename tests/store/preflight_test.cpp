@@ -299,6 +299,7 @@ TEST_CASE("every field of both meta pages is checked") {
     for (const int flags : {1, 2, 4, 8, 0x10, 0x8000}) refuses(kMetaMain + 4, static_cast<std::uint16_t>(flags));
     refuses(kMetaMain, std::uint32_t{8});  // pad
     for (const std::size_t db : {kMetaFreeList, kMetaMain}) {
+      if (meta != specimen.newest) continue;  // the trees of the other are not used
       for (const int depth : {0, 33, 0xFFFF}) refuses(db + 6, static_cast<std::uint16_t>(depth));
       for (const std::uint64_t root :
            {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{1} << 40U, ~std::uint64_t{0}, ~std::uint64_t{0} - 1}) {

@@ -318,7 +318,6 @@ TEST_CASE(
     CHECK(REQUIRE_OK(core->open_row(*before.txn, before.db, still, number)).head.seals == 1);
     CHECK(REQUIRE_OK(core->open_row(*after.txn, after.db, still, number)).head.seals == 2);
   }
-  core->close();
 }
 
 TEST_CASE("rotatable: 4100 updates of one record in a row", "[.long]") {

@@ -441,12 +441,7 @@ TEST_CASE(
     const auto core = busy.lab.core();
     whole = row_bytes(*core, busy.hoa);
   }
-  const auto core = busy.lab.core();
-  const auto shared = std::shared_ptr<vault::Core>(REQUIRE_OK([&]() -> Result<std::unique_ptr<vault::Core>> {
-    core->close();
-    return vault::Core::open(busy.lab.vault(), busy.lab.owner.identity(), busy.lab.options(),
-                             base::system_environment());
-  }()));
+  const std::shared_ptr<vault::Core> shared = busy.lab.core();
   const std::uint64_t row = shared->row_of(busy.hoa).value();
   Session session(std::make_unique<Session::Impl>(shared));
   for (std::size_t i = 0; i < whole.size(); i += 3) {

@@ -313,11 +313,13 @@ TEST_CASE("private log: two receipts about one person share no 16 bytes but publ
   CHECK(a.subjects != b.subjects);
   CHECK(a.fields != b.fields);
   CHECK(a.details != b.details);
+  // Codes and times come first and may agree (two entries of one millisecond); from the first commitment on nothing
+  // may.
+  const auto commitments = std::ranges::search(first, a.actor).begin() - first.begin();
   constexpr std::size_t kShared = 16;
-  for (std::size_t i = 0; i + kShared <= first.size(); ++i) {
-    const ByteView part = ByteView(first).subspan(i, kShared);
+  for (auto i = static_cast<std::size_t>(commitments) - kShared / 2; i + kShared <= first.size(); ++i) {
     CAPTURE(i);
-    if (contains(second, part)) REQUIRE((contains(part, as_bytes("care")) || contains(part, as_bytes("duty"))));
+    REQUIRE_FALSE(contains(second, ByteView(first).subspan(i, kShared)));
   }
 }
 

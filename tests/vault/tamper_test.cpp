@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <fstream>
 
 #include "base/text.hpp"
 #include "lab.hpp"
@@ -65,13 +66,16 @@ void flip_log(std::size_t step) {
   const Busy busy;
   const Bytes whole = file_bytes(busy.lab.segment());
   const std::size_t end = used(whole);
-  Bytes altered = whole;
+  std::fstream file(busy.lab.segment(), std::ios::binary | std::ios::in | std::ios::out);
+  const auto poke = [&](std::size_t at, std::uint8_t byte) {
+    file.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(byte)).flush();
+    REQUIRE(file.good());
+  };
   for (std::size_t i = 0; i < end; i += step) {
     CAPTURE(i, end);
-    altered[i] ^= 0x20;
-    write_bytes(busy.lab.segment(), altered);
-    altered[i] = whole[i];
+    poke(i, whole[i] ^ 0x20U);
     require_noticed(busy.lab);
+    poke(i, whole[i]);
   }
 }
 

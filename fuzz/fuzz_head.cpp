@@ -3,6 +3,7 @@
 #include <cstdlib>
 
 #include "base/cursor.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
 #include "model/record_row.hpp"

@@ -13,11 +13,20 @@
 
 namespace casevault {
 
+/// How the fields of new cells are sealed; chosen once, when a vault is made. Every reader opens all of them.
+/// What each consists of: FORMAT.md section 3. Persisted values.
+enum class Suite : std::uint8_t {
+  kAes256Gcm = 1,         ///< the default: fastest where the processor has AES instructions
+  kChaCha20Poly1305 = 2,  ///< for processors without them
+  kHkdfAes256Gcm = 3,  ///< HKDF-SHA-512 and AES-256-GCM by OpenSSL: approved algorithms for cells; no more is claimed
+};
+
 struct InitOptions {
   std::string owner = "owner";
   /// Where the owner's identity goes. Empty: into the vault's `identities/` (convenient for a first try; status warns).
   std::filesystem::path identity_file;
   SlotCost slot_cost;
+  Suite suite = Suite::kAes256Gcm;
   /// Where anchors are kept. Empty: default_state_folder().
   std::filesystem::path state_folder;
 };
@@ -48,6 +57,7 @@ struct EpochInfo {
 struct Status {
   std::string id;
   std::string schema;
+  Suite suite{};
   std::string principal;
   std::string role;
   std::map<std::string, std::uint64_t> records;  ///< every type of the schema

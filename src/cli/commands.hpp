@@ -7,7 +7,7 @@
 namespace casevault::cli {
 
 struct InitArguments {
-  std::string folder, schema = "vn-victim-support", name = "owner", identity_out;
+  std::string folder, schema = "vn-victim-support", name = "owner", identity_out, suite = "1";
 };
 Result<int> init(Context& context, const InitArguments& arguments);
 Result<int> status(Context& context);

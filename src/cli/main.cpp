@@ -125,6 +125,10 @@ class Table {
     text(init_, "--name", init_args_.name, "OWNER", "The owner's name; default owner");
     text(init_, "--identity-out", init_args_.identity_out, "FILE",
          "Where the owner's identity goes; default DIR/identities/");
+    text(init_, "--suite", init_args_.suite, "N",
+         "How fields are sealed, for good: 1 AES-256-GCM (default), 2 ChaCha20-Poly1305 for processors without AES "
+         "instructions, 3 HKDF with AES-256-GCM, algorithms that NIST approves")
+        ->check(CLI::IsMember({"1", "2", "3"}));
     command(app_, "status", "What the vault holds, its log, epochs and warnings; appends nothing", status);
 
     CLI::App& schema = group("schema", "The schema in force, or a dry check of a new one");

@@ -39,6 +39,7 @@ Result<int> init(Context& context, const InitArguments& arguments) {
   InitOptions options;
   options.owner = arguments.name;
   options.identity_file = arguments.identity_out;
+  options.suite = static_cast<Suite>(arguments.suite.front() - '0');
   CASEVAULT_TRY(const InitResult made, Session::init(folder, schema, passphrase, options));
   const std::string identity = made.identity_file.string();
   CASEVAULT_CHECK(context.print(Json{{"vault", arguments.folder},
@@ -58,8 +59,9 @@ Result<int> status(Context& context) {
   CASEVAULT_TRY(const Status now, session.status());
   Json records = Json::object();
   Json epochs = Json::object();
-  std::string text =
-      "vault " + now.id + "\nschema " + now.schema + ", opened by " + visible(now.principal) + " (" + now.role + ")\n";
+  std::string text = "vault " + now.id + "\nschema " + now.schema + ", suite " +
+                     std::to_string(static_cast<int>(now.suite)) + ", opened by " + visible(now.principal) + " (" +
+                     now.role + ")\n";
   for (const auto& [type, count] : now.records) {
     records[type] = count;
     text += "records of " + type + ": " + std::to_string(count) + "\n";
@@ -73,6 +75,7 @@ Result<int> status(Context& context) {
   for (const std::string& warning : now.warnings) text += "\nwarning: " + visible(warning);
   CASEVAULT_CHECK(context.print(Json{{"id", now.id},
                                      {"schema", now.schema},
+                                     {"suite", static_cast<int>(now.suite)},
                                      {"principal", now.principal},
                                      {"role", now.role},
                                      {"records", records},

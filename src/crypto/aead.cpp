@@ -139,6 +139,23 @@ bool aead_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, Muta
                                 : detail::openssl_open(key, nonce, aad, sealed, out);
 }
 
+void chacha_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out) {
+  Expects(out.size() == plaintext.size() + kTagSize);
+  ready_sodium();
+  crypto_aead_chacha20poly1305_ietf_encrypt(out.data(), nullptr, plaintext.data(), plaintext.size(), aad.data(),
+                                            aad.size(), nullptr, nonce.data(), key.data());
+}
+
+bool chacha_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) {
+  if (!sizes_fit(sealed, out)) return wipe(out), false;
+  ready_sodium();
+  const bool genuine =
+      crypto_aead_chacha20poly1305_ietf_decrypt(out.data(), nullptr, nullptr, sealed.data(), sealed.size(), aad.data(),
+                                                aad.size(), nonce.data(), key.data()) == 0;
+  if (!genuine) wipe(out);
+  return genuine;
+}
+
 struct Aes256Block::State {
   SecretBytes key;
 

@@ -5,9 +5,6 @@
 
 namespace casevault::crypto {
 
-/// Persisted. DO NOT CHANGE THESE VALUES. Suites 2 and 3 are reserved (design: ChaCha20-Poly1305; HKDF with AES).
-enum class Suite : std::uint8_t { kAes256Gcm = 1 };
-
 inline constexpr std::size_t kTagSize = 16;
 using NonceView = std::span<const std::uint8_t, 12>;
 
@@ -20,6 +17,10 @@ void aead_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, M
 /// False when the tag does not verify (out is then zeroed) or `sealed` is shorter than a tag.
 /// out.size() == sealed.size() - 16.
 [[nodiscard]] bool aead_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);
+
+/// ChaCha20-Poly1305 (RFC 8439 section 2.8), by libsodium, under the same rules.
+void chacha_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out);
+[[nodiscard]] bool chacha_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);
 
 namespace detail {  // the two implementations, for the test that compares them byte for byte
 [[nodiscard]] bool sodium_aes_available();

@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kSaltSize = 24;
 constexpr std::size_t kCommitmentSize = 32;
-constexpr std::uint8_t kSuite = static_cast<std::uint8_t>(Suite::kAes256Gcm);
+constexpr std::uint8_t kSuite = 1;                    // AES-256-GCM, whatever the suite of the vault's cells
 constexpr std::array<std::uint8_t, 12> kOnlyNonce{};  // the key seals one text
 
 /// key 32 ‖ commitment 32.

@@ -7,7 +7,7 @@
 namespace casevault::crypto {
 
 /// Committing envelope: the one way casevault seals bytes under a key that is *chosen* (slots, grants, vault keys,
-/// log).
+/// log). Its suite byte is 1 in every vault.
 ///
 ///   salt 24 random; key 32 ‖ commitment 32 = derive64(label, K, suite ‖ salt ‖ context)
 ///   envelope = suite 1 ‖ salt 24 ‖ commitment 32 ‖ AES-256-GCM(key, nonce 0, aad "", plaintext)

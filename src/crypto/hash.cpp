@@ -1,12 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "crypto/hash.hpp"
 
+#include <openssl/core_names.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
 #include <algorithm>
 #include <gsl/gsl>
+#include <memory>
+#include <new>
 
 #include "crypto/sodium.hpp"
 
 namespace casevault::crypto {
+namespace {
+
+constexpr std::size_t kMaxDigest = 64;
+
+std::size_t digest_size(Digest digest) { return digest == Digest::kSha256 ? 32 : 64; }
+
+/// With the arguments used here libcrypto fails only for want of memory, or when it is installed without HMAC.
+void require(bool success) {
+  if (!success) throw std::bad_alloc();
+}
+
+/// One computation. The context, and with it the copy of the key that libcrypto keeps, dies with it.
+class Hmac {
+ public:
+  Hmac(Digest digest, ByteView key) : size_(digest_size(digest)), context_(EVP_MAC_CTX_new(algorithm())) {
+    require(context_ != nullptr);
+    std::string name = digest == Digest::kSha256 ? "SHA256" : "SHA512";
+    const std::array parameters = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name.data(), name.size()),
+                                   OSSL_PARAM_construct_end()};
+    static constexpr std::uint8_t kNothing = 0;  // null would mean to keep the key of before
+    require(EVP_MAC_init(context_.get(), key.empty() ? &kNothing : key.data(), key.size(), parameters.data()) == 1);
+  }
+  void add(ByteView bytes) { require(EVP_MAC_update(context_.get(), bytes.data(), bytes.size()) == 1); }
+  void finish(MutableBytes out) {
+    Expects(out.size() <= size_);
+    Wiped<kMaxDigest> whole;
+    std::size_t written = 0;
+    require(EVP_MAC_final(context_.get(), whole.out().data(), &written, kMaxDigest) == 1 && written == size_);
+    std::ranges::copy(whole.view().first(out.size()), out.begin());
+  }
+
+ private:
+  struct Free {
+    void operator()(EVP_MAC_CTX* context) const noexcept { EVP_MAC_CTX_free(context); }  // wipes the key
+  };
+  /// Fetching takes locks and compares names, so it is done once. Kept to the end of the process.
+  static EVP_MAC* algorithm() {
+    static EVP_MAC* const fetched = EVP_MAC_fetch(nullptr, "HMAC", nullptr);
+    require(fetched != nullptr);
+    return fetched;
+  }
+
+  std::size_t size_;
+  std::unique_ptr<EVP_MAC_CTX, Free> context_;
+};
+
+}  // namespace
 
 Hash sha256(std::initializer_list<ByteView> parts) {
   ready_sodium();
@@ -43,6 +96,30 @@ SecretBytes derive_key(LabelView label, ByteView key, ByteView message) {
   SecretBytes out(32);
   derive32(label, key, message, out.mutable_view().first<32>());
   return out;
+}
+
+void hmac(Digest digest, ByteView key, ByteView message, MutableBytes out) {
+  Hmac mac(digest, key);
+  mac.add(message);
+  mac.finish(out);
+}
+
+void hkdf(Digest digest, ByteView salt, ByteView input_key, ByteView info, MutableBytes out) {
+  const std::size_t size = digest_size(digest);
+  Expects(!out.empty() && out.size() <= 255 * size);
+  Wiped<kMaxDigest> extracted;
+  Wiped<kMaxDigest> block;
+  hmac(digest, salt, input_key, extracted.out().first(size));
+  for (std::uint8_t counter = 1; !out.empty(); ++counter) {
+    Hmac mac(digest, extracted.view().first(size));
+    if (counter > 1) mac.add(block.view().first(size));
+    mac.add(info);
+    mac.add({&counter, 1});
+    mac.finish(block.out().first(size));
+    const std::size_t take = std::min(size, out.size());
+    std::ranges::copy(block.view().first(take), out.begin());
+    out = out.subspan(take);
+  }
 }
 
 std::uint64_t siphash(KeyView key, ByteView message) noexcept {

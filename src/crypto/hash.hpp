@@ -16,6 +16,12 @@ void derive64(LabelView label, ByteView key, ByteView message, std::span<std::ui
 void derive32(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 32> out) noexcept;
 [[nodiscard]] SecretBytes derive_key(LabelView label, ByteView key, ByteView message);  ///< derive32 into the arena
 
+/// HMAC (FIPS 198-1) and HKDF (RFC 5869) by OpenSSL: for formats and suites that ask for them by name. HMAC is cut to
+/// out.size(), at most the size of the digest; HKDF gives 1 to 255 digests.
+enum class Digest : std::uint8_t { kSha256, kSha512 };
+void hmac(Digest digest, ByteView key, ByteView message, MutableBytes out);
+void hkdf(Digest digest, ByteView salt, ByteView input_key, ByteView info, MutableBytes out);
+
 /// SipHash-2-4 (a PRF) under the first 16 bytes of `key`.
 [[nodiscard]] std::uint64_t siphash(KeyView key, ByteView message) noexcept;
 

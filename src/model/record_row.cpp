@@ -7,6 +7,7 @@
 
 #include "base/cursor.hpp"
 #include "base/text.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
@@ -66,9 +67,6 @@ std::uint16_t length_mask(const LeafKey& leaf, ByteView nonce) {
 
 void derive_cell(const RowContext& context, const CellEntry& entry, crypto::KeyView ck, crypto::KeyView rk,
                  std::span<std::uint8_t, 64> out) {
-  crypto::Wiped<64> key;
-  std::ranges::copy(ck, key.out().begin());
-  std::ranges::copy(rk, key.out().subspan<32>().begin());
   const auto message = Fixed<49>()
                            .number(static_cast<std::uint8_t>(entry.suite), 1)
                            .bytes(context.vault)
@@ -78,7 +76,7 @@ void derive_cell(const RowContext& context, const CellEntry& entry, crypto::KeyV
                            .number(entry.schema_version, 2)
                            .bytes(entry.salt)
                            .done();
-  crypto::derive64(format::kCell, key.view(), message, out);
+  crypto::derive_cell_keys(entry.suite, format::kCell, ck, rk, message, out);
 }
 
 void write_directory(const std::vector<DirectoryEntry>& directory, base::Writer& out) {
@@ -149,7 +147,7 @@ CellEntry read_entry(base::Reader& in, bool& supported) {
   CellEntry entry;
   entry.compartment = bounded<std::uint16_t>(in);
   entry.size = bounded<std::uint32_t>(in);
-  const auto suite = bounded<std::uint8_t>(in);
+  const std::optional<crypto::Suite> suite = crypto::suite_of(bounded<std::uint8_t>(in));
   entry.epoch = bounded<std::uint32_t>(in);
   entry.schema_version = bounded<std::uint16_t>(in);
   entry.flags = bounded<std::uint8_t>(in);
@@ -164,9 +162,12 @@ CellEntry read_entry(base::Reader& in, bool& supported) {
   }
   const auto share = bounded<std::size_t>(in);
   (void)in.take(share);
-  if (suite != static_cast<std::uint8_t>(crypto::Suite::kAes256Gcm) || entry.flags != 0 || share != 0) {
+  if (!suite || entry.flags != 0 || share != 0) {
     supported = false;
-  } else if (!well_formed(entry.directory) || cell_size(entry.directory) != entry.size) {
+    return entry;
+  }
+  entry.suite = *suite;
+  if (!well_formed(entry.directory) || cell_size(entry.directory) != entry.size) {
     in.fail();
   }
   return entry;
@@ -210,10 +211,11 @@ Result<Head> read_head(const RowContext& context, ByteView plain) {
 }  // namespace
 
 CellEntry seal_cell(const RowContext& context, const Compartment& compartment, std::uint32_t epoch,
-                    std::uint16_t schema_version, crypto::KeyView ck, crypto::KeyView rk,
+                    std::uint16_t schema_version, crypto::Suite suite, crypto::KeyView ck, crypto::KeyView rk,
                     std::span<const PlainField> fields, base::Random& random, Bytes& out) {
   CellEntry entry;
   entry.compartment = compartment.id;
+  entry.suite = suite;
   entry.epoch = epoch;
   entry.schema_version = schema_version;
   random.fill(entry.salt);
@@ -252,8 +254,8 @@ CellEntry seal_cell(const RowContext& context, const Compartment& compartment, s
     std::ranges::copy(value, padded.begin());
     std::ranges::fill(padded.subspan(value.size()), std::uint8_t{0});
     const std::size_t size = padded.size() + crypto::kTagSize;
-    crypto::aead_seal(derived.view().first<32>(), field_nonce(i), field_aad(fields[i].field, i, directory), padded,
-                      MutableBytes(out).subspan(at, size));
+    crypto::seal_field(suite, derived.view().first<32>(), field_nonce(i), field_aad(fields[i].field, i, directory),
+                       padded, MutableBytes(out).subspan(at, size));
     at += size;
   }
   return entry;
@@ -349,6 +351,7 @@ struct CellOpener::State {
 
   RowContext context;
   std::string compartment;
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;
   bool whole = false;  ///< one sealed map
   std::vector<DirectoryEntry> directory;
   crypto::Hash hash{};
@@ -372,8 +375,8 @@ Result<ByteView> CellOpener::State::open(std::size_t ordinal, std::size_t offset
     plain = far.mutable_view();
   }
   plain = plain.first(size);
-  if (!crypto::aead_open(aead_key(), field_nonce(ordinal), field_aad(entry.field, ordinal, hash),
-                         sealed.subspan(offset, size + crypto::kTagSize), plain)) {
+  if (!crypto::open_field(suite, aead_key(), field_nonce(ordinal), field_aad(entry.field, ordinal, hash),
+                          sealed.subspan(offset, size + crypto::kTagSize), plain)) {
     return damaged(context, "a field of compartment " + compartment + " does not verify: changed or moved");
   }
   return ByteView(plain);
@@ -407,9 +410,9 @@ CellOpener::~CellOpener() = default;
 
 Result<CellOpener> CellOpener::make(const RowContext& context, const Compartment& compartment, const CellEntry& entry,
                                     ByteView cell, crypto::KeyView ck, crypto::KeyView rk) {
-  if (entry.flags != 0 || entry.suite != crypto::Suite::kAes256Gcm) {
+  if (entry.flags != 0) {
     return Error{ErrorCode::kUnsupported, place(context) + ": cell of compartment " + compartment.name +
-                                              " is of a kind or suite of a newer casevault; use that version"};
+                                              " is of a kind of a newer casevault; use that version"};
   }
   const bool is_map = entry.directory.size() == 1 && entry.directory.front().field == 0;
   const bool has_map = !entry.directory.empty() && entry.directory.front().field == 0;
@@ -426,6 +429,7 @@ Result<CellOpener> CellOpener::make(const RowContext& context, const Compartment
   auto state = std::make_unique<State>();
   state->context = context;
   state->compartment = compartment.name;
+  state->suite = entry.suite;
   state->whole = compartment.sealed_as_cell;
   state->directory = entry.directory;
   state->hash = directory_hash(entry.directory);

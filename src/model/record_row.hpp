@@ -4,7 +4,7 @@
 #include <casevault/schema.hpp>
 
 #include "base/environment.hpp"
-#include "crypto/aead.hpp"
+#include "crypto/suite.hpp"
 #include "crypto/types.hpp"
 
 /// One row a record: sealed head ‖ cells. The only file that knows the layout of a row (FORMAT.md, "Record row").
@@ -19,11 +19,12 @@
 ///          varint length class) ‖ varint share block length ‖ share block
 ///   cell = commitment 32 ‖ for each directory entry, ciphertext ‖ tag 16
 ///
-/// Cell key: derive64(kCell, CK ‖ RK, suite u8 ‖ vault 16 ‖ row u64 ‖ compartment u16 ‖ epoch u32 ‖ schema version u16
-/// ‖ salt 16) = AEAD key 32 ‖ commitment 32. Field i of the directory is sealed with nonce = 0^8 ‖ i u32 and AAD =
-/// field u16 ‖ i u32 ‖ BLAKE2b-256(directory bytes of the entry: varint n and the n pairs). A compartment sealed as one
-/// map has a single entry with field 0; its plaintext is a CBOR map field id -> value, padded like any value. Flag bit
-/// 0 marks a deposit cell, bit 1 a split cell: reserved, a reader of this version refuses them as kUnsupported.
+/// Cell key: derive_cell_keys(suite, kCell, CK, RK, suite u8 ‖ vault 16 ‖ row u64 ‖ compartment u16 ‖ epoch u32 ‖
+/// schema version u16 ‖ salt 16) = AEAD key 32 ‖ commitment 32. Field i of the directory is sealed with nonce = 0^8 ‖ i
+/// u32 and AAD = field u16 ‖ i u32 ‖ BLAKE2b-256(directory bytes of the entry: varint n and the n pairs). A compartment
+/// sealed as one map has a single entry with field 0; its plaintext is a CBOR map field id -> value, padded like any
+/// value. Flag bit 0 marks a deposit cell, bit 1 a split cell: reserved, a reader of this version refuses them as
+/// kUnsupported.
 namespace casevault::model {
 
 struct RowContext {
@@ -76,8 +77,9 @@ struct PlainField {
 
 /// Seals the fields of one compartment under a fresh salt. Appends the cell's bytes to `out` and returns its entry.
 [[nodiscard]] CellEntry seal_cell(const RowContext& context, const Compartment& compartment, std::uint32_t epoch,
-                                  std::uint16_t schema_version, crypto::KeyView ck, crypto::KeyView rk,
-                                  std::span<const PlainField> fields, base::Random& random, Bytes& out);
+                                  std::uint16_t schema_version, crypto::Suite suite, crypto::KeyView ck,
+                                  crypto::KeyView rk, std::span<const PlainField> fields, base::Random& random,
+                                  Bytes& out);
 
 /// The row: sealed head, then `cells` (concatenated in the order of head.cells).
 [[nodiscard]] Bytes seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells,

@@ -40,7 +40,7 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
                        .integer(o.created_ms)
                        .bytes(o.id_key.view())
                        .bytes(o.log_seed.view());
-                   w.uint(static_cast<std::uint8_t>(o.suite));
+                   w.uint(o.suite);
                  },
                  [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
                  [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
@@ -89,7 +89,7 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       o.created_ms = r.integer();
       o.id_key = SecretBytes::copy(r.bytes());
       o.log_seed = SecretBytes::copy(r.bytes());
-      if (r.uint() != static_cast<std::uint64_t>(crypto::Suite::kAes256Gcm)) r.fail();
+      o.suite = r.uint();
       if (o.id_key.size() != 32 || o.log_seed.size() != 32) r.fail();
       return o;
     }
@@ -222,6 +222,12 @@ class Folder {
     if (!genesis_ || !state_.principals.empty()) return refuse("a genesis that is not the first entry");
     state_.tag = o.tag;
     state_.created_ms = o.created_ms;
+    const std::optional<crypto::Suite> suite = crypto::suite_of(o.suite);
+    if (!suite) {
+      return Error{ErrorCode::kUnsupported, "the vault seals its cells with suite " + std::to_string(o.suite) +
+                                                ", unknown here; use a newer casevault"};
+    }
+    state_.suite = *suite;
     state_.id_key = o.id_key.clone();
     state_.log_seed = o.log_seed.clone();
     state_.log_public = crypto::ed25519_public(crypto::key_of(state_.log_seed));

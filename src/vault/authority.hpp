@@ -4,7 +4,7 @@
 #include <casevault/audit.hpp>
 #include <casevault/schema.hpp>
 
-#include "crypto/aead.hpp"
+#include "crypto/suite.hpp"
 #include "keys/erasure_root.hpp"
 #include "keys/grants.hpp"
 #include "keys/identity.hpp"
@@ -23,9 +23,9 @@ using PrincipalNumber = std::uint32_t;  ///< permanent, from 1, never reused
 struct OpGenesis {
   keys::VaultTag tag{};
   std::int64_t created_ms = 0;
-  SecretBytes id_key;                               ///< AES-256 key of public record ids
-  SecretBytes log_seed;                             ///< Ed25519 seed that signs checkpoints
-  crypto::Suite suite = crypto::Suite::kAes256Gcm;  ///< what writers of this vault seal cells with
+  SecretBytes id_key;       ///< AES-256 key of public record ids
+  SecretBytes log_seed;     ///< Ed25519 seed that signs checkpoints
+  std::uint64_t suite = 0;  ///< crypto::Suite of new cells; the fold judges it
 };
 struct OpSchema {
   std::string source;
@@ -105,6 +105,7 @@ struct AuthorityState {
   std::map<PrincipalNumber, PrincipalState> principals;
   std::map<keys::EpochName, EpochState> epochs;
   std::map<std::uint16_t, std::uint32_t> current_epoch;  ///< per compartment id
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;       ///< what writers seal new cells with
   std::optional<Schema> schema;
   std::set<std::uint64_t> not_applied;
 

@@ -4,6 +4,7 @@
 #include <casevault/vault.hpp>
 
 #include "base/file.hpp"
+#include "crypto/aead.hpp"
 #include "keys/key_tree.hpp"
 #include "model/record_row.hpp"
 #include "policy/policy.hpp"

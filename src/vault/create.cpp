@@ -82,6 +82,10 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   if (std::filesystem::exists(std::filesystem::symlink_status(folder, problem))) {
     return Error{ErrorCode::kUsage, folder.string() + " exists already; a vault is never made over something"};
   }
+  if (!crypto::suite_of(static_cast<std::uint64_t>(options.suite))) {
+    return Error{ErrorCode::kUsage,
+                 "there is no suite " + std::to_string(static_cast<int>(options.suite)) + ": 1, 2 and 3 are known"};
+  }
   const bool inside = options.identity_file.empty();
   const std::filesystem::path identity_file =
       inside ? folder / "identities" / (options.owner + ".identity") : options.identity_file;
@@ -127,7 +131,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   genesis.leaf.action = audit::Action::kGenesis;
   genesis.mutation = true;
   genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(),
-                                           keys.log_seed.clone(), crypto::Suite::kAes256Gcm});
+                                           keys.log_seed.clone(), static_cast<std::uint64_t>(options.suite)});
   genesis.authority.emplace_back(OpSchema{schema.source()});
   genesis.authority.emplace_back(OpVaultKey{1, keys::vault_key_commitment(keys.tag, 1, keys.vault_key)});
   genesis.authority.emplace_back(OpPrincipal{1, owner.public_string, "owner", {}, {}});

@@ -148,6 +148,7 @@ Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const Reco
 
 Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::uint16_t> compartments) {
   RecordSealer sealer;
+  sealer.suite_ = work.authority().state.suite;
   const Schema& schema = work.authority().schema();
   for (const std::uint16_t index : compartments) {
     const keys::EpochName name = work.authority().state.current(schema.compartments()[index].id);
@@ -161,7 +162,7 @@ model::CellEntry RecordSealer::seal(Core& core, const Schema& schema, const mode
                                     std::uint16_t compartment, const SecretBytes& record_key,
                                     std::span<const model::PlainField> fields, Bytes& out) const {
   const Key& key = keys_.at(compartment);
-  return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(),
+  return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(), suite_,
                           crypto::key_of(*key.key), crypto::key_of(record_key), fields, core.random(), out);
 }
 

@@ -54,6 +54,7 @@ class RecordSealer {
     keys::EpochName name;
     std::shared_ptr<const SecretBytes> key;
   };
+  crypto::Suite suite_ = crypto::Suite::kAes256Gcm;
   std::map<std::uint16_t, Key> keys_;  ///< by compartment index
   std::uint64_t leaf_ = UINT64_MAX;
   std::shared_ptr<const model::LeafKey> leaf_key_;

@@ -68,6 +68,7 @@ Result<Status> Session::status() {
   Status status;
   status.id = base::to_hex(core.vault_id());
   status.schema = authority.schema().name();
+  status.suite = static_cast<Suite>(authority.state.suite);
   status.principal = authority.me().who.name;
   status.role = authority.me().role;
   for (const RecordType& type : authority.schema().types()) {

@@ -276,6 +276,18 @@ class Vault(CommandTest):
         status = box.json("status", "--identity", box.path("ha.identity"))
         self.assertEqual((status["id"], status["principal"], status["role"]), (answer["id"], "Chị Hà", "owner"))
 
+    def test_suites(self):
+        for suite in (2, 3):
+            box = Box(f"{self._testMethodName}{suite}")
+            box.json("init", box.vault, "--suite", suite, vault=False)
+            self.assertEqual(box.json("status")["suite"], suite)
+            id_ = box.json("add", "person", "full_name=Lò Thị Én", "sex=female", "narrative=" + "dài " * 900)["id"]
+            self.assertEqual(values_of(box, [id_], ["full_name", "sex", "narrative"]),
+                             [{"full_name": "Lò Thị Én", "sex": "female", "narrative": "dài " * 900}])
+            self.assertTrue(box.json("audit", "verify")["ok"])
+        self.assertEqual(BASE.json("status")["suite"], 1)
+        box.run("init", box.folder / "other", "--suite", "4", code=2, vault=False)
+
     def test_init_refuses(self):
         box = Box(self._testMethodName)
         box.run("init", box.vault, "--schema", "nonsense", code=5, vault=False)

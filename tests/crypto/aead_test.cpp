@@ -56,6 +56,31 @@ std::optional<Bytes> open(const Implementation& with, const Text& text, const By
 
 }  // namespace
 
+TEST_CASE("ChaCha20-Poly1305 agrees with RFC 8439 section 2.8.2, and opens nothing that was changed") {
+  const Implementation chacha{"ChaCha20-Poly1305", chacha_seal, chacha_open};
+  const std::string_view sunscreen =
+      "Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the future, sunscreen would be "
+      "it.";
+  Text text{test::counting(32, 0x80), test::hex("070000004041424344454647"), test::hex("50515253c0c1c2c3c4c5c6c7"),
+            Bytes(sunscreen.begin(), sunscreen.end())};
+  const Bytes sealed = seal(chacha, text);
+  REQUIRE(sealed.size() == 114 + kTagSize);
+  REQUIRE(test::hex_of(ByteView(sealed).first(16)) == "d31a8d34648e60db7b86afbc53ef7ec2");
+  REQUIRE(test::hex_of(ByteView(sealed).last(16)) == "1ae10b594f09e26a7e902ecbd0600691");
+  REQUIRE(open(chacha, text, sealed) == text.plaintext);
+  for (std::size_t at = 0; at < sealed.size(); ++at) {
+    Bytes flipped = sealed;
+    flipped[at] ^= 0x10;
+    REQUIRE_FALSE(open(chacha, text, flipped));
+    REQUIRE_FALSE(open(chacha, text, Bytes(sealed.begin(), sealed.begin() + static_cast<std::ptrdiff_t>(at))));
+  }
+  for (Bytes* part : {&text.key, &text.nonce, &text.aad}) {
+    part->back() ^= 1;
+    REQUIRE_FALSE(open(chacha, text, sealed));
+    part->back() ^= 1;
+  }
+}
+
 TEST_CASE("AES-256-GCM agrees with the test cases of its specification") {
   // McGrew and Viega, The Galois/Counter Mode of Operation, test cases 13 to 16.
   const char* const key = "feffe9928665731c6d6a8f9467308308feffe9928665731c6d6a8f9467308308";

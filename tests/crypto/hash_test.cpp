@@ -35,6 +35,31 @@ TEST_CASE("SHA-256 agrees with FIPS 180-4 and hashes the concatenation of its pa
           "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 }
 
+TEST_CASE("HMAC agrees with RFC 4231 and HKDF with RFC 5869") {
+  const Bytes key(20, 0x0B);
+  Bytes out(64);
+  hmac(Digest::kSha512, key, as_bytes("Hi There"), out);  // RFC 4231 section 4.2
+  REQUIRE(hex_of(out) ==
+          "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cdedaa833b7d6b8a702038b274eaea3f4e4be9d914eeb61"
+          "f1702"
+          "e696c203a126854");
+  out.resize(16);  // section 4.6
+  hmac(Digest::kSha256, Bytes(20, 0x0C), as_bytes("Test With Truncation"), out);
+  REQUIRE(hex_of(out) == "a3b6167473100ee06e0c796c2955552b");
+
+  out.resize(42);  // RFC 5869 appendix A.1 and A.3
+  hkdf(Digest::kSha256, test::hex("000102030405060708090a0b0c"), Bytes(22, 0x0B), test::hex("f0f1f2f3f4f5f6f7f8f9"),
+       out);
+  REQUIRE(hex_of(out) == "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865");
+  hkdf(Digest::kSha256, {}, Bytes(22, 0x0B), {}, out);
+  REQUIRE(hex_of(out) == "8da4e775a563c18f715f802a063c5a31b8a11f5c5ee1879ec3454e5f3c738d2d9d201395faa4b61a96c8");
+  Bytes most(255 * 64);
+  hkdf(Digest::kSha512, {}, key, {}, most);
+  Bytes first(64);
+  hkdf(Digest::kSha512, {}, key, {}, first);
+  REQUIRE(std::equal(first.begin(), first.end(), most.begin()));
+}
+
 TEST_CASE("BLAKE2b agrees with RFC 7693 and the reference vectors") {
   REQUIRE(hex_of(blake2b256(as_bytes("abc"))) == "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
   REQUIRE(hex_of(blake2b256({})) == "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8");

@@ -118,11 +118,11 @@ std::string render() {
     head.unit = "unit";
     const std::vector<model::PlainField> identity = {{2, name}};
     const std::vector<model::PlainField> statistics = {{7, sex}};
-    head.cells.push_back(
-        model::seal_cell(context, each, 1, 1, crypto::key_of(ck), crypto::key_of(rk), identity, random, cells));
+    head.cells.push_back(model::seal_cell(context, each, 1, 1, crypto::Suite::kAes256Gcm, crypto::key_of(ck),
+                                          crypto::key_of(rk), identity, random, cells));
     const std::size_t first = cells.size();
-    head.cells.push_back(
-        model::seal_cell(context, map, 1, 1, crypto::key_of(ck), crypto::key_of(rk), statistics, random, cells));
+    head.cells.push_back(model::seal_cell(context, map, 1, 1, crypto::Suite::kAes256Gcm, crypto::key_of(ck),
+                                          crypto::key_of(rk), statistics, random, cells));
     lines.number("row.number", context.row);
     lines.hex("row.ck", ck.view());
     lines.hex("row.rk", rk.view());
@@ -133,6 +133,19 @@ std::string render() {
     lines.hex("row.cell_statistics_salt", head.cells[1].salt);
     lines.hex("row.cell_statistics", ByteView(cells).subspan(first));
     lines.hex("row.row", model::seal_row(context, head, leaf, cells, random));
+
+    for (const crypto::Suite suite : {crypto::Suite::kChaCha20Poly1305, crypto::Suite::kHkdfAes256Gcm}) {
+      const std::string group = "suite" + std::to_string(static_cast<int>(suite));
+      CountingRandom same;
+      cells.clear();
+      head.cells = {
+          model::seal_cell(context, each, 1, 1, suite, crypto::key_of(ck), crypto::key_of(rk), identity, same, cells)};
+      head.cells.push_back(
+          model::seal_cell(context, map, 1, 1, suite, crypto::key_of(ck), crypto::key_of(rk), statistics, same, cells));
+      lines.hex(group + ".cell_identity", ByteView(cells).first(first));
+      lines.hex(group + ".cell_statistics", ByteView(cells).subspan(first));
+      lines.hex(group + ".row", model::seal_row(context, head, leaf, cells, same));
+    }
   }
   {
     const crypto::Aes256Block cipher(crypto::key_of(filled(0x0F)));

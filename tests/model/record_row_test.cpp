@@ -8,6 +8,7 @@
 
 #include "base/cursor.hpp"
 #include "catch.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
 #include "crypto/keypair.hpp"
 #include "format/cbor.hpp"
@@ -31,6 +32,14 @@ Bytes cbor(std::string_view text) {
   return out;
 }
 
+constexpr std::array kSuites = {crypto::Suite::kAes256Gcm, crypto::Suite::kChaCha20Poly1305,
+                                crypto::Suite::kHkdfAes256Gcm};
+
+/// The test case runs once for each.
+crypto::Suite any_suite() {
+  return GENERATE(crypto::Suite::kAes256Gcm, crypto::Suite::kChaCha20Poly1305, crypto::Suite::kHkdfAes256Gcm);
+}
+
 /// One record of three cells and everything that opens it.
 struct World {
   test::SeededRandom random{11};
@@ -39,6 +48,7 @@ struct World {
   SecretBytes ck = crypto::random_key(random);  // of every compartment: what sets cells apart must not hang on it
   std::uint32_t epoch = 3;
   std::uint16_t schema_version = 2;
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;
 
   Head head() {
     Head out;
@@ -62,7 +72,7 @@ struct World {
     std::vector<PlainField> fields;
     for (const auto& [field, value] : values) encoded.push_back(cbor(value));
     for (const auto& [field, value] : values) fields.push_back({field, encoded[fields.size()]});
-    head.cells.push_back(seal_cell(context, compartment, epoch, schema_version, crypto::key_of(ck),
+    head.cells.push_back(seal_cell(context, compartment, epoch, schema_version, suite, crypto::key_of(ck),
                                    crypto::key_of(head.record_key), fields, random, cells));
   }
 
@@ -192,6 +202,7 @@ Bytes head_bytes(const HeadParts& parts) {
 
 TEST_CASE("a sealed row gives back head and fields") {
   World world;
+  world.suite = any_suite();
   Head head = world.head();
   Bytes cells;
   world.add(head, cells, kIdentity, {{5, "Nguyễn Thị A"}, {6, std::string(3000, 'n')}});
@@ -245,6 +256,7 @@ TEST_CASE("a row without cells, a cell without fields and a field that is not th
 
 TEST_CASE("a cell of a thousand fields opens") {
   World world;
+  world.suite = any_suite();
   Head head = world.head();
   Bytes cells;
   std::map<std::uint16_t, std::string> values;
@@ -258,6 +270,7 @@ TEST_CASE("a cell of a thousand fields opens") {
 
 TEST_CASE("bound: every flipped bit of a row refuses the head or a field and never yields another value") {
   World world;
+  world.suite = any_suite();
   const Bytes row = world.row();
   const Values truth = read(world.context, row, world.leaf, crypto::key_of(world.ck)).values;
   REQUIRE(truth.size() == 6);
@@ -297,6 +310,7 @@ TEST_CASE("bound: a row opens only in its vault, at its number, under its leaf k
 
 TEST_CASE("bound: a cell opens only in its row, vault, compartment, epoch and schema version, with its own keys") {
   World world;
+  world.suite = any_suite();
   Head head = world.head();
   Bytes cells;
   world.add(head, cells, kIdentity, {{5, "A"}});
@@ -333,6 +347,12 @@ TEST_CASE("bound: a cell opens only in its row, vault, compartment, epoch and sc
   changed = entry;
   changed.size -= 1;
   refused(world.context, kIdentity, changed);
+  for (const crypto::Suite other : kSuites) {
+    if (other == entry.suite) continue;
+    changed = entry;
+    changed.suite = other;
+    refused(world.context, kIdentity, changed);
+  }
   const Compartment as_map{1, "identity", true};
   refused(world.context, as_map, entry);
 
@@ -351,6 +371,7 @@ TEST_CASE("bound: a cell opens only in its row, vault, compartment, epoch and sc
 
 TEST_CASE("bound: cells swapped between rows are refused even when their shapes agree") {
   World world;
+  world.suite = any_suite();
   Head a = world.head();
   Head b = world.head();
   Bytes cells_a;
@@ -367,6 +388,7 @@ TEST_CASE("bound: cells swapped between rows are refused even when their shapes 
 
 TEST_CASE("bound: an older cell under a newer head is refused") {
   World world;
+  world.suite = any_suite();
   Head head = world.head();
   Bytes old_cells;
   world.add(head, old_cells, kIdentity, {{5, "old"}});
@@ -381,6 +403,7 @@ TEST_CASE("bound: an older cell under a newer head is refused") {
 
 TEST_CASE("bound: fields of one cell cannot change places, names or order of the directory") {
   World world;
+  world.suite = any_suite();
   Head head = world.head();
   Bytes cells;
   world.add(head, cells, kIdentity, {{5, "first"}, {6, "other"}, {7, "third"}});
@@ -412,6 +435,7 @@ TEST_CASE("bound: fields of one cell cannot change places, names or order of the
 
 TEST_CASE("sealed: two seals of the same record share nothing but their sizes") {
   World world;
+  world.suite = any_suite();
   const Bytes a = world.row();
   const Bytes b = world.row();
   REQUIRE(a.size() == b.size());
@@ -425,6 +449,7 @@ TEST_CASE("sealed: two seals of the same record share nothing but their sizes") 
 
 TEST_CASE("sealed: values of one length class make rows of one size") {
   World world;
+  world.suite = any_suite();
   std::set<std::size_t> sizes;
   for (std::size_t length = 0; length <= 15; ++length) {
     Head head = world.head();
@@ -476,7 +501,8 @@ TEST_CASE("robust: a hostile head is refused and bounded") {
 
   const std::vector<std::pair<std::string, std::function<void(HeadParts&)>>> newer = {
       {"format", [](HeadParts& p) { p.format = 2; }},
-      {"suite", [](HeadParts& p) { p.suite = 2; }},
+      {"suite", [](HeadParts& p) { p.suite = 4; }},
+      {"suite 0", [](HeadParts& p) { p.suite = 0; }},
       {"deposit cell", [](HeadParts& p) { p.flags = 1; }},
       {"split cell", [](HeadParts& p) { p.flags = 2, p.share = 48; }},
       {"unknown flag", [](HeadParts& p) { p.flags = 0x40; }},
@@ -519,8 +545,9 @@ TEST_CASE("robust: a sealed map that is no map of fields is refused") {
     Bytes cells;
     const std::vector<PlainField> fields = {{0, plain}};
     const Compartment by_field{9, "statistics", false};
-    const CellEntry entry = seal_cell(world.context, by_field, 1, 1, crypto::key_of(world.ck),
-                                      crypto::key_of(head.record_key), fields, world.random, cells);
+    const CellEntry entry =
+        seal_cell(world.context, by_field, 1, 1, crypto::Suite::kAes256Gcm, crypto::key_of(world.ck),
+                  crypto::key_of(head.record_key), fields, world.random, cells);
     CellOpener cell = REQUIRE_OK(CellOpener::make(world.context, kStatistics, entry, cells, crypto::key_of(world.ck),
                                                   crypto::key_of(head.record_key)));
     REQUIRE_ERROR(ErrorCode::kIntegrity, cell.open(7));

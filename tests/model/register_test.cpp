@@ -56,8 +56,9 @@ void round_trip(const Schema& schema, const std::vector<std::string>& header, co
       fields.push_back({field.id, encoded.back().view()});
     }
     if (fields.empty()) continue;
-    head.cells.push_back(seal_cell(context, schema.compartments()[index], 1, schema.version(), ck,
-                                   crypto::key_of(head.record_key), fields, random, cells));
+    head.cells.push_back(seal_cell(context, schema.compartments()[index], 1, schema.version(),
+                                   crypto::Suite::kAes256Gcm, ck, crypto::key_of(head.record_key), fields, random,
+                                   cells));
   }
   const Bytes sealed = seal_row(context, head, leaf, cells, random);
   const OpenedRow opened = REQUIRE_OK(open_row(context, sealed, leaf));

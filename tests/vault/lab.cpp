@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 
 #include "vault/unit_of_work.hpp"
 
@@ -70,11 +71,12 @@ struct Template {
   TempFolder folder;
   Person owner;
 
-  Template() {
+  explicit Template(Suite suite) {
     const Schema schema = REQUIRE_OK(Schema::parse(kSchema));
     InitOptions options;
     options.identity_file = folder / "owner.identity";
     options.slot_cost = {1, 64};
+    options.suite = suite;
     options.state_folder = folder / "state";
     const Passphrase passphrase(SecretBytes::copy(as_bytes("template")));
     REQUIRE_OK(Session::init(folder / "vault", schema, passphrase, options));
@@ -144,8 +146,9 @@ Result<bool> Rows::next(ImportRow& row) {
   return true;
 }
 
-Lab::Lab() {
-  static const Template made;
+Lab::Lab(Suite suite) {
+  static std::map<Suite, Template> templates;
+  const Template& made = templates.try_emplace(suite, suite).first->second;
   owner = made.owner;
   owner.file = folder / "owner.identity";
   copy_folder(made.folder / "vault", vault());

@@ -54,7 +54,7 @@ using Values = std::vector<std::vector<std::optional<std::string>>>;
 
 class Lab {
  public:
-  Lab();  ///< the small schema, owner "owner"
+  explicit Lab(Suite suite = Suite::kAes256Gcm);  ///< the small schema, owner "owner"
   [[nodiscard]] std::filesystem::path vault() const { return folder / "vault"; }
   [[nodiscard]] std::filesystem::path state() const { return folder / "state"; }
   [[nodiscard]] std::filesystem::path data() const { return vault() / "data.mdb"; }

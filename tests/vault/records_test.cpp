@@ -42,6 +42,49 @@ TEST_CASE("robust: values come back exactly as they were written") {
   require_sound(session);
 }
 
+TEST_CASE("bound: a vault of every suite gives back what was written, says which suite it is, and is sound") {
+  const Suite suite = GENERATE(Suite::kAes256Gcm, Suite::kChaCha20Poly1305, Suite::kHkdfAes256Gcm);
+  const Lab lab(suite);
+  Session session = lab.open();
+  REQUIRE(REQUIRE_OK(session.status()).suite == suite);
+  const RecordId id = add_person(session, "first", "0900 000 001").id;
+  const std::string long_name(3000, 'n');
+  const FieldInput changed[] = {{"full_name", long_name}};
+  REQUIRE_OK(session.update(id, changed));
+  Rows rows(300);
+  REQUIRE(REQUIRE_OK(session.import_rows("person", rows)).imported == 300);
+  const Values values = REQUIRE_OK(disclose(session, request_for({id}, {"full_name", "phone"})));
+  CHECK((values[0][0] == long_name));
+  CHECK(values[0][1] == "0900 000 001");
+  const auto listed = REQUIRE_OK(session.list("person", 10));
+  CHECK(name_of(session, listed[1].id) == "Person 1");
+  require_sound(session);
+
+  // The cells are sealed with it, not only the status says so.
+  session.close();
+  const auto core = lab.core();
+  const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+  std::size_t cells = 0;
+  REQUIRE_OK(core->scan_rows(*snapshot.txn, snapshot.db, 0, [&](std::uint64_t, const model::OpenedRow& row) {
+    for (const model::CellEntry& cell : row.head.cells) {
+      REQUIRE(static_cast<int>(cell.suite) == static_cast<int>(suite));
+      ++cells;
+    }
+    return Result<bool>(true);
+  }));
+  REQUIRE(cells > 300);
+}
+
+TEST_CASE("robust: a vault is not made with a suite that does not exist") {
+  const TempFolder folder;
+  const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  InitOptions options;
+  options.suite = static_cast<Suite>(GENERATE(0, 4));
+  const Passphrase passphrase(SecretBytes::copy(as_bytes("unused")));
+  REQUIRE_ERROR(ErrorCode::kUsage, Session::init(folder / "vault", schema, passphrase, options));
+  REQUIRE(std::filesystem::is_empty(folder.path()));
+}
+
 TEST_CASE("robust: an update changes the fields named, empties what is given empty, and leaves the rest") {
   const Lab lab;
   Session session = lab.open();

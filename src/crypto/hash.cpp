@@ -149,4 +149,20 @@ Result<SecretBytes> argon2id(ByteView passphrase, std::span<const std::uint8_t, 
   return out;
 }
 
+Result<SecretBytes> scrypt(ByteView passphrase, ByteView salt, unsigned log2_n) {
+  if (log2_n < 1 || log2_n > kMaxScryptLog2N) {
+    return Error{ErrorCode::kUnsupported, "scrypt work factor is outside 1 to " + std::to_string(kMaxScryptLog2N) +
+                                              " (1 GiB of memory); ask for a file made with less"};
+  }
+  ready_sodium();
+  SecretBytes out(32);
+  if (crypto_pwhash_scryptsalsa208sha256_ll(passphrase.data(), passphrase.size(), salt.data(), salt.size(),
+                                            std::uint64_t{1} << log2_n, 8, 1, out.mutable_view().data(),
+                                            out.size()) != 0) {
+    return Error{ErrorCode::kIo, "scrypt could not get " + std::to_string((std::uint64_t{1} << log2_n) / 1024) +
+                                     " MiB of memory; close other programs and try again"};
+  }
+  return out;
+}
+
 }  // namespace casevault::crypto

@@ -34,4 +34,10 @@ struct Argon2Cost {
 [[nodiscard]] Result<SecretBytes> argon2id(ByteView passphrase, std::span<const std::uint8_t, 16> salt,
                                            Argon2Cost cost);
 
+/// scrypt (RFC 7914) with r = 8 and p = 1, 32 bytes; takes 2^log2_n KiB of memory. kUnsupported outside 1 to
+/// kMaxScryptLog2N, checked before any of it is taken, because whoever wrote the file chose it. kIo when memory cannot
+/// be had.
+inline constexpr unsigned kMaxScryptLog2N = 20;
+[[nodiscard]] Result<SecretBytes> scrypt(ByteView passphrase, ByteView salt, unsigned log2_n);
+
 }  // namespace casevault::crypto

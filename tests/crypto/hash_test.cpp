@@ -139,3 +139,15 @@ TEST_CASE("Argon2id says so when it cannot have its memory") {
   REQUIRE(status == 0);
 }
 #endif
+
+TEST_CASE("scrypt agrees with RFC 7914") {
+  // Section 12, r = 8 and p = 1; its 64 bytes begin with our 32.
+  REQUIRE(hex_of(REQUIRE_OK(scrypt(as_bytes("pleaseletmein"), as_bytes("SodiumChloride"), 14)).view()) ==
+          "7023bdcb3afd7348461c06cd81fd38ebfda8fbba904f8e3ea9b543f6545da1f2");
+}
+
+TEST_CASE("scrypt refuses work factors that a hostile file may ask for, before it takes memory") {
+  for (const unsigned log2_n : {0U, 21U, 23U, 63U, 64U, 100U, UINT32_MAX}) {
+    REQUIRE_ERROR(ErrorCode::kUnsupported, scrypt(as_bytes("x"), as_bytes("salt"), log2_n));
+  }
+}

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The module as a command, for the test against the `age` program: stdin to stdout.
+#include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <string>
 
 #include "age/age.hpp"
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "age/header.hpp"
 
+#include <algorithm>
+
 #include "catch.hpp"
 #include "crypto/hex.hpp"
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "age/age.hpp"
@@ -106,7 +107,6 @@ const std::set<std::string>& unsupported() {
 }
 
 void run_vector(const std::string& name, const Vector& vector, age::Source source) {
-  crypto::Hash released = crypto::sha256({});
   Bytes plaintext;
   auto decryptor = age::Decryptor::open(std::move(source), age::Keys(vector.identities, vector.passphrases));
   std::optional<Error> failure;
@@ -121,7 +121,7 @@ void run_vector(const std::string& name, const Vector& vector, age::Source sourc
       plaintext.insert(plaintext.end(), chunk->begin(), chunk->end());
     }
   }
-  released = crypto::sha256({plaintext});
+  const crypto::Hash released = crypto::sha256({plaintext});
   if (vector.expect == "success") {
     INFO((failure ? failure->message : ""));
     REQUIRE_FALSE(failure.has_value());

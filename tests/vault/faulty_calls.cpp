@@ -32,6 +32,11 @@ bool fails(bool flush) {
   return true;
 }
 
+int flush(int fd, int (*real)(int)) {
+  if (fails(true)) return -1;
+  return call_faults().skip_flushes ? 0 : real(fd);
+}
+
 template <typename Function>
 Function* next(const char* name) {
   return reinterpret_cast<Function*>(::dlsym(RTLD_NEXT, name));  // NOLINT
@@ -44,11 +49,11 @@ Function* next(const char* name) {
 
 CASEVAULT_SEAM int fdatasync(int fd) {
   static auto* const real = casevault::test::next<int(int)>("fdatasync");
-  return casevault::test::fails(true) ? -1 : real(fd);
+  return casevault::test::flush(fd, real);
 }
 CASEVAULT_SEAM int fsync(int fd) {
   static auto* const real = casevault::test::next<int(int)>("fsync");
-  return casevault::test::fails(true) ? -1 : real(fd);
+  return casevault::test::flush(fd, real);
 }
 CASEVAULT_SEAM ssize_t pwrite(int fd, const void* data, size_t size, off_t at) {
   static auto* const real = casevault::test::next<ssize_t(int, const void*, size_t, off_t)>("pwrite");

@@ -14,8 +14,12 @@ struct CallFaults {
   std::atomic<int> fail_count = 1;
   std::atomic<int> error = 0;
   std::atomic<bool> only_flushes = false;  ///< count and fail fdatasync and fsync alone
+  std::atomic<bool> skip_flushes =
+      false;  ///< fdatasync and fsync do nothing: for thousands of trials without a power cut
 
-  void reset() { calls = 0, kill_at = 0, fail_at = 0, fail_count = 1, error = 0, only_flushes = false; }
+  void reset() {
+    calls = 0, kill_at = 0, fail_at = 0, fail_count = 1, error = 0, only_flushes = false, skip_flushes = false;
+  }
 };
 [[nodiscard]] CallFaults& call_faults();
 

@@ -6,7 +6,7 @@
 
 #include "base/text.hpp"
 #include "lab.hpp"
-#include "log/segment.hpp"
+#include "log_editor.hpp"
 #include "support/fixed_environment.hpp"
 #include "vault/row_key.hpp"
 #include "vault/session_impl.hpp"
@@ -36,13 +36,6 @@ struct Busy {
   }
 };
 
-/// How many bytes of the segment are in use.
-std::size_t used(ByteView segment) {
-  std::size_t size = segment.size();
-  while (size > 0 && segment[size - 1] == 0) --size;
-  return size;
-}
-
 /// Opening and verifying must tell of it. `deep` verification runs as the owner, who holds the audit compartment.
 void require_noticed(const Lab& lab, std::string_view anchor = {}) {
   auto session = lab.try_open(lab.owner, true);
@@ -65,7 +58,7 @@ void require_noticed(const Lab& lab, std::string_view anchor = {}) {
 void flip_log(std::size_t step) {
   const Busy busy;
   const Bytes whole = file_bytes(busy.lab.segment());
-  const std::size_t end = used(whole);
+  const std::size_t end = used_bytes(whole);
   std::fstream file(busy.lab.segment(), std::ios::binary | std::ios::in | std::ios::out);
   const auto poke = [&](std::size_t at, std::uint8_t byte) {
     file.seekp(static_cast<std::streamoff>(at)).put(static_cast<char>(byte)).flush();
@@ -84,56 +77,10 @@ TEST_CASE("tamper-evident: a flipped byte of the log is told at opening or by ve
   flip_log(1);
 }
 
-/// A segment file taken apart into batches of frame bodies and put together with every checksum right: what an attacker
-/// without keys can do.
-class Editor {
- public:
-  struct Frame {
-    Bytes body;
-    bool closes = false;
-  };
-  using Batch = std::vector<Frame>;
-
-  explicit Editor(const std::filesystem::path& file) : file_(file), whole_(file_bytes(file)) {
-    const log::Segment segment = REQUIRE_OK(log::open_segment(file.parent_path(), 0, base::OpenMode::kRead));
-    first_ = segment.first_frame;
-    const log::Tail tail = log::find_tail(ByteView(whole_).subspan(first_), {0, first_});
-    const ByteView frames = ByteView(whole_).subspan(first_, tail.end - first_);
-    batches.emplace_back();
-    REQUIRE(
-        REQUIRE_OK(log::each_frame(frames, {0, first_}, "segment", [&](const log::FrameView& frame) -> Result<bool> {
-          batches.back().push_back({Bytes(frame.body.begin(), frame.body.end()), frame.closes_batch});
-          if (frame.closes_batch) batches.emplace_back();
-          return true;
-        })));
-    batches.pop_back();
-  }
-  void write() const {
-    Bytes out(whole_.begin(), whole_.begin() + first_);
-    for (const Batch& batch : batches) {
-      const auto start = static_cast<std::uint32_t>(out.size());
-      Bytes bytes;
-      for (const Frame& frame : batch) {
-        log::append_frame(bytes, {0, start + static_cast<std::uint32_t>(bytes.size())}, start, frame.closes,
-                          frame.body);
-      }
-      out.insert(out.end(), bytes.begin(), bytes.end());
-    }
-    out.resize(std::max(out.size(), whole_.size()));
-    write_bytes(file_, out);
-  }
-  std::vector<Batch> batches;
-
- private:
-  std::filesystem::path file_;
-  Bytes whole_;
-  std::uint32_t first_ = 0;
-};
-
 TEST_CASE("tamper-evident: a log that is put together again unchanged is accepted") {
   const Busy busy;
   const Bytes before = file_bytes(busy.lab.segment());
-  const Editor editor(busy.lab.segment());
+  const LogEditor editor(busy.lab.segment());
   CHECK(editor.batches.size() == busy.size);
   editor.write();
   CHECK((file_bytes(busy.lab.segment()) == before));
@@ -163,7 +110,7 @@ TEST_CASE("tamper-evident: a byte changed in the head of a segment, with its che
 
 void flip_frames(std::size_t step) {
   const Busy busy;
-  Editor editor(busy.lab.segment());
+  LogEditor editor(busy.lab.segment());
   for (std::size_t b = 0; b < editor.batches.size(); ++b) {
     for (std::size_t f = 0; f < editor.batches[b].size(); ++f) {
       Bytes& body = editor.batches[b][f].body;
@@ -185,20 +132,20 @@ TEST_CASE("tamper-evident: a byte changed in any frame, with its checksum mended
 
 TEST_CASE("tamper-evident: batches dropped, doubled, swapped or moved, with checksums mended, are told") {
   const Busy busy;
-  const Editor whole(busy.lab.segment());
+  const LogEditor whole(busy.lab.segment());
   const std::size_t count = whole.batches.size();
   for (std::size_t i = 0; i < count; ++i) {
     CAPTURE(i);
-    Editor dropped = whole;
+    LogEditor dropped = whole;
     dropped.batches.erase(dropped.batches.begin() + static_cast<std::ptrdiff_t>(i));
     dropped.write();
     require_noticed(busy.lab);  // the last one: the anchor of this user knows it
-    Editor doubled = whole;
+    LogEditor doubled = whole;
     doubled.batches.insert(doubled.batches.begin() + static_cast<std::ptrdiff_t>(i), whole.batches[i]);
     doubled.write();
     require_noticed(busy.lab);
     for (std::size_t j = i + 1; j < count; ++j) {
-      Editor swapped = whole;
+      LogEditor swapped = whole;
       std::swap(swapped.batches[i], swapped.batches[j]);
       swapped.write();
       require_noticed(busy.lab);
@@ -214,7 +161,7 @@ TEST_CASE("tamper-evident: batches dropped, doubled, swapped or moved, with chec
 TEST_CASE(
     "tamper-evident: the last entries cannot be cut off: the anchor of the user, or one kept elsewhere, knows them") {
   const Busy busy;
-  Editor editor(busy.lab.segment());
+  LogEditor editor(busy.lab.segment());
   editor.batches.pop_back();  // a disclosure: no mutation, the database does not miss it
   editor.write();
   REQUIRE_ERROR(ErrorCode::kRolledBack, busy.lab.try_open(busy.lab.owner));

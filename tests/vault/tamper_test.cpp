@@ -212,6 +212,55 @@ TEST_CASE("tamper-evident: a whole vault that was rolled back is told by the anc
   REQUIRE_ERROR(ErrorCode::kRolledBack, lab.try_open(lab.owner, true));
 }
 
+TEST_CASE(
+    "tamper-evident: every earlier state of the whole vault is told by an anchor: the user's own, or a checkpoint kept "
+    "elsewhere") {
+  const Lab lab;
+  RecordId id;
+  const std::vector<std::function<void(Session&)>> steps = {
+      [&](Session& session) { id = add_person(session, "One").id; },
+      [&](Session& session) { REQUIRE_OK(disclose(session, request_for({id}))); },
+      [&](Session& session) { lab.add(session, "officer", "officer", {"identity"}); },
+      [&](Session& session) {
+        Rows rows(5);
+        REQUIRE_OK(session.import_rows("person", rows));
+      }};
+  std::string checkpoint;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    lab.save("state " + std::to_string(i));
+    Session session = lab.open();
+    steps[i](session);
+    checkpoint = REQUIRE_OK(session.checkpoint());
+  }
+  lab.save("newest");
+  const std::filesystem::path kept = lab.folder / "checkpoint";
+  write_bytes(kept, as_bytes(checkpoint));
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    CAPTURE(i);
+    lab.restore("state " + std::to_string(i));
+    for (const bool read_only : {true, false}) {
+      const auto session = lab.try_open(lab.owner, read_only);
+      REQUIRE_FALSE(session.has_value());
+      REQUIRE(session.error().code == ErrorCode::kRolledBack);
+      REQUIRE(session.error().entry == i + 1);  // the first that is missing
+    }
+    // A user who never saw the vault, and so has no anchor but the one brought along.
+    OpenOptions options = lab.options(true);
+    options.state_folder = lab.folder / ("nobody " + std::to_string(i));
+    options.anchors = {kept};
+    REQUIRE_ERROR(ErrorCode::kRolledBack, Session::open(lab.vault(), lab.owner.identity(), options));
+    options.anchors.clear();
+    Session session = REQUIRE_OK(Session::open(lab.vault(), lab.owner.identity(), options));
+    CHECK(REQUIRE_OK(session.verify_log()).warnings.size() == 1);  // that there is no anchor
+    const VerifyReport report = REQUIRE_OK(session.verify_log(checkpoint));
+    CHECK_FALSE(report.ok);
+    CHECK(report.entry == i + 1);
+  }
+  lab.restore("newest");
+  Session session = lab.open();
+  CHECK(REQUIRE_OK(session.verify_log(checkpoint)).ok);
+}
+
 TEST_CASE("tamper-evident: two histories of one vault cannot both be shown to one user") {
   const Lab lab;
   lab.save("fork");
@@ -541,9 +590,10 @@ TEST_CASE("robust: looser modes, links and foreign files in a vault are refused"
 
 TEST_CASE("robust: damaged, cut and empty files of a vault are errors that name them") {
   const Lab lab;
+  RecordId id;
   {
     Session session = lab.open();
-    add_person(session, "One");
+    id = add_person(session, "One").id;
   }
   lab.save("whole");
   SeededRandom random(7);
@@ -564,7 +614,9 @@ TEST_CASE("robust: damaged, cut and empty files of a vault are errors that name 
       auto session = lab.try_open(lab.owner);
       if (session) {
         const auto report = session->verify_log();
-        CHECK((!report || report->ok || !report->reason.empty()));
+        REQUIRE((!report || report->ok == report->reason.empty()));
+        const auto values = disclose(*session, request_for({id}));
+        REQUIRE((values ? (*values)[0][0] == "One" : values.error().code == ErrorCode::kIntegrity));
       } else {
         CHECK_FALSE(session.error().message.empty());
       }

@@ -11,6 +11,10 @@ struct InitArguments {
 };
 Result<int> init(Context& context, const InitArguments& arguments);
 Result<int> status(Context& context);
+struct DoctorArguments {
+  bool deep = false;
+};
+Result<int> doctor(Context& context, const DoctorArguments& arguments);
 Result<int> schema_show(Context& context);
 struct SchemaCheckArguments {
   std::string file;

@@ -103,14 +103,18 @@ Result<Identity> Context::identity() const {
   return Identity::open(file, secret);
 }
 
-Result<Session> Context::open(Access access, const std::vector<std::string>& anchors) const {
-  CASEVAULT_TRY(const fs::path folder, vault());
-  CASEVAULT_TRY(const Identity who, identity());
+OpenOptions Context::open_options(Access access, const std::vector<std::string>& anchors) const {
   OpenOptions how;
   how.read_only = access == Access::kReadOnly;
   how.anchors.assign(anchors.begin(), anchors.end());
   how.trust_id = options.trust;
-  return Session::open(folder, who, how);
+  return how;
+}
+
+Result<Session> Context::open(Access access, const std::vector<std::string>& anchors) const {
+  CASEVAULT_TRY(const fs::path folder, vault());
+  CASEVAULT_TRY(const Identity who, identity());
+  return Session::open(folder, who, open_options(access, anchors));
 }
 
 ProgressCallback Context::progress() const {

@@ -48,6 +48,7 @@ class Context {
   [[nodiscard]] Result<Identity> identity() const;
   [[nodiscard]] Result<Session> open(Access access) const { return open(access, options.anchors); }
   [[nodiscard]] Result<Session> open(Access access, const std::vector<std::string>& anchors) const;
+  [[nodiscard]] OpenOptions open_options(Access access, const std::vector<std::string>& anchors) const;
 
   [[nodiscard]] ProgressCallback progress() const;
 

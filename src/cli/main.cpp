@@ -129,6 +129,9 @@ class Table {
          "How fields are sealed, for good: 1 AES-256-GCM (default), 2 ChaCha20-Poly1305 for processors without AES "
          "instructions, 3 HKDF with AES-256-GCM, algorithms that NIST approves")
         ->check(CLI::IsMember({"1", "2", "3"}));
+    CLI::App& doctor_ = command(app_, "doctor", "Examines everything without trusting who wrote it; changes nothing",
+                                [this](Context& c) { return doctor(c, doctor_args_); });
+    doctor_.add_flag("--deep", doctor_args_.deep, "Also opens every cell that this identity may open");
     command(app_, "status", "What the vault holds, its log, epochs and warnings; appends nothing", status);
 
     CLI::App& schema = group("schema", "The schema in force, or a dry check of a new one");
@@ -280,6 +283,7 @@ class Table {
   Context context_;
   Work chosen_;
   InitArguments init_args_;
+  DoctorArguments doctor_args_;
   SchemaCheckArguments check_args_;
   AcceptArguments accept_args_;
   AddArguments add_args_;

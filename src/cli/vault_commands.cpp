@@ -54,6 +54,51 @@ Result<int> init(Context& context, const InitArguments& arguments) {
   return 0;
 }
 
+Result<int> doctor(Context& context, const DoctorArguments& arguments) {
+  CASEVAULT_TRY(const fs::path folder, context.vault());
+  CASEVAULT_TRY(const Identity identity, context.identity());
+  DoctorOptions options;
+  options.deep = arguments.deep;
+  options.progress = context.progress();
+  CASEVAULT_TRY(const DoctorReport report,
+                examine(folder, identity, context.open_options(Access::kReadOnly, context.options.anchors), options));
+  Json findings = Json::array();
+  std::string text;
+  for (const Finding& finding : report.findings) {
+    findings.push_back({{"severity", name_of(finding.severity)},
+                        {"where", visible(finding.where)},
+                        {"what", visible(finding.what)},
+                        {"remedy", finding.remedy}});
+    text += std::string(name_of(finding.severity)) + ": " + visible(finding.where) + ": " + visible(finding.what) +
+            (finding.remedy.empty() ? "" : "\n  remedy: " + finding.remedy) + "\n";
+  }
+  if (report.more > 0) text += "and " + std::to_string(report.more) + " more\n";
+  text += std::string(report.ok                              ? "ok"
+                      : report.worst() == Severity::kWarning ? "degraded"
+                                                             : "NOT OK") +
+          ": " + std::to_string(report.entries) + " entries, " + std::to_string(report.records) + " records, " +
+          std::to_string(report.tree_rows) + " rows of the key tree";
+  if (arguments.deep) text += ", " + std::to_string(report.cells) + " cells";
+  CASEVAULT_CHECK(context.print(Json{{"ok", report.ok},
+                                     {"findings", findings},
+                                     {"more", report.more},
+                                     {"entries", report.entries},
+                                     {"records", report.records},
+                                     {"tree_rows", report.tree_rows},
+                                     {"cells", report.cells},
+                                     {"sealed_cells", report.sealed_cells}},
+                                text));
+  switch (report.worst()) {
+    case Severity::kInfo:
+      return 0;
+    case Severity::kWarning:
+      return exit_code(ErrorCode::kDegraded);
+    case Severity::kError:
+      return exit_code(ErrorCode::kIntegrity);
+  }
+  return 1;
+}
+
 Result<int> status(Context& context) {
   CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
   CASEVAULT_TRY(const Status now, session.status());

@@ -65,7 +65,7 @@ bool is_live(const RootContext& context, const LiveRoot& live, const Place& plac
 
 struct Survey {
   SecretBytes root;
-  int live_places = 0;
+  std::vector<std::uint64_t> stale;  ///< offsets of places without the live root
   std::uint64_t newest = 0;
 };
 
@@ -73,6 +73,7 @@ Result<Survey> survey(const base::Fd& fd, std::string_view name, const RootConte
   Survey result;
   CASEVAULT_TRY(const std::uint64_t size, base::file_size(fd));
   for (const std::uint64_t offset : kPlaces) {
+    result.stale.push_back(offset);
     if (offset + kPlaceSize > size) continue;  // a truncated file still serves from the places it has
     Bytes bytes(kPlaceSize);
     CASEVAULT_CHECK(base::read_at(fd, offset, bytes, name));
@@ -80,7 +81,7 @@ Result<Survey> survey(const base::Fd& fd, std::string_view name, const RootConte
     if (place.root.empty()) continue;
     result.newest = std::max(result.newest, place.epoch);
     if (!is_live(context, live, place)) continue;
-    ++result.live_places;
+    result.stale.pop_back();
     if (result.root.empty()) result.root = std::move(place.root);
   }
   return result;
@@ -127,10 +128,16 @@ Result<SecretBytes> ErasureRoot::load(const std::filesystem::path& file, const R
   return require_root(std::move(found), file.string(), live);
 }
 
-Result<bool> ErasureRoot::idle(const std::filesystem::path& file, const RootContext& context, const LiveRoot& live) {
+Result<std::vector<std::uint64_t>> ErasureRoot::stale_places(const std::filesystem::path& file,
+                                                             const RootContext& context, const LiveRoot& live) {
   CASEVAULT_TRY(const base::Fd fd, base::open_file(file, base::OpenMode::kRead));
-  CASEVAULT_TRY(const Survey found, survey(fd, file.string(), context, live));
-  return found.live_places == static_cast<int>(kPlaces.size());
+  CASEVAULT_TRY(Survey found, survey(fd, file.string(), context, live));
+  return std::move(found.stale);
+}
+
+Result<bool> ErasureRoot::idle(const std::filesystem::path& file, const RootContext& context, const LiveRoot& live) {
+  CASEVAULT_TRY(const std::vector<std::uint64_t> stale, stale_places(file, context, live));
+  return stale.empty();
 }
 
 Result<ErasureRoot> ErasureRoot::lock(const std::filesystem::path& file) {

@@ -36,6 +36,10 @@ class ErasureRoot {
   /// True when all four places hold the live root; otherwise `settle` has work to do.
   [[nodiscard]] static Result<bool> idle(const std::filesystem::path& file, const RootContext& context,
                                          const LiveRoot& live);
+  /// Offsets in the file of the places that do not hold the live root.
+  [[nodiscard]] static Result<std::vector<std::uint64_t>> stale_places(const std::filesystem::path& file,
+                                                                       const RootContext& context,
+                                                                       const LiveRoot& live);
 
   /// Takes the lock (kBusy when another process changes or recovers the root).
   [[nodiscard]] static Result<ErasureRoot> lock(const std::filesystem::path& file);

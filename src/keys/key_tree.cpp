@@ -38,12 +38,22 @@ Bytes wrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, const
   return out;
 }
 
+/// "node 3 of level 0, kind 1" of a row's key.
+std::string name_of(ByteView row) {
+  base::Reader in(row);
+  const int kind = in.u8();
+  const int level = in.u8();
+  const std::string index = std::to_string(in.u64());
+  return (level == kSlotLevel ? "slot " + index : "node " + index + " of level " + std::to_string(level)) + ", kind " +
+         std::to_string(kind) + ",";
+}
+
 Result<SecretBytes> unwrap(const VaultTag& vault, ByteView row, const SecretBytes& parent, ByteView value) {
   SecretBytes child(32);
   if (value.size() != kWrapped || !crypto::aead_open(key_of(parent), crypto::NonceView(value.data(), 12),
                                                      row_aad(vault, row), value.subspan(12), child.mutable_view())) {
     return Error{ErrorCode::kIntegrity,
-                 "key tree node " + std::to_string(row[1]) + "/" + std::to_string(row.back()) +
+                 "key tree: " + name_of(row) +
                      " does not open under its parent: altered, or the database does not belong to this erasure.root"};
   }
   return child;
@@ -68,6 +78,44 @@ Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& er
     CASEVAULT_TRY(key, unwrap(vault_, row, key, *value));
   }
   return key;
+}
+
+Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk,
+                                     const std::function<void(std::string what)>& wrong) const {
+  std::uint64_t rows = 0;
+  std::optional<SecretBytes> leaf;  // of the slots, which follow each other
+  std::uint64_t leaf_index = 0;
+  for (Bytes from;; from.push_back(0)) {
+    CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kTree, from));
+    if (!item) return rows;
+    ++rows;
+    from.assign(item->key.begin(), item->key.end());
+    base::Reader in(from);
+    const auto kind = static_cast<TreeKind>(in.u8());
+    const std::uint8_t level = in.u8();
+    const std::uint64_t index = in.u64();
+    const bool slot = level == kSlotLevel;
+    const bool known = kind == TreeKind::kRecords || kind == TreeKind::kEpochHalves;
+    // Slots of kind 1 are the heads in the records' rows.
+    if (!in.ok() || !in.rest().empty() || !known || (slot ? kind == TreeKind::kRecords : level > kTopLevel) ||
+        (slot ? index / kFanout : index << (8U * level)) > kMaxLeaf) {
+      wrong("a row stands under a key that no node of this version has");
+      continue;
+    }
+    const std::uint64_t under = slot ? index / kFanout : index << (8U * level);
+    if (slot && (!leaf || leaf_index != under)) {
+      leaf.reset();
+      auto parent = node_key(txn, erk, kind, under, 0);
+      if (!parent) {
+        wrong(std::move(parent).error().message);
+        continue;
+      }
+      leaf = *std::move(parent);
+      leaf_index = under;
+    }
+    const auto opened = slot ? unwrap(vault_, from, *leaf, item->value) : node_key(txn, erk, kind, under, level);
+    if (!opened) wrong(opened.error().message);
+  }
 }
 
 Result<SecretBytes> KeyTree::leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,

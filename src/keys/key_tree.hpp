@@ -50,6 +50,11 @@ class KeyTree {
   [[nodiscard]] Result<SecretBytes> get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
                                              std::uint64_t slot) const;
 
+  /// Opens every row of the tree table under its parents, whoever needs it or not. `wrong` is told of each that cannot
+  /// be one, has no parent or does not open. Returns the number of rows; an error when the store cannot be read.
+  [[nodiscard]] Result<std::uint64_t> check(store::ReadTxn& txn, const SecretBytes& erk,
+                                            const std::function<void(std::string what)>& wrong) const;
+
  private:
   [[nodiscard]] Result<SecretBytes> node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
                                              std::uint64_t leaf, int stop) const;

@@ -3,10 +3,9 @@
 
 #include "vault/core.hpp"
 
-/// Looking at the log: verification that trusts nothing, listing, receipts.
+/// Looking at the log: listing, receipts.
 namespace casevault::vault {
 
-[[nodiscard]] Result<VerifyReport> verify_log(Core& core, std::string_view anchor, const ProgressCallback& progress);
 [[nodiscard]] Result<void> read_log(Core& core, const LogQuery& query,
                                     const std::function<bool(const LogEntry&)>& visit);
 [[nodiscard]] Result<std::string> prove_entry(Core& core, std::uint64_t entry);

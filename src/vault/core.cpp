@@ -62,7 +62,10 @@ Result<FormatLine> parse_format_line(std::string_view text) {
 Core::~Core() { close(); }
 
 Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, const Identity& identity,
-                                         const OpenOptions& options, const base::Environment& environment) {
+                                         const OpenOptions& options, const base::Environment& environment,
+                                         Examination* asked) {
+  Examination unasked;
+  Examination& examination = asked == nullptr ? unasked : *asked;
   std::unique_ptr<Core> core(new Core(environment));
   core->folder_ = folder;
   core->options_ = options;
@@ -73,6 +76,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   core->ed_public_ = who.ed_public;
 
   CASEVAULT_CHECK(base::open_folder(folder));
+  examination.part = "FORMAT";
   CASEVAULT_TRY(const Bytes format, base::read_file(folder / "FORMAT", 256, true));
   CASEVAULT_TRY(const FormatLine line, parse_format_line(as_text(format)));
   core->vault_id_ = line.vault_id;
@@ -90,6 +94,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
       return Error{ErrorCode::kUntrusted, "vault " + id + " is not the vault that was to be trusted"};
   }
 
+  examination.part = "log";
   log::LogOptions log_options;
   log_options.read_only = options.read_only;
   auto opened_log = log::open_log(folder / "log", core->journal_, log_options);
@@ -108,29 +113,29 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
     return Error{ErrorCode::kIntegrity,
                  "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
   }
-  if (auto database = core->open_database(pinned ? &*pin : nullptr); !database)
+  if (auto database = core->open_database(pinned ? &*pin : nullptr, examination); !database)
     return missing_part(std::move(database).error());
   core->opened_ = true;
   return core;
 }
 
-Result<void> Core::check_file() {
+Result<void> Core::check_file(bool believe, bool& alone) {
   const std::filesystem::path state_folder =
       options_.state_folder.empty() ? default_state_folder() : options_.state_folder;
   const PreflightMemo memo(state_folder, vault_id_, folder_);
   auto writable = base::open_file(folder_ / "FORMAT", base::OpenMode::kReadWrite);
   if (!writable) {  // read-only medium: nobody writes
     CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
-    CASEVAULT_CHECK(memo.check(vault_key_, true, environment_.clock->now_ms()));
+    alone = true;
+    CASEVAULT_CHECK(memo.check(vault_key_, true, believe, environment_.clock->now_ms()));
     return base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT");
   }
   format_lock_ = *std::move(writable);
   // Openers take turns. A shared lock on the open byte is held only by those who found the file sound: whoever gets it
   // exclusively is alone and checks everything, whoever does not joins one who has.
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kExclusive, kTurnLockByte, true, "FORMAT"));
-  const bool alone =
-      base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
-  CASEVAULT_CHECK(memo.check(vault_key_, alone, environment_.clock->now_ms()));
+  alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
+  CASEVAULT_CHECK(memo.check(vault_key_, alone, believe, environment_.clock->now_ms()));
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
   base::unlock_file(format_lock_, kTurnLockByte);
   return {};
@@ -162,8 +167,9 @@ Result<void> Core::check_anchor(const std::string& name, std::string_view note) 
   return {};
 }
 
-Result<void> Core::open_database(const Pin* pin) {
-  CASEVAULT_CHECK(check_file());
+Result<void> Core::open_database(const Pin* pin, Examination& examination) {
+  examination.part = "data.mdb";
+  CASEVAULT_CHECK(check_file(examination.believe, examination.alone));
   store::LmdbOptions lmdb;
   lmdb.read_only = options_.read_only;
   CASEVAULT_TRY(store_, store::open_lmdb_store(folder_, lmdb));
@@ -186,6 +192,7 @@ Result<void> Core::open_database(const Pin* pin) {
   if (pin != nullptr && pin->log_key != log_key()) {
     return Error{ErrorCode::kUntrusted, "the log's key is not the one this identity pinned for the vault"};
   }
+  examination.part = "anchor";
   anchors_ = AnchorStore(options_.state_folder.empty() ? default_state_folder() : options_.state_folder, vault_id_);
   CASEVAULT_TRY(const std::string kept, anchors_.load());
   if (kept.empty()) {
@@ -197,6 +204,7 @@ Result<void> Core::open_database(const Pin* pin) {
     CASEVAULT_TRY(const Bytes note, base::read_file(file, std::size_t{1} << 16U, false));
     CASEVAULT_CHECK(check_anchor(file.string(), as_text(note)));
   }
+  examination.part = "erasure.root";
   CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), root_context(), first.db.root));
   if (!idle)
     warnings_.emplace_back(

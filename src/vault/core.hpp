@@ -40,11 +40,19 @@ struct Snapshot {
   std::shared_ptr<const Authority> authority;
 };
 
+/// How an open went, for whoever examines the vault.
+struct Examination {
+  bool believe = true;               ///< in: a remembered pre-flight of data.mdb will do
+  bool alone = false;                ///< out: nobody else had the vault open, so data.mdb was checked at all
+  std::string_view part = "folder";  ///< out: what was being opened last
+};
+
 class Core {
  public:
   [[nodiscard]] static Result<std::unique_ptr<Core>> open(const std::filesystem::path& folder, const Identity& identity,
                                                           const OpenOptions& options,
-                                                          const base::Environment& environment);
+                                                          const base::Environment& environment,
+                                                          Examination* examination = nullptr);
   ~Core();
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
@@ -132,8 +140,8 @@ class Core {
 
  private:
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
-  Result<void> open_database(const Pin* pin);
-  Result<void> check_file();
+  Result<void> open_database(const Pin* pin, Examination& examination);
+  Result<void> check_file(bool believe, bool& alone);
   Result<void> check_anchor(const std::string& name, std::string_view note);
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.
   Result<void> check_in_step(const DbState& db) const;

@@ -52,12 +52,12 @@ PreflightMemo::PreflightMemo(const std::filesystem::path& state_folder, const au
   if (!state_folder.empty()) file_ = state_folder / (base::to_hex(vault_id) + ".preflight");
 }
 
-Result<void> PreflightMemo::check(const SecretBytes& vault_key, bool alone, std::int64_t now_ms) const {
+Result<void> PreflightMemo::check(const SecretBytes& vault_key, bool alone, bool believe, std::int64_t now_ms) const {
   CASEVAULT_TRY(const store::StoreInfo metas, store::preflight(vault_folder_, store::PreflightDepth::kMetas));
   if (!alone) return {};  // whoever holds the vault open has checked it
   const std::filesystem::path data = vault_folder_ / "data.mdb";
   const auto before = stamp_of(data, metas);
-  if (before && !file_.empty()) {
+  if (believe && before && !file_.empty()) {
     const auto memo = base::read_file(file_, kMemoSize, true);
     if (memo && crypto::equal(*memo, mac_of(vault_key, *before))) return {};
   }

@@ -18,7 +18,8 @@ class PreflightMemo {
                 const std::filesystem::path& vault_folder);
   /// Checks data.mdb: in full, or the metas when the memo says nothing changed since a full check.
   /// `alone`: no other process can be writing now; only then a full check means anything and is remembered.
-  [[nodiscard]] Result<void> check(const SecretBytes& vault_key, bool alone, std::int64_t now_ms) const;
+  /// `believe` false: checks in full although the memo knows the file.
+  [[nodiscard]] Result<void> check(const SecretBytes& vault_key, bool alone, bool believe, std::int64_t now_ms) const;
 
  private:
   std::filesystem::path file_;  ///< empty: nothing is remembered

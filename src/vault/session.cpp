@@ -5,6 +5,7 @@
 #include "vault/import.hpp"
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
+#include "vault/verify.hpp"
 
 #include <algorithm>
 

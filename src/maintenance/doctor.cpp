@@ -354,12 +354,11 @@ class Doctor {
     if (!check_.reason.empty() || judged_ == check_.history.rows()) return {};
     std::optional<Error> broken;
     check_.history.each_row([&](std::uint64_t row) {
-      auto value = snapshot().txn->get(store::Table::kRows, vault::row_key(row));
-      if (!value) {
-        broken = std::move(value).error();
-      } else if (!*value) {
-        find(Severity::kError, "record " + core_->id_of(row).to_string(),
-             "is missing: the log wrote it, but the database does not hold it", kRestore);
+      auto absent = vault::judge_absent(snapshot(), row);
+      if (!absent) {
+        broken = std::move(absent).error();
+      } else if (!absent->empty()) {
+        find(Severity::kError, "record " + core_->id_of(row).to_string(), *std::move(absent), kRestore);
       }
       return !broken;
     });

@@ -57,6 +57,15 @@ void WriteHistory::each_row(const std::function<bool(std::uint64_t row)>& visit)
   }
 }
 
+Result<std::string> judge_absent(const Snapshot& snapshot, std::uint64_t row) {
+  CASEVAULT_TRY(const std::optional<ByteView> value, snapshot.txn->get(store::Table::kRows, row_key(row)));
+  if (!value) return std::string("the log wrote it, but the database does not hold it (missing)");
+  if (snapshot.db.is_staged(row)) {
+    return std::string("the log published it, but the state row hides it as part of an unfinished import (hidden)");
+  }
+  return std::string();
+}
+
 namespace {
 
 class Verifier {
@@ -304,12 +313,11 @@ Result<std::string> check_heads(Core& core, const LogCheck& check, const Progres
   if (!wrong.empty() || found == check.history.rows()) return wrong;
   std::optional<Error> broken;
   check.history.each_row([&](std::uint64_t row) {
-    auto value = snapshot.txn->get(store::Table::kRows, row_key(row));
-    if (!value) {
-      broken = std::move(value).error();
-    } else if (!*value) {
-      wrong =
-          "record " + core.id_of(row).to_string() + ": the log wrote it, but the database does not hold it (missing)";
+    auto absent = judge_absent(snapshot, row);
+    if (!absent) {
+      broken = std::move(absent).error();
+    } else if (!absent->empty()) {
+      wrong = "record " + core.id_of(row).to_string() + ": " + *absent;
     }
     return wrong.empty() && !broken;
   });

@@ -27,6 +27,9 @@ class WriteHistory {
   std::unordered_map<std::uint64_t, Expected> singles_;
 };
 
+/// What is wrong with a row that the log wrote and no reader sees, or nothing.
+[[nodiscard]] Result<std::string> judge_absent(const Snapshot& snapshot, std::uint64_t row);
+
 /// The outcome of recomputing the log, and the database snapshot that it was held against.
 struct LogCheck {
   Snapshot snapshot;

@@ -184,7 +184,11 @@ TEST_CASE("tamper-evident: doctor recounts: a state row with other counts or bou
     db.records[1] = 2;
     db.staged.push_back({2, 3});
   });
-  CHECK(ward.look().worst() == Severity::kError);
+  require_only(ward.look(), Severity::kError, "record " + ward.mai.to_string(), "hidden");
+  Session session = ward.lab.read_only();
+  const VerifyReport verified = REQUIRE_OK(session.verify_log());
+  CHECK_FALSE(verified.ok);
+  CHECK(verified.reason.find("hidden") != std::string::npos);
 }
 
 TEST_CASE("bound: doctor opens every row of the key tree: changed, orphaned and foreign ones are named") {

@@ -76,6 +76,21 @@ class SecurityTable(unittest.TestCase):
         self.assertEqual(problems((ROOT / "SECURITY.md").read_text(encoding="utf-8"), known), [])
 
 
+    def test_every_test_of_a_folder_with_promises_is_in_one_of_its_groups(self):
+        folders = 0
+        for listing in ROOT.glob("tests/*/CMakeLists.txt"):
+            found = re.search(r"PROMISES([^)]*)", listing.read_text(encoding="utf-8"))
+            if not found:
+                continue
+            folders += 1
+            promises = {"".join(pair) for pair in re.findall(r'"([^"]+)"|([\w-]+)', found.group(1))}
+            self.assertLessEqual(promises, PROMISES)
+            seen = {title.split(": ")[0] for path in listing.parent.glob("*.cpp")
+                    for title in catch_titles(path.read_text(encoding="utf-8"))}
+            self.assertEqual(seen, promises, listing.parent.name)
+        self.assertGreater(folders, 0)
+
+
 class SelfTest(unittest.TestCase):
     def table(self, **changed):
         cells = {promise: "`a test`" for promise in PROMISES} | {key.replace("_", " "): cell for key, cell in changed.items()}

@@ -12,14 +12,20 @@
 #include "format/labels.hpp"
 #include "keys/erasure_root.hpp"
 #include "keys/grants.hpp"
+#include "keys/identity.hpp"
 #include "keys/key_tree.hpp"
+#include "log/segment.hpp"
 #include "model/record_row.hpp"
 #include "model/value.hpp"
+#include "store/store.hpp"
+#include "support/temp_folder.hpp"
 #include "vault/authority.hpp"
+#include "vault/details.hpp"
 #include "vault/import.hpp"
 
 #include <cstdlib>
 #include <fstream>
+#include <numeric>
 #include <sstream>
 
 using namespace casevault;
@@ -53,6 +59,70 @@ class Lines {
  private:
   std::ostringstream out_;
 };
+
+/// Groups that came after the first file of vectors: they stand at its end.
+void render_more(const keys::VaultTag& vault, Lines& lines) {
+  {
+    const SecretBytes seed = filled(0xBB);
+    const keys::Principal who{"Mai", crypto::x25519_public(crypto::key_of(filled(0x22))),
+                              crypto::ed25519_public(crypto::key_of(seed))};
+    lines.text("principal.name", who.name);
+    lines.text("principal.string", keys::principal_string(who, crypto::key_of(seed)));
+  }
+  {
+    CountingRandom random;
+    const std::uint64_t slot = 258;
+    const std::unique_ptr<store::Store> memory = store::make_memory_store();
+    const std::unique_ptr<store::WriteTxn> txn = memory->begin_write().value();
+    const keys::KeyTree tree(vault, random);
+    REQUIRE(tree.put_slot(*txn, filled(0x44), keys::TreeKind::kEpochHalves, slot, filled(0x33)));
+    lines.number("tree.slot", slot);
+    REQUIRE(txn->scan(store::Table::kTree, {}, [&](const store::Item& item) {
+      lines.hex("tree.row_" + base::to_hex(item.key), item.value);
+      return true;
+    }));
+  }
+  {
+    CountingRandom random;
+    const test::TempFolder folder;
+    const SecretBytes vault_key = filled(0x33);
+    REQUIRE(keys::ErasureRoot::create(folder / "erasure.root", {vault, 1, &vault_key}, 1, filled(0x44), random));
+    const Bytes file = base::read_file(folder / "erasure.root", std::size_t{1} << 21U, true).value();
+    lines.number("erasure_root.size", file.size());
+    lines.hex("erasure_root.place", ByteView(file).first(125));
+  }
+  {
+    std::array<std::uint8_t, 12> message{};
+    std::iota(message.begin(), message.end(), std::uint8_t{0});
+    lines.hex("siphash.message", message);
+    lines.number("siphash.number", crypto::siphash(crypto::key_of(filled(0x88)), message));
+    lines.number("crc64.of_message", log::crc64(message));
+  }
+  {
+    CountingRandom random;
+    const SecretBytes deposit = filled(0xDD);
+    const auto sealer = vault::DetailsSealer::make(vault, {vault::kAuditCompartment, 1},
+                                                   crypto::x25519_public(crypto::key_of(deposit)), random);
+    vault::DetailsDraft draft;
+    draft.actor = 2;
+    draft.actor_name = "Mai";
+    draft.type = 1;
+    draft.fields = {7, 2};
+    draft.recipient = "police";
+    draft.recipient_class = "authority";
+    draft.text = "note";
+    draft.subjects.push_back({258, 3, filled(0x66)});
+    draft.rows = {300, 5, 6};
+    audit::Leaf leaf;
+    const auto seal = sealer.value().prepare(std::move(draft), leaf);
+    lines.hex("details.deposit_secret", deposit.view());
+    lines.hex("details.actor", leaf.actor);
+    lines.hex("details.fields", leaf.fields);
+    lines.hex("details.subjects", leaf.subjects);
+    lines.hex("details.details", leaf.details);
+    lines.hex("details.block", seal(9).value());
+  }
+}
 
 std::string render() {
   Lines lines;
@@ -197,6 +267,7 @@ std::string render() {
     lines.number("length_class." + std::to_string(size), length_class);
     lines.number("class_size." + std::to_string(length_class), model::class_size(length_class));
   }
+  render_more(vault, lines);
   return lines.str();
 }
 

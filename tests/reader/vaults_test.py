@@ -1,0 +1,334 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Vaults of every suite, made by the casevault command and read by the second reader: both say the same.
+
+Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
+passphrase slot that is allowed; so it is also shown that casevault opens what somebody else wrote by the page.
+"""
+import base64
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import second_reader as reader                                                                   # noqa: E402
+
+COMMAND = os.environ.get("CASEVAULT_COMMAND", "casevault")
+PASSPHRASE = b"a public passphrase of a test"
+IMPORTED, STAGED = 300, 10_050       # the first crosses leaf nodes; so many rows are staged, and the database has many pages
+UNIT = "Nhà 2"
+SCHEMA = """
+name = "two-readers"
+version = 3
+bases = ["duty", "consent"]
+recipient_classes = ["clinic"]
+roles = ["nurse"]
+
+[codelists]
+sex = ["female", "male", "unknown"]
+needs = ["shelter", "legal aid", "y tế", "food"]
+
+[[compartments]]
+id = 1
+name = "identity"
+
+[[compartments]]
+id = 2
+name = "coded"
+sealed = "cell"
+
+[[compartments]]
+id = 700
+name = "story"
+
+[[types]]
+id = 1
+name = "person"
+fields = [
+  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true },
+  { id = 2, name = "photo", type = "bytes", compartment = "identity" },
+  { id = 3, name = "born", type = "date", compartment = "identity" },
+  { id = 4, name = "minor", type = "boolean", compartment = "coded" },
+  { id = 5, name = "children", type = "integer", compartment = "coded" },
+  { id = 6, name = "needs", type = "multi-code", compartment = "coded", list = "needs" },
+  { id = 7, name = "sex", type = "code", compartment = "coded", list = "sex" },
+  { id = 8, name = "seen", type = "date", compartment = "coded" },
+  { id = 65535, name = "account", type = "text", compartment = "story" },
+  { id = 300, name = "balance", type = "integer", compartment = "identity" },
+  { id = 301, name = "alive", type = "boolean", compartment = "identity" },
+  { id = 302, name = "wishes", type = "multi-code", compartment = "identity", list = "needs" },
+]
+
+[[types]]
+id = 40000
+name = "visit"
+fields = [{ id = 1, name = "day", type = "date", compartment = "coded" }]
+
+[[purposes]]
+code = "care"
+bases = ["duty", "consent"]
+default_basis = "duty"
+
+[[purposes]]
+code = "statistics"
+bases = ["duty"]
+default_basis = "duty"
+
+[[rules]]
+roles = ["owner", "officer"]
+purposes = ["care"]
+compartments = ["*"]
+
+[[rules]]
+roles = ["analyst"]
+purposes = ["statistics"]
+compartments = ["coded"]
+"""
+FIELDS = ["account", "full_name", "photo", "born", "minor", "children", "needs", "sex", "seen", "balance", "alive", "wishes"]
+CODED = {"minor", "children", "needs", "sex", "seen"}
+FIRST = {"full_name": "Thi\u0323 Hoa\u0300 花 \"x\" \\", "photo": base64.b64encode(bytes(range(256)) * 9).decode(), "born": "1990-05",
+         "minor": "false", "children": "-9223372036854775808", "needs": "y tế;food", "sex": "female", "seen": "2024-02-29",
+         "account": "dòng một\ndòng hai " + "dài " * 3000, "balance": "9223372036854775807", "alive": "true", "wishes": "shelter"}
+
+
+def row(number):
+    """Values of imported row `number`; many fields stay empty."""
+    values = {"full_name": f"Người {number} " + "x" * (number * 7 % 90), "sex": ("female", "male", "unknown")[number % 3]}
+    if number % 2:
+        values |= {"born": f"{1950 + number % 60}", "children": str(number % 9 - 1), "minor": "true"}
+    if number % 5 == 0:
+        values |= {"needs": "shelter;y tế" if number % 10 else "food", "account": "t" * (number % 700 + 1), "alive": "false"}
+    if number % 7 == 0:
+        values |= {"photo": base64.b64encode(b"%d" % number * (number % 50)).decode() or "AA==", "balance": str(-number),
+                   "seen": f"20{number % 90 + 10}-0{number % 9 + 1}"}
+    return values
+
+
+def identity_file(identity):
+    """FORMAT.md section 6, with one slot of the lowest cost."""
+    own, number, salt, key = identity.person.encoded(), os.urandom(8), os.urandom(16), os.urandom(32)
+    public = reader.encode([identity.person.name, identity.person.x, identity.person.ed,
+                            reader.ed_sign(identity.ed_seed, reader.PRINCIPAL + own)])
+    public = "cvp1:" + base64.b64encode(public).decode()
+    cost = [1, number, 1, 64 << 10, salt]
+    stretched = reader.argon2id(PASSPHRASE, salt, 1, 64 << 10)
+    slot = [*cost, reader.env_seal(reader.SLOT, stretched, own + reader.encode(cost), key, os.urandom(24))]
+    table = reader.encode([slot])
+    body = identity.x_secret + identity.ed_seed + reader.encode([[vault, text] for vault, text in identity.pins.items()])
+    sealed = reader.env_seal(reader.BODY, key, own + reader.sha256(table), body, os.urandom(24))
+    packed = base64.b64encode(reader.encode([public, table, sealed])).decode()
+    lines = "".join(packed[at:at + 76] + "\n" for at in range(0, len(packed), 76))
+    return public, "casevault-identity 1\n" + lines
+
+
+def new_identity(name):
+    x_secret, seed = os.urandom(32), os.urandom(32)
+    return reader.Identity(reader.Person(name, reader.x_public(x_secret), reader.ed_public(seed)), x_secret, seed, {})
+
+
+class Maker:
+    """One vault of a suite with all that happens in it, and what casevault said of it."""
+
+    def __init__(self, folder, suite):
+        self.folder, self.suite = folder / str(suite), suite
+        self.folder.mkdir(mode=0o700)
+        self.write("passphrase", PASSPHRASE + b"\n")
+        schema = self.write("schema.toml", SCHEMA.encode())
+        made = self.run("owner", "init", self.folder / "vault", "--name", "owner", "--schema", schema, "--suite", suite,
+                        "--identity-out", self.folder / "owner.identity")
+        self.vault, self.log_key = self.folder / "vault", made["log_key"]
+        self.owner = reader.open_identity((self.folder / "owner.identity").read_bytes(), PASSPHRASE)
+        self.keep(self.owner)
+        self.officer = self.certify("officer", "--grant", "identity,coded", "--unit", UNIT)
+        self.analyst = self.certify("analyst", "--grant", "coded")
+
+        self.rows = [FIRST, *map(row, range(IMPORTED))]
+        self.ids = [self.run("owner", "add", "person", *(f"{name}={text}" for name, text in FIRST.items()))["id"]]
+        self.bring(range(IMPORTED))
+        single = {"full_name": "Một mình", "children": "0", "alive": "true"}
+        self.rows.append(single)
+        self.ids.append(self.run("officer", "add", "person", *(f"{name}={text}" for name, text in single.items()))["id"])
+        self.visit = self.run("officer", "add", "visit", "day=2024")["id"]
+        self.run("officer", "update", self.ids[1], "sex=male", "born=", "wishes=food;shelter")
+        self.rows[1] = {name: text for name, text in (self.rows[1] | {"sex": "male", "wishes": "food;shelter"}).items()
+                        if name != "born"}
+        if suite == 1:
+            self.rows += map(row, range(IMPORTED, IMPORTED + STAGED))
+            self.bring(range(IMPORTED, IMPORTED + STAGED))
+        self.say("analyst", self.ids[:2], ["full_name"], "statistics", code=4)               # no rule
+        self.say("officer", self.ids[:1], ["account"], "care", code=4)                       # a rule, but no key
+        self.few = self.say("officer", self.ids[:3], ["sex", "full_name"], "care")
+        self.many = self.say("owner", self.ids, FIELDS, "care")
+        self.log = self.run("owner", "audit", "log", "--details")
+        self.verified = self.run("owner", "audit", "verify")
+        self.status = self.run("owner", "status")
+
+    def write(self, name, data):
+        path = self.folder / name
+        path.write_bytes(data)
+        path.chmod(0o600)
+        return path
+
+    def keep(self, identity):
+        public, text = identity_file(identity)
+        self.write(identity.person.name + ".identity", text.encode())
+        return self.write(identity.person.name + ".public", public.encode() + b"\n")
+
+    def certify(self, name, *how):
+        """The principal is added, and its identity pins what the invitation says."""
+        identity = new_identity(name)
+        invitation = self.folder / f"{name}.invitation"
+        self.run("owner", "principal", "add", name, "--public", self.keep(identity), "--role", name, "--invitation", invitation,
+                 *how)
+        vault, log_key, _ = reader.open_invitation(invitation.read_text(), identity)
+        identity.pins[vault] = log_key
+        self.keep(identity)
+        return identity
+
+    def bring(self, numbers):
+        rows = "".join(json.dumps(row(number), ensure_ascii=False) + "\n" for number in numbers)
+        ids = self.folder / f"ids{numbers[0]}"
+        self.run("owner", "import", "person", self.write(f"rows{numbers[0]}.jsonl", rows.encode()), "--ids-out", ids)
+        self.ids += ids.read_text().split()
+
+    def say(self, who, ids, fields, purpose, code=0):
+        return self.run(who, "disclose", *ids, "--fields", ",".join(fields), "--purpose", purpose, "--basis", "duty", "--to",
+                        "Trạm y tế", "--to-class", "clinic", code=code)
+
+    def run(self, who, *words, code=0):
+        """The JSON document of a command, a list where it prints a line each."""
+        line = [COMMAND, *map(str, words), "--vault", self.folder / "vault", "--passphrase-file", self.folder / "passphrase",
+                "--no-input", "--json"]
+        if words[0] != "init":
+            line += ["--identity", self.folder / f"{who}.identity"]
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS")}
+        done = subprocess.run(line, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=250,
+                              env={**kept, "LC_ALL": "C.UTF-8", "HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")})
+        assert done.returncode == code, f"{words[:4]}: exit {done.returncode}: {done.stderr.decode()[-1000:]}"
+        found = [json.loads(text) for text in done.stdout.splitlines()]
+        return found if words[:2] == ("audit", "log") else found[0] if found else None
+
+
+def setUpModule():
+    global scratch, makers, read, documents
+    scratch = tempfile.TemporaryDirectory(prefix="casevault-reader-")
+    with ThreadPoolExecutor(3) as pool:
+        makers = list(pool.map(lambda suite: Maker(Path(scratch.name), suite), (1, 2, 3)))
+    read = {maker.suite: reader.Vault(maker.vault, maker.owner) for maker in makers}
+    documents = {suite: vault.document() for suite, vault in read.items()}
+
+
+def tearDownModule():
+    scratch.cleanup()
+
+
+def rfc3339(milliseconds):
+    moment = datetime.datetime.fromtimestamp(milliseconds // 1000, datetime.timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S") + f".{milliseconds % 1000:03}Z"
+
+
+class VaultsTest(unittest.TestCase):
+    def each(self):
+        for maker in makers:
+            with self.subTest(suite=maker.suite):
+                yield maker, read[maker.suite]
+
+    def test_the_owner_reads_what_casevault_discloses(self):
+        for maker, vault in self.each():
+            found = {record["id"]: record for record in documents[maker.suite]["records"]}
+            self.assertEqual(list(found)[:IMPORTED + 2], maker.ids[:IMPORTED + 2])
+            self.assertEqual(set(found), {*maker.ids, maker.visit})
+            self.assertEqual([one["id"] for one in maker.many["disclosures"]], maker.ids)
+            for one, written in zip(maker.many["disclosures"], maker.rows, strict=True):
+                values = {name: text for name, text in one["values"].items() if text is not None}
+                self.assertEqual(values, written)
+                self.assertEqual(found[one["id"]]["values"], written)
+                self.assertEqual(found[one["id"]]["sealed"], [])
+            self.assertEqual(found[maker.visit]["values"], {"day": "2024"})
+            self.assertEqual([found[id_]["version"] for id_ in maker.ids[:3]], [1, 2, 1])
+            units = {reader.record_id(vault.authority.id_key, one.row): one.unit for one in vault.records.values()}
+            self.assertEqual([id_ for id_, unit in units.items() if unit == UNIT], [maker.ids[IMPORTED + 1], maker.visit])
+            self.assertEqual({cell.suite for one in vault.records.values() for cell in one.cells}, {maker.suite})
+
+    def test_size_and_root_are_those_of_status(self):
+        for maker, vault in self.each():
+            found = documents[maker.suite]
+            self.assertEqual((found["id"], found["size"], found["root"]),
+                             (maker.status["id"], maker.status["log_size"], maker.status["root"]))
+            self.assertEqual((maker.verified["ok"], maker.verified["root"]), (True, found["root"]))
+            self.assertEqual((found["log_key"], found["suite"]), (maker.log_key, maker.suite))
+            self.assertEqual((found["pending"], found["not_applied"], found["erasure_root"]), ([], [], "idle"))
+            self.assertEqual(maker.status["records"], {"person": len(maker.ids), "visit": 1})
+
+    def test_the_log_says_the_same(self):
+        for maker, vault in self.each():
+            entries = documents[maker.suite]["entries"]
+            self.assertEqual(len(entries), len(maker.log))
+            for own, theirs in zip(entries, maker.log):
+                details = theirs["details"]
+                self.assertEqual((own["entry"], rfc3339(own["time"]), own["action"], own["outcome"], own["actor"], own["purpose"],
+                                  own["basis"], own["count"]),
+                                 tuple(theirs[name] for name in ("entry", "time", "action", "outcome", "actor", "purpose", "basis",
+                                                                 "count")))
+                self.assertEqual((own["actor"], own["recipient"], own["recipient_class"], own["note"], own["subjects"]),
+                                 tuple(details[name] for name in ("actor", "recipient", "recipient_class", "text", "records")))
+            self.assertEqual([(own["action"], own["outcome"], own["actor"]) for own in entries[-5:]],
+                             [("disclose", "denied", "analyst"), ("disclose", "denied", "officer"), ("disclose", "ok", "officer"),
+                              ("disclose", "ok", "owner"), ("read-log", "ok", "owner")])
+            self.assertEqual([own["subjects"] for own in entries[-5:]],
+                             [maker.ids[:2], maker.ids[:1], maker.ids[:3], maker.ids, []])
+
+    def test_a_principal_with_one_grant_reads_nothing_else(self):
+        for maker, vault in self.each():
+            if maker.suite == 1:                 # the large one adds time and no case
+                continue
+            analyst = reader.Vault(maker.vault, maker.analyst)
+            self.assertEqual(set(analyst.cks), {(2, 1)})
+            owned = {record["id"]: record["values"] for record in documents[maker.suite]["records"]}
+            found = analyst.document()
+            self.assertEqual({record["id"] for record in found["records"]}, set(owned))
+            for record in found["records"]:
+                wanted = {name: text for name, text in owned[record["id"]].items() if name in CODED | {"day"}}
+                self.assertEqual(record["values"], wanted)
+                self.assertNotIn("coded", record["sealed"])
+                self.assertTrue(record["sealed"] or record["type"] == "visit")
+            self.assertFalse(any({"actor", "subjects", "note", "recipient"} & set(entry) for entry in found["entries"]))
+            self.assertEqual(found["root"], documents[maker.suite]["root"])
+            for own in analyst.records.values():                       # its key opens no cell of another compartment
+                for cell in own.cells:
+                    if cell.compartment != 2:
+                        with self.assertRaises(reader.Integrity):
+                            reader.open_cell(cell, own.row, vault.log.tag, analyst.cks[2, 1], own.rk)
+            for (_, compartment, epoch), (box, _) in analyst.authority.grants.items():
+                if compartment != 2:
+                    with self.assertRaises(reader.Integrity):
+                        context = vault.log.tag + reader.u16(compartment) + reader.u32(epoch)
+                        reader.box_open(reader.CK_GRANT, maker.analyst.x_secret, context, box, "a grant of somebody else")
+
+    def test_a_large_database_is_read_whole(self):
+        maker, vault = makers[0], read[1]
+        data = (maker.vault / "data.mdb").read_bytes()
+        self.assertGreater(len(reader.Pages(data).seen), 1000)
+        self.assertGreater(max(vault.records) // 256, 40)              # leaf nodes
+        self.assertEqual(len(vault.records), IMPORTED + STAGED + 3)
+
+    def test_an_open_vault_is_left_alone(self):
+        maker = makers[1]
+        with open(maker.vault / "FORMAT", "r+b") as held:
+            reader.fcntl.fcntl(held, reader.fcntl.F_OFD_SETLK,
+                               reader.struct.pack("hhqqi4x", reader.fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0))
+            with self.assertRaises(reader.Busy):
+                reader.Vault(maker.vault, maker.owner)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        COMMAND = sys.argv.pop(1)
+    unittest.main()

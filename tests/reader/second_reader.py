@@ -1774,8 +1774,8 @@ class Vault:
 # --- Vectors (section 20) -----------------------------------------------------------------------------------------------------
 
 INPUTS = """vault.tag envelope.key envelope.label envelope.context envelope.plaintext box.recipient_secret box.label epoch.granted
-epoch.half row.number row.ck row.rk row.leaf_seal row.leaf_mask id.key id.row leaf.bytes checkpoint.seed import.seed principal.name tree.slot
-siphash.message details.deposit_secret""".split()
+epoch.half row.number row.ck row.rk row.leaf_seal row.leaf_mask id.key id.row leaf.bytes checkpoint.seed import.seed
+principal.name tree.slot siphash.message details.deposit_secret""".split()
 CELLS = (("identity", 1, 2, encode("Hoa")), ("statistics", 9, 0, encode({7: "female"})))      # compartment, field, value
 COUNT = bytes(range(256))                                                                    # the "random" bytes of a group
 

@@ -26,6 +26,10 @@ enum class Action : std::uint8_t {
   kNotApplied = 8,  ///< names a mutation entry whose database transaction never committed
   kReadLog = 9,     ///< details of the log were opened
   kCheckpoint = 10,
+  kKeyRotate = 11,     ///< a compartment's successor epoch was opened
+  kKeyReencrypt = 12,  ///< a re-encryption came to its end
+  kKeyCensus = 13,     ///< how many cells lie under old epochs, stated by who counted them
+  kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

@@ -3,6 +3,7 @@
 
 #include <casevault/bytes.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,8 +33,29 @@ struct PrincipalRequest {
 struct KeyInfo {
   std::string compartment;
   std::uint32_t epoch = 0;  ///< from 1
-  std::string state;        ///< "current"
+  std::string state;        ///< "current", "old", "destroyed"
   std::uint64_t cells = 0;  ///< cells sealed under it, counted by reading heads
+};
+
+struct Rotation {
+  std::string compartment;
+  std::uint32_t old_epoch = 0;
+  std::uint32_t new_epoch = 0;
+  std::uint64_t entry = 0;
+};
+
+struct Reencryption {
+  std::uint64_t done = 0;            ///< cells moved by this call
+  std::uint64_t total = 0;           ///< cells that lay under old epochs when it began
+  bool finished = false;             ///< none of them is left
+  std::vector<std::string> skipped;  ///< compartments with old cells that this principal does not hold
+};
+
+/// What lies under which epoch, counted in one transaction.
+struct Census {
+  std::vector<KeyInfo> keys;
+  std::uint64_t old_cells = 0;         ///< under epochs that are neither current nor destroyed
+  std::optional<std::uint64_t> entry;  ///< the signed statement that none is left
 };
 
 }  // namespace casevault

@@ -65,6 +65,12 @@ struct Progress {
 };
 using ProgressCallback = std::function<bool(const Progress&)>;
 
+struct ReencryptOptions {
+  std::string compartment;  ///< empty: all that this principal holds
+  std::uint64_t rate = 0;   ///< cells a second at most; 0: no limit of its own
+  ProgressCallback progress;
+};
+
 /// One row of an import. Views live until the next call of the source.
 struct ImportRow {
   std::uint64_t number = 0;  ///< as people count it: first data row is 1

@@ -147,6 +147,23 @@ class CASEVAULT_API Session {
   /// Entry number of the grant. kNoGrant when this principal may not grant one of the compartments (logged).
   [[nodiscard]] Result<std::uint64_t> grant(std::string_view principal, std::span<const std::string> compartments);
   [[nodiscard]] Result<std::vector<KeyInfo>> keys();
+  /// Opens the successor epoch of a compartment, sealed to exactly those who hold the present one: new writes are under
+  /// it at once, in every open session; what is under old epochs stays readable. Takes no rights beyond holding the
+  /// compartment. kNoGrant without it (logged), kNotFound for no such compartment.
+  [[nodiscard]] Result<Rotation> rotate(std::string_view compartment);
+  /// Seals every cell under an old epoch anew under the current one, while readers and writers work: the write lock is
+  /// held for some milliseconds at a time. Can be stopped or killed anywhere and simply called again: what is still to
+  /// be done is what the heads say, no journal tells it. kNoGrant for a named compartment that is not held.
+  [[nodiscard]] Result<Reencryption> reencrypt(const ReencryptOptions& options = {});
+  /// Counts; when old epochs are there and nothing is left under them, an entry says so under this principal's
+  /// signature (not when the vault is open read-only).
+  [[nodiscard]] Result<Census> census();
+  /// Erases the half of an old epoch, so that its grants, kept in the log, open nothing any more, also not from older
+  /// copies of the database (level as `Status::erasure_level`). Counts first, in the same transaction: kRefused while
+  /// cells are left, for the current epoch, for `audit` (details of the log are under it), and for roles other than
+  /// owner and administrator; refusals are logged. kErasePending: destroyed, but the old root is not overwritten yet;
+  /// the next session that may write does it. Entry number.
+  [[nodiscard]] Result<std::uint64_t> destroy_epoch(std::string_view compartment, std::uint32_t epoch);
 
   /// Keeps the newest checkpoint as anchor and ends the session; also done by the destructor.
   void close() noexcept;

@@ -34,6 +34,14 @@ std::string_view name_of(Action action) noexcept {
       return "read-log";
     case Action::kCheckpoint:
       return "checkpoint";
+    case Action::kKeyRotate:
+      return "key-rotate";
+    case Action::kKeyReencrypt:
+      return "key-reencrypt";
+    case Action::kKeyCensus:
+      return "key-census";
+    case Action::kKeyDestroy:
+      return "key-destroy";
   }
   return {};
 }

@@ -21,6 +21,21 @@ struct SchemaCheckArguments {
 };
 Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments);
 Result<int> key_list(Context& context);
+struct KeyRotateArguments {
+  std::string compartment;
+  bool all = false;
+};
+Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments);
+struct KeyReencryptArguments {
+  std::string compartment, rate;
+};
+Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& arguments);
+Result<int> key_status(Context& context);
+Result<int> key_census(Context& context);
+struct KeyDestroyArguments {
+  std::string compartment, epoch, confirm;
+};
+Result<int> key_destroy(Context& context, const KeyDestroyArguments& arguments);
 struct AcceptArguments {
   std::string invitation;
 };

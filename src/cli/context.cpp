@@ -144,6 +144,18 @@ ProgressCallback Context::progress() const {
   };
 }
 
+Result<void> Context::confirm(std::string_view what, std::string_view given, std::string_view warning) const {
+  if (given == what) return {};
+  if (!given.empty()) {
+    return Error{ErrorCode::kUsage, "--confirm " + std::string(given) + " does not name " + std::string(what)};
+  }
+  if (options.no_input) return Error{ErrorCode::kUsage, "this cannot be undone; say --confirm " + std::string(what)};
+  CASEVAULT_TRY(const std::string typed,
+                ask_line(std::string(warning) + "\nType " + std::string(what) + " to go on: "));
+  if (typed == what) return {};
+  return Error{ErrorCode::kUsage, "what was typed is not " + std::string(what) + "; nothing was done"};
+}
+
 Result<void> Context::print(const Json& json, std::string_view text) const {
   return print(options.json ? dump(json) + "\n" : std::string(text) + "\n");
 }

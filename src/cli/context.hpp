@@ -51,6 +51,8 @@ class Context {
   [[nodiscard]] OpenOptions open_options(Access access, const std::vector<std::string>& anchors) const;
 
   [[nodiscard]] ProgressCallback progress() const;
+  /// Nothing when `what` was given with --confirm or is typed now; kUsage otherwise. A --yes is not enough.
+  [[nodiscard]] Result<void> confirm(std::string_view what, std::string_view given, std::string_view warning) const;
 
   /// The result: `json` with --json, else `text`; a line end is added to either.
   [[nodiscard]] Result<void> print(const Json& json, std::string_view text) const;

@@ -147,6 +147,22 @@ class Table {
 
     CLI::App& key = group("key", "Keys of compartments");
     command(key, "list", "Epochs, their state, and how many cells are under each", key_list);
+    CLI::App& rotate = command(key, "rotate", "A new epoch for new writes, at once, for those who hold the present one",
+                               [this](Context& c) { return key_rotate(c, key_rotate_args_); });
+    CLI::Option* const one = text(rotate, "COMPARTMENT", key_rotate_args_.compartment, "", "Which compartment");
+    rotate.add_flag("--all", key_rotate_args_.all, "Every compartment that this identity holds")->excludes(one);
+    CLI::App& reencrypt =
+        command(key, "reencrypt", "Moves cells under old epochs to the current ones; safe to kill and repeat",
+                [this](Context& c) { return key_reencrypt(c, key_reencrypt_args_); });
+    text(reencrypt, "COMPARTMENT", key_reencrypt_args_.compartment, "", "Default: all that this identity holds");
+    text(reencrypt, "--rate", key_reencrypt_args_.rate, "CELLS", "Cells a second at most");
+    command(key, "status", "How much lies under current epochs, and how much under old ones", key_status);
+    command(key, "census", "Counts what is under which epoch; a zero is signed in the log", key_census);
+    CLI::App& destroy = command(key, "destroy", "Ends an old epoch: its grants, kept in the log, open nothing any more",
+                                [this](Context& c) { return key_destroy(c, key_destroy_args_); });
+    text(destroy, "COMPARTMENT", key_destroy_args_.compartment, "", "Which compartment")->required();
+    text(destroy, "EPOCH", key_destroy_args_.epoch, "", "Which of its epochs")->required();
+    text(destroy, "--confirm", key_destroy_args_.confirm, "COMPARTMENT:EPOCH", "Instead of typing it when asked");
 
     command(app_, "version", "Version of the program and of the format it writes", [](Context& c) -> Result<int> {
       CASEVAULT_CHECK(
@@ -284,6 +300,9 @@ class Table {
   Work chosen_;
   InitArguments init_args_;
   DoctorArguments doctor_args_;
+  KeyRotateArguments key_rotate_args_;
+  KeyReencryptArguments key_reencrypt_args_;
+  KeyDestroyArguments key_destroy_args_;
   SchemaCheckArguments check_args_;
   AcceptArguments accept_args_;
   AddArguments add_args_;

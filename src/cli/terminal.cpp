@@ -182,6 +182,14 @@ Result<SecretBytes> ask_secret(std::string_view prompt) {
   return line;
 }
 
+Result<std::string> ask_line(std::string_view prompt) {
+  const OwnedFd tty(::open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY));
+  if (tty.get() < 0) return Error{ErrorCode::kUsage, "there is no terminal to ask at"};
+  CASEVAULT_CHECK(write_all(tty.get(), prompt, "/dev/tty"));
+  CASEVAULT_TRY(const SecretBytes line, read_secret_line(tty.get(), "the terminal"));
+  return std::string(line.text());
+}
+
 Result<std::string> read_text(const std::filesystem::path& file) {
   std::string text;
   CASEVAULT_CHECK(read_whole(file, kMaxText, [&](std::string_view part) { text += part; }));

@@ -28,6 +28,8 @@ void note(std::string_view line) noexcept;
 [[nodiscard]] Result<SecretBytes> read_passphrase_file(const std::filesystem::path& file);
 /// Asks on /dev/tty without echo. kUsage when there is no terminal.
 [[nodiscard]] Result<SecretBytes> ask_secret(std::string_view prompt);
+/// Asks on /dev/tty, with echo. kUsage when there is no terminal.
+[[nodiscard]] Result<std::string> ask_line(std::string_view prompt);
 
 /// A small public text file: schema, receipt, key, invitation, map.
 [[nodiscard]] Result<std::string> read_text(const std::filesystem::path& file);

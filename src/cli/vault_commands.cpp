@@ -155,21 +155,6 @@ Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments
   return 0;
 }
 
-Result<int> key_list(Context& context) {
-  CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
-  CASEVAULT_TRY(const std::vector<KeyInfo> keys, session.keys());
-  Json json = Json::array();
-  std::string text = "compartment:epoch  state  cells";
-  for (const KeyInfo& key : keys) {
-    json.push_back(
-        {{"compartment", key.compartment}, {"epoch", key.epoch}, {"state", key.state}, {"cells", key.cells}});
-    text +=
-        "\n" + key.compartment + ":" + std::to_string(key.epoch) + "  " + key.state + "  " + std::to_string(key.cells);
-  }
-  CASEVAULT_CHECK(context.print(json, text));
-  return 0;
-}
-
 Result<int> vault_accept(Context& context, const AcceptArguments& arguments) {
   CASEVAULT_TRY(const std::string invitation, read_text(arguments.invitation));
   CASEVAULT_TRY(Identity identity, context.identity());

@@ -27,6 +27,7 @@ inline constexpr Label kVaultKeyCommit = label("cv1 vk commitmnt");
 inline constexpr Label kEpochGrant = label("cv1 ck grant box");
 inline constexpr Label kEpochKey = label("cv1 ck from half");
 inline constexpr Label kEpochCommit = label("cv1 ck commitmnt");
+inline constexpr Label kEpochPast = label("cv1 ck past epoc");
 inline constexpr Label kEpochDeposit = label("cv1 ck deposit x");
 // keys/erasure_root.cpp
 inline constexpr Label kErasureRoot = label("cv1 erasure root");

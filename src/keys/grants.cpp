@@ -82,6 +82,22 @@ Result<SecretBytes> open_epoch(const VaultTag& vault, EpochName name, const Secr
   return opened;
 }
 
+Bytes seal_past_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted, const SecretBytes& past,
+                      base::Random& random) {
+  return crypto::seal_envelope(format::kEpochPast, key_of(granted), epoch_context(vault, name), past.view(), random);
+}
+
+Result<SecretBytes> open_past_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                                    ByteView envelope, const EpochCommitments& past) {
+  const EpochName before{name.compartment, name.epoch - 1};
+  auto opened = crypto::open_envelope(format::kEpochPast, key_of(granted), epoch_context(vault, name), envelope);
+  if (!opened || opened->size() != 32 || !crypto::equal(commitment(vault, before, *opened, 0), past.granted)) {
+    return Error{ErrorCode::kIntegrity,
+                 "what " + describe(name) + " keeps of " + describe(before) + " is not the key the log commits to"};
+  }
+  return opened;
+}
+
 SecretBytes epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted, const SecretBytes& half) {
   crypto::Wiped<64> both;
   std::ranges::copy(granted.view(), both.out().begin());

@@ -43,6 +43,12 @@ struct EpochCommitments {
 [[nodiscard]] Result<SecretBytes> open_epoch(const VaultTag& vault, EpochName name, const SecretBytes& x_secret,
                                              const crypto::PublicKey& x_public, ByteView box,
                                              const EpochCommitments& commitments);
+/// CK' of the epoch before `name`, for whoever holds `name`: members read what is still under the old epoch.
+[[nodiscard]] Bytes seal_past_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                                    const SecretBytes& past, base::Random& random);
+/// Checked against the log's commitment to the epoch before. kIntegrity on any mismatch.
+[[nodiscard]] Result<SecretBytes> open_past_epoch(const VaultTag& vault, EpochName name, const SecretBytes& granted,
+                                                  ByteView envelope, const EpochCommitments& past);
 [[nodiscard]] SecretBytes epoch_key(const VaultTag& vault, EpochName name, const SecretBytes& granted,
                                     const SecretBytes& half);
 [[nodiscard]] SecretBytes deposit_secret(const VaultTag& vault, EpochName name, const SecretBytes& key);

@@ -80,6 +80,43 @@ Result<SecretBytes> KeyTree::node_key(store::ReadTxn& txn, const SecretBytes& er
   return key;
 }
 
+Result<void> KeyTree::rewrap(store::WriteTxn& txn, TreeKind kind, std::uint8_t level, std::uint64_t first,
+                             const SecretBytes& old_parent, const SecretBytes& new_parent) const {
+  for (std::uint64_t index = first; index < first + kFanout; ++index) {
+    const Bytes row = row_key(kind, level, index);
+    CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+    if (!value) continue;
+    CASEVAULT_TRY(const SecretBytes child, unwrap(vault_, row, old_parent, *value));
+    CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, new_parent, child, *random_)));
+  }
+  return {};
+}
+
+Result<void> KeyTree::erase_slot(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next, TreeKind kind,
+                                 std::uint64_t slot) const {
+  const std::uint64_t leaf = slot / kFanout;
+  CASEVAULT_TRY(const bool was_there, txn.erase(store::Table::kTree, row_key(kind, kSlotLevel, slot)));
+  if (!was_there) return missing(kind, kSlotLevel, slot);
+  // The tops of all trees hang on the root itself.
+  for (const TreeKind each : {TreeKind::kRecords, TreeKind::kEpochHalves}) {
+    CASEVAULT_CHECK(rewrap(txn, each, kTopLevel, 0, erk, next));
+  }
+  SecretBytes parent = next.clone();
+  for (int level = kTopLevel; level >= 0; --level) {
+    const std::uint64_t index = node_index(leaf, level);
+    const Bytes row = row_key(kind, static_cast<std::uint8_t>(level), index);
+    CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+    if (!value) return missing(kind, level, index);
+    CASEVAULT_TRY(const SecretBytes old, unwrap(vault_, row, parent, *value));
+    SecretBytes fresh = crypto::random_key(*random_);
+    CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, parent, fresh, *random_)));
+    const auto below = static_cast<std::uint8_t>(level == 0 ? kSlotLevel : level - 1);
+    CASEVAULT_CHECK(rewrap(txn, kind, below, index * kFanout, old, fresh));
+    parent = std::move(fresh);
+  }
+  return {};
+}
+
 Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk,
                                      const std::function<void(std::string what)>& wrong) const {
   std::uint64_t rows = 0;

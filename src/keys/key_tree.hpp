@@ -50,6 +50,12 @@ class KeyTree {
   [[nodiscard]] Result<SecretBytes> get_slot(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
                                              std::uint64_t slot) const;
 
+  /// Erases a slot of a kind other than records for good: every node key on its path, and the root above, is a new one,
+  /// and what hangs beside the path is wrapped anew. With the old root gone, no older copy of the database leads to the
+  /// slot. `next` is the erasure root key that takes effect with this transaction. At most 256 rewraps a level, and one
+  /// for each top node of the tree.
+  [[nodiscard]] Result<void> erase_slot(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
+                                        TreeKind kind, std::uint64_t slot) const;
   /// Opens every row of the tree table under its parents, whoever needs it or not. `wrong` is told of each that cannot
   /// be one, has no parent or does not open. Returns the number of rows; an error when the store cannot be read.
   [[nodiscard]] Result<std::uint64_t> check(store::ReadTxn& txn, const SecretBytes& erk,
@@ -58,6 +64,9 @@ class KeyTree {
  private:
   [[nodiscard]] Result<SecretBytes> node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
                                              std::uint64_t leaf, int stop) const;
+  /// Wraps the children of one node, rows of `level` from `first` on, under its new key.
+  [[nodiscard]] Result<void> rewrap(store::WriteTxn& txn, TreeKind kind, std::uint8_t level, std::uint64_t first,
+                                    const SecretBytes& old_parent, const SecretBytes& new_parent) const;
   VaultTag vault_;
   base::Random* random_;
 };

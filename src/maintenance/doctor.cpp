@@ -169,7 +169,11 @@ class Doctor {
   Result<void> epochs() {
     const keys::KeyTree tree(core_->tag(), core_->random());
     for (const auto& [name, epoch] : authority().state.epochs) {
-      if (authority().me().holds(name)) {
+      if (epoch.destroyed) {
+        if (tree.get_slot(*snapshot().txn, *core_->erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot)) {
+          find(Severity::kError, name_of(name), "was destroyed, but its half is still in the key tree", kRestore);
+        }
+      } else if (authority().me().holds(name)) {
         auto key = core_->epoch_key(*snapshot().txn, authority(), name);
         if (!key) CASEVAULT_CHECK(finding_of(name_of(name), std::move(key).error()));
       } else {

@@ -23,7 +23,9 @@ enum OpCode : std::uint8_t {
   kPrincipal = 4,
   kEpoch = 5,
   kGrant = 6,
-  kNotApplied = 7
+  kNotApplied = 7,
+  kPastEpoch = 8,
+  kDestroyedEpoch = 9
 };
 
 template <typename... F>
@@ -64,6 +66,12 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
                    w.integer(o.expires_ms);
                  },
                  [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
+                 [&](const OpPastEpoch& o) {
+                   w.array(4).uint(kPastEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.envelope);
+                 },
+                 [&](const OpDestroyedEpoch& o) {
+                   w.array(3).uint(kDestroyedEpoch).uint(o.name.compartment).uint(o.name.epoch);
+                 },
              },
              op);
 }
@@ -143,6 +151,22 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       require(2);
       return OpNotApplied{r.uint()};
     }
+    case kPastEpoch: {
+      require(4);
+      OpPastEpoch o;
+      o.name.compartment = narrow_uint<std::uint16_t>(r);
+      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      const ByteView envelope = r.bytes();
+      o.envelope.assign(envelope.begin(), envelope.end());
+      return o;
+    }
+    case kDestroyedEpoch: {
+      require(3);
+      OpDestroyedEpoch o;
+      o.name.compartment = narrow_uint<std::uint16_t>(r);
+      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      return o;
+    }
     default:
       r.fail();
       return std::nullopt;
@@ -205,6 +229,7 @@ class Folder {
     genesis_ = genesis;
     actor_ = payload.actor;
     for (const AuthorityOp& op : payload.ops) CASEVAULT_CHECK(std::visit([&](const auto& o) { return on(o); }, op));
+    for (const keys::EpochName& name : opened_) CASEVAULT_CHECK(succession(name));
     return {};
   }
 
@@ -269,17 +294,50 @@ class Folder {
     return {};
   }
   Result<void> on(const OpEpoch& o) {
-    if (!genesis_ || o.name.epoch != 1) return refuse("an unexpected epoch");
-    if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot}).second)
+    const keys::EpochName before = state_.current(o.name.compartment);
+    if (o.name.epoch != before.epoch + 1 || genesis_ != (before.epoch == 0)) return refuse("an unexpected epoch");
+    // Opening a successor adds nobody, so whoever holds the present epoch may do it.
+    if (!genesis_ && (actor() == nullptr || !actor()->grants.contains(before)))
+      return refuse("its actor does not hold the epoch before the one it opens");
+    if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot, {}, false}).second)
       return refuse("an epoch opened twice");
     state_.current_epoch[o.name.compartment] = o.name.epoch;
+    if (!genesis_) opened_.insert(o.name);
+    return {};
+  }
+  Result<void> on(const OpPastEpoch& o) {
+    if (!opened_.contains(o.name)) return refuse("a past of an epoch that it does not open");
+    Bytes& past = state_.epochs.at(o.name).past;
+    if (!past.empty() || o.envelope.empty()) return refuse("a past that is empty or told twice");
+    past = o.envelope;
+    return {};
+  }
+  Result<void> on(const OpDestroyedEpoch& o) {
+    if (!administers()) return refuse("its actor may not destroy epochs");
+    const auto epoch = state_.epochs.find(o.name);
+    if (epoch == state_.epochs.end() || epoch->second.destroyed || o.name == state_.current(o.name.compartment))
+      return refuse("the end of an epoch that is unknown, in use or destroyed already");
+    epoch->second.destroyed = true;
+    return {};
+  }
+  /// A successor goes to exactly those who held the epoch before, with the rights they had, and keeps its past.
+  Result<void> succession(keys::EpochName name) const {
+    const keys::EpochName before{name.compartment, name.epoch - 1};
+    for (const auto& [number, principal] : state_.principals) {
+      const auto had = principal.grants.find(before);
+      const auto has = principal.grants.find(name);
+      if ((had == principal.grants.end()) != (has == principal.grants.end()) ||
+          (had != principal.grants.end() && had->second.may_grant != has->second.may_grant))
+        return refuse("an epoch that does not go to those who held the one before");
+    }
+    if (state_.epochs.at(name).past.empty()) return refuse("an epoch without its past");
     return {};
   }
   Result<void> on(const OpGrant& o) {
     const auto target = state_.principals.find(o.principal);
     if (target == state_.principals.end() || !state_.epochs.contains(o.name))
       return refuse("a grant of or to something unknown");
-    if (!genesis_) {
+    if (!genesis_ && !opened_.contains(o.name)) {
       const auto held =
           actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
       if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant)
@@ -293,6 +351,7 @@ class Folder {
 
   AuthorityState& state_;
   std::uint64_t entry_;
+  std::set<keys::EpochName> opened_;  ///< by this payload, genesis apart
   PrincipalNumber actor_ = 0;
   bool genesis_ = false;
 };

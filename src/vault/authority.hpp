@@ -56,7 +56,16 @@ struct OpGrant {
 struct OpNotApplied {
   std::uint64_t entry = 0;  ///< a mutation whose transaction never committed
 };
-using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied>;
+/// Goes with every epoch but the first of its compartment.
+struct OpPastEpoch {
+  keys::EpochName name;  ///< the epoch that this payload opens
+  Bytes envelope;        ///< CK' of the one before, sealed under CK' of this one
+};
+struct OpDestroyedEpoch {
+  keys::EpochName name;
+};
+using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied,
+                                 OpPastEpoch, OpDestroyedEpoch>;
 
 /// Where a payload stands in the chain.
 struct AuthorityLink {
@@ -87,11 +96,18 @@ struct PrincipalState {
   std::vector<std::string> functional_roles;
   std::uint64_t entry = 0;
   std::map<keys::EpochName, GrantState> grants;
-  [[nodiscard]] bool holds(keys::EpochName name) const { return grants.contains(name); }
+  /// The grant that gives this epoch: of itself, or of the nearest later one, which keeps what is before it.
+  [[nodiscard]] std::map<keys::EpochName, GrantState>::const_iterator grant_of(keys::EpochName name) const {
+    const auto found = grants.lower_bound(name);
+    return found == grants.end() || found->first.compartment == name.compartment ? found : grants.end();
+  }
+  [[nodiscard]] bool holds(keys::EpochName name) const { return grant_of(name) != grants.end(); }
 };
 struct EpochState {
   keys::EpochCommitments commitments;
   std::uint64_t half_slot = 0;
+  Bytes past;              ///< CK' of the epoch before, under CK' of this one; empty for the first
+  bool destroyed = false;  ///< its half was erased
 };
 
 struct AuthorityState {

@@ -336,7 +336,7 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
     return Error{ErrorCode::kUnsupported, "epoch " + std::to_string(name.epoch) + " of compartment " +
                                               std::to_string(name.compartment) + " is unknown to the log"};
   }
-  const auto grant = authority.me().grants.find(name);
+  const auto grant = authority.me().grant_of(name);
   if (grant == authority.me().grants.end()) {
     const auto& compartments = authority.schema().compartments();
     const auto compartment = std::ranges::find(compartments, name.compartment, &Compartment::id);
@@ -344,7 +344,15 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
                  authority.me().who.name + " holds no grant for compartment " +
                      (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
   }
-  return keys::open_epoch(tag(), name, x_secret_, x_public_, grant->second.box, epoch->second.commitments);
+  keys::EpochName at = grant->first;
+  CASEVAULT_TRY(SecretBytes granted, keys::open_epoch(tag(), at, x_secret_, x_public_, grant->second.box,
+                                                      authority.state.epochs.at(at).commitments));
+  for (; at != name; --at.epoch) {
+    const EpochState& before = authority.state.epochs.at({at.compartment, at.epoch - 1});
+    CASEVAULT_TRY(granted,
+                  keys::open_past_epoch(tag(), at, granted, authority.state.epochs.at(at).past, before.commitments));
+  }
+  return granted;
 }
 
 Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const Authority& authority,
@@ -355,6 +363,11 @@ Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, 
   }
   CASEVAULT_TRY(const SecretBytes granted, granted_key(authority, name));
   const EpochState& epoch = authority.state.epochs.at(name);
+  if (epoch.destroyed) {
+    return Error{ErrorCode::kErased, "epoch " + std::to_string(name.epoch) + " of compartment " +
+                                         std::to_string(name.compartment) +
+                                         " was destroyed: nothing opens what is under it"};
+  }
   const keys::KeyTree tree(tag(), random());
   CASEVAULT_TRY(const SecretBytes half,
                 tree.get_slot(txn, *erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot));
@@ -440,7 +453,8 @@ Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, 
   return open_row_number(txn, db, row, *value);
 }
 
-Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit) {
+Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit,
+                             bool staged_too) {
   const auto first = row_key(from);
   for (Bytes next(first.begin(), first.end());;) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, next));
@@ -451,7 +465,7 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
     if (item->key.size() != row_key(0).size())
       return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
     const std::uint64_t row = row_of_key(item->key);
-    if (db.is_staged(row)) continue;
+    if (!staged_too && db.is_staged(row)) continue;
     CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, db, row, item->value));
     CASEVAULT_TRY(const bool more, visit(row, opened));
     if (!more) return {};

@@ -89,7 +89,7 @@ class Core {
   /// Visits every published record from row `from` on, in order, while `visit` returns true.
   using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
   [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
-                                       const VisitRow& visit);
+                                       const VisitRow& visit, bool staged_too = false);
   [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
 
   /// Appends an entry that belongs to no database transaction.

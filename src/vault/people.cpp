@@ -63,18 +63,6 @@ Result<void> rehearse(UnitOfWork& work, EntryDraft& entry) {
   return {};
 }
 
-Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
-                                    std::vector<AuthorityOp> ops,
-                                    std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants) {
-  DetailsDraft details;
-  details.text = std::move(text);
-  CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
-  entry.authority = std::move(ops);
-  CASEVAULT_CHECK(rehearse(work, entry));
-  entry.vault_key_grants = std::move(vault_key_grants);
-  return work.commit(std::move(entry));
-}
-
 Error denied(UnitOfWork& work, audit::Action action, Error error) {
   return work.core().refuse(work.authority(), action, audit::Outcome::kDenied, {}, {}, {}, std::move(error));
 }
@@ -86,6 +74,18 @@ Bytes invitation_context(const audit::Digest& vault_id, std::string_view log_key
 }
 
 }  // namespace
+
+Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
+                                    std::vector<AuthorityOp> ops,
+                                    std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants) {
+  DetailsDraft details;
+  details.text = std::move(text);
+  CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
+  entry.authority = std::move(ops);
+  CASEVAULT_CHECK(rehearse(work, entry));
+  entry.vault_key_grants = std::move(vault_key_grants);
+  return work.commit(std::move(entry));
+}
 
 Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
   CASEVAULT_TRY(const keys::Principal who, keys::parse_principal(request.public_string));
@@ -185,24 +185,34 @@ Result<std::vector<PrincipalInfo>> list_principals(Core& core) {
   return out;
 }
 
-Result<std::vector<KeyInfo>> list_keys(Core& core) {
-  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
-  const Authority& authority = *snapshot.authority;
+Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const DbState& db,
+                                        const Authority& authority) {
   std::map<keys::EpochName, std::uint64_t> cells;
-  CASEVAULT_CHECK(
-      core.scan_rows(*snapshot.txn, snapshot.db, 0, [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
+  CASEVAULT_CHECK(core.scan_rows(
+      txn, db, 0,
+      [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
         for (const model::CellEntry& cell : row.head.cells) ++cells[{cell.compartment, cell.epoch}];
         return true;
-      }));
+      },
+      true));
   std::vector<KeyInfo> out;
   for (const Compartment& compartment : authority.schema().compartments()) {
     for (const auto& [name, epoch] : authority.state.epochs) {
       if (name.compartment != compartment.id) continue;
-      out.push_back({compartment.name, name.epoch, name == authority.state.current(compartment.id) ? "current" : "old",
+      const bool current = name == authority.state.current(compartment.id);
+      out.push_back({compartment.name, name.epoch,
+                     current           ? "current"
+                     : epoch.destroyed ? "destroyed"
+                                       : "old",
                      cells[name]});
     }
   }
   return out;
+}
+
+Result<std::vector<KeyInfo>> list_keys(Core& core) {
+  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
+  return count_keys(core, *snapshot.txn, snapshot.db, *snapshot.authority);
 }
 
 Result<std::string> make_invitation(const audit::Digest& vault_id, std::string_view log_key,

@@ -11,6 +11,14 @@ namespace casevault::vault {
                                           std::span<const std::string> compartments);
 [[nodiscard]] Result<std::vector<PrincipalInfo>> list_principals(Core& core);
 [[nodiscard]] Result<std::vector<KeyInfo>> list_keys(Core& core);
+/// Every epoch and the cells under it, rows of unfinished imports included.
+[[nodiscard]] Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const DbState& db,
+                                                      const Authority& authority);
+
+/// Writes an authority entry: folds the chain with it first, because what the fold refuses would close the vault.
+[[nodiscard]] Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
+                                                  std::vector<AuthorityOp> ops,
+                                                  std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants);
 
 /// "cvi1:" ‖ base64(CBOR [vault id, log key, name, box]); the box holds the vault key sealed to the invited identity,
 /// bound to the rest.

@@ -78,7 +78,6 @@ std::vector<model::PlainField> plain(std::span<const EncodedField> fields, std::
 }
 
 /// Every record of a leaf sealed anew under a fresh node key.
-Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf);
 
 }  // namespace
 
@@ -309,14 +308,9 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
     all.insert(all.end(), cell.second.begin(), cell.second.end());
   }
   head.version += 1;
-  head.seals += 1;
   head.updated_ms = core.environment().clock->now_ms();
   core.random().fill(head.stamp);
-  const std::uint64_t leaf = number / keys::kFanout;
-  CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), work.db(), leaf));
-  CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(number),
-                                 model::seal_row(context, head, *leaf_key, all, core.random())));
-  if (head.seals % kSealsPerLeafKey == 0) CASEVAULT_CHECK(replace_leaf_key(work, leaf));
+  CASEVAULT_CHECK(rewrite_row(work, number, head, all));
 
   details.subjects.front().version = head.version;
   CASEVAULT_TRY(EntryDraft entry,
@@ -351,6 +345,17 @@ Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
 }
 
 }  // namespace
+
+Result<void> rewrite_row(UnitOfWork& work, std::uint64_t row, model::Head& head, ByteView cells) {
+  Core& core = work.core();
+  const std::uint64_t leaf = row / keys::kFanout;
+  head.seals += 1;
+  CASEVAULT_TRY(const auto leaf_key, core.leaf_key(work.txn(), work.db(), leaf));
+  CASEVAULT_CHECK(work.txn().put(store::Table::kRows, row_key(row),
+                                 model::seal_row(core.row_context(row), head, *leaf_key, cells, core.random())));
+  if (head.seals % kSealsPerLeafKey == 0) CASEVAULT_CHECK(replace_leaf_key(work, leaf));
+  return {};
+}
 
 Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type_name, std::size_t limit,
                                              const std::optional<RecordId>& after) {

@@ -60,6 +60,9 @@ class RecordSealer {
   std::shared_ptr<const model::LeafKey> leaf_key_;
 };
 
+/// Seals a row that is there under a new head and counts the seal; replaces the leaf node's key when it is due.
+[[nodiscard]] Result<void> rewrite_row(UnitOfWork& work, std::uint64_t row, model::Head& head, ByteView cells);
+
 /// kRefused for roles that never write (analyst, auditor).
 [[nodiscard]] Result<void> require_writer(const Authority& authority);
 

@@ -30,6 +30,8 @@ enum class Action : std::uint8_t {
   kKeyReencrypt = 12,  ///< a re-encryption came to its end
   kKeyCensus = 13,     ///< how many cells lie under old epochs, stated by who counted them
   kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
+  kPrincipalRevoke = 15,
+  kGrantRevoke = 16,
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

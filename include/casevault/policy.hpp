@@ -16,7 +16,8 @@ struct PrincipalInfo {
   std::string unit;
   std::vector<std::string> grants;  ///< compartments
   std::vector<std::string> may_grant;
-  std::uint64_t entry = 0;  ///< the entry that added it
+  std::uint64_t entry = 0;               ///< the entry that added it
+  std::optional<std::uint64_t> revoked;  ///< the entry that revoked it
 };
 
 /// A request to certify a principal.

@@ -146,6 +146,15 @@ class CASEVAULT_API Session {
   [[nodiscard]] Result<std::vector<PrincipalInfo>> principals();
   /// Entry number of the grant. kNoGrant when this principal may not grant one of the compartments (logged).
   [[nodiscard]] Result<std::uint64_t> grant(std::string_view principal, std::span<const std::string> compartments);
+  /// Puts a principal out, at once in every open session of every process: it opens the vault no more, signs nothing
+  /// that is believed, and gets no successor epoch. The compartments it held that this principal holds too get their
+  /// successors now; the others from the next writer who holds them. What lies under the old epochs stays readable for
+  /// keys that it kept: re-encrypt and destroy them. kRefused for roles that may not (logged), for the last owner, and
+  /// when a compartment would be left without a holder. Entry number.
+  [[nodiscard]] Result<std::uint64_t> revoke(std::string_view principal);
+  /// The same for single compartments; also for whoever may grant them.
+  [[nodiscard]] Result<std::uint64_t> revoke_grant(std::string_view principal,
+                                                   std::span<const std::string> compartments);
   [[nodiscard]] Result<std::vector<KeyInfo>> keys();
   /// Opens the successor epoch of a compartment, sealed to exactly those who hold the present one: new writes are under
   /// it at once, in every open session; what is under old epochs stays readable. Takes no rights beyond holding the

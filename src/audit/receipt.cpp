@@ -42,6 +42,10 @@ std::string_view name_of(Action action) noexcept {
       return "key-census";
     case Action::kKeyDestroy:
       return "key-destroy";
+    case Action::kPrincipalRevoke:
+      return "principal-revoke";
+    case Action::kGrantRevoke:
+      return "grant-revoke";
   }
   return {};
 }

@@ -108,5 +108,10 @@ struct GrantArguments {
   std::vector<std::string> compartments;
 };
 Result<int> grant_add(Context& context, const GrantArguments& arguments);
+Result<int> grant_revoke(Context& context, const GrantArguments& arguments);
+struct RevokeArguments {
+  std::string name;
+};
+Result<int> principal_revoke(Context& context, const RevokeArguments& arguments);
 
 }  // namespace casevault::cli

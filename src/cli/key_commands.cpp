@@ -114,8 +114,7 @@ Result<int> key_destroy(Context& context, const KeyDestroyArguments& arguments) 
   if (epoch > UINT32_MAX) return Error{ErrorCode::kUsage, "there is no such epoch"};
   const std::string label = arguments.compartment + ":" + std::to_string(epoch);
   CASEVAULT_CHECK(
-      context.confirm(label, arguments.confirm,
-                      "After this nothing opens what is under epoch " + label + "."));
+      context.confirm(label, arguments.confirm, "After this nothing opens what is under epoch " + label + "."));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const std::uint64_t entry,
                 session.destroy_epoch(arguments.compartment, static_cast<std::uint32_t>(epoch)));

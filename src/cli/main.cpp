@@ -274,12 +274,19 @@ class Table {
     text(added, "--invitation", principal_args_.invitation, "FILE",
          "Where the invitation goes; default standard output");
     command(principal, "list", "Principals with roles and grants", principal_list);
+    CLI::App& revoked = command(principal, "revoke", "Puts a principal out, at once, and opens successor epochs",
+                                [this](Context& c) { return principal_revoke(c, revoke_args_); });
+    text(revoked, "NAME", revoke_args_.name, "", "The principal")->required();
 
     CLI::App& grant = group("grant", "Who may open which compartment");
     CLI::App& granted =
         command(grant, "add", "Grants compartments", [this](Context& c) { return grant_add(c, grant_args_); });
     text(granted, "NAME", grant_args_.name, "", "The principal")->required();
     texts(granted, "COMPARTMENT", grant_args_.compartments, "", "Compartments")->required();
+    CLI::App& taken = command(grant, "revoke", "Takes compartments back and opens their successor epochs",
+                              [this](Context& c) { return grant_revoke(c, grant_args_); });
+    text(taken, "NAME", grant_args_.name, "", "The principal")->required();
+    texts(taken, "COMPARTMENT", grant_args_.compartments, "", "Compartments")->required();
   }
 
   Result<int> show_topic() {
@@ -300,6 +307,7 @@ class Table {
   Work chosen_;
   InitArguments init_args_;
   DoctorArguments doctor_args_;
+  RevokeArguments revoke_args_;
   KeyRotateArguments key_rotate_args_;
   KeyReencryptArguments key_reencrypt_args_;
   KeyDestroyArguments key_destroy_args_;

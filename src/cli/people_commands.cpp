@@ -75,6 +75,44 @@ Result<int> principal_add(Context& context, const PrincipalAddArguments& argumen
   return 0;
 }
 
+namespace {
+
+/// What a revocation leaves to do: cells that keys handed out before still open.
+Result<int> tell_revoked(Context& context, Session& session, Json json, std::string text) {
+  CASEVAULT_TRY(const std::vector<KeyInfo> keys, session.keys());
+  std::uint64_t old_cells = 0;
+  for (const KeyInfo& key : keys) old_cells += key.state == "old" ? key.cells : 0;
+  json["old_cells"] = old_cells;
+  if (old_cells > 0) {
+    text += "\n" + std::to_string(old_cells) +
+            " cells are still under old epochs, which keys handed out before open: key reencrypt, then key destroy";
+  }
+  CASEVAULT_CHECK(context.print(json, text));
+  return 0;
+}
+
+}  // namespace
+
+Result<int> principal_revoke(Context& context, const RevokeArguments& arguments) {
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const std::uint64_t entry, session.revoke(arguments.name));
+  CASEVAULT_TRY(const std::vector<PrincipalInfo> all, session.principals());
+  const auto found = std::ranges::find(all, arguments.name, &PrincipalInfo::name);
+  const std::string role = found == all.end() ? std::string() : found->role;
+  return tell_revoked(context, session,
+                      Json{{"name", arguments.name}, {"role", role}, {"grants", Json::array()}, {"entry", entry}},
+                      visible(arguments.name) + " is revoked (entry " + std::to_string(entry) + ")");
+}
+
+Result<int> grant_revoke(Context& context, const GrantArguments& arguments) {
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const std::uint64_t entry, session.revoke_grant(arguments.name, arguments.compartments));
+  return tell_revoked(context, session,
+                      Json{{"name", arguments.name}, {"revoked", arguments.compartments}, {"entry", entry}},
+                      visible(arguments.name) + " may open " + joined(arguments.compartments) + " no more (entry " +
+                          std::to_string(entry) + ")");
+}
+
 Result<int> principal_list(Context& context) {
   CASEVAULT_TRY(Session session, context.open(Access::kReadOnly));
   CASEVAULT_TRY(const std::vector<PrincipalInfo> all, session.principals());
@@ -86,10 +124,12 @@ Result<int> principal_list(Context& context) {
                     {"unit", one.unit},
                     {"grants", one.grants},
                     {"may_grant", one.may_grant},
-                    {"entry", one.entry}});
+                    {"entry", one.entry},
+                    {"revoked", one.revoked ? Json(*one.revoked) : Json(nullptr)}});
     const auto shown = [](const std::string& part) { return part.empty() ? std::string("-") : visible(part); };
     text += "\n" + shown(one.name) + "  " + one.role + "  " + shown(one.unit) + "  " + shown(joined(one.grants)) +
-            "  " + shown(joined(one.may_grant));
+            "  " + shown(joined(one.may_grant)) +
+            (one.revoked ? "  revoked in entry " + std::to_string(*one.revoked) : "");
   }
   CASEVAULT_CHECK(context.print(json, text));
   return 0;

@@ -407,12 +407,12 @@ Severity DoctorReport::worst() const noexcept {
 Result<DoctorReport> examine(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& open,
                              const DoctorOptions& options) {
   DoctorReport report;
-  Doctor doctor(options, report);
   OpenOptions read_only = open;
   read_only.read_only = true;
   vault::Examination examination;
   examination.believe = false;
   auto core = Core::open(folder, identity, read_only, base::system_environment(), &examination);
+  Doctor doctor(options, report);  // its snapshot must end before the vault does
   if (core) {
     CASEVAULT_CHECK(doctor.run(**core, examination));
   } else {

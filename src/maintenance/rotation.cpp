@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keys/key_tree.hpp"
+#include "vault/epochs.hpp"
 #include "vault/people.hpp"
 #include "vault/records.hpp"
 #include "vault/row_key.hpp"
@@ -35,29 +36,6 @@ Error denied(UnitOfWork& work, audit::Action action, Error error) {
 
 std::string name_of(const Compartment& compartment, std::uint32_t epoch) {
   return compartment.name + ":" + std::to_string(epoch);
-}
-
-/// The ops that open the successor of `before`, sealed to exactly those who hold it.
-Result<std::vector<AuthorityOp>> successor(UnitOfWork& work, keys::EpochName before, const SecretBytes& past) {
-  Core& core = work.core();
-  const keys::EpochName name{before.compartment, before.epoch + 1};
-  const SecretBytes granted = crypto::random_key(core.random());
-  const SecretBytes half = crypto::random_key(core.random());
-  const std::uint64_t slot = work.db().next_half_slot++;
-  const keys::KeyTree tree(core.tag(), core.random());
-  CASEVAULT_CHECK(tree.put_slot(work.txn(), *core.erasure_root(), keys::TreeKind::kEpochHalves, slot, half));
-  std::vector<AuthorityOp> ops;
-  ops.emplace_back(vault::OpEpoch{
-      name, keys::commit_epoch(core.tag(), name, granted, keys::epoch_key(core.tag(), name, granted, half)), slot});
-  ops.emplace_back(vault::OpPastEpoch{name, keys::seal_past_epoch(core.tag(), name, granted, past, core.random())});
-  for (const auto& [number, principal] : work.authority().state.principals) {
-    const auto held = principal.grants.find(before);
-    if (held == principal.grants.end()) continue;
-    vault::OpGrant grant{number, name, {}, held->second.may_grant, 0};
-    CASEVAULT_TRY(grant.box, keys::seal_epoch(core.tag(), name, principal.who.x_public, granted, core.random()));
-    ops.emplace_back(std::move(grant));
-  }
-  return ops;
 }
 
 /// Moves cells of held compartments from old epochs to the current ones.
@@ -254,19 +232,7 @@ std::uint64_t cells_under_old(std::span<const KeyInfo> keys) {
 
 Result<Rotation> Session::rotate(std::string_view compartment_name) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
-  CASEVAULT_TRY(const Compartment* const compartment, find_compartment(work.authority(), compartment_name));
-  const keys::EpochName before = work.authority().state.current(compartment->id);
-  auto past = core->granted_key(work.authority(), before);
-  if (!past) {
-    return past.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kKeyRotate, std::move(past).error())
-                                                    : std::move(past).error();
-  }
-  CASEVAULT_TRY(std::vector<AuthorityOp> ops, successor(work, before, *past));
-  CASEVAULT_TRY(const vault::EntryPlace place,
-                vault::commit_authority(work, audit::Action::kKeyRotate,
-                                        "opened epoch " + name_of(*compartment, before.epoch + 1), std::move(ops), {}));
-  return Rotation{compartment->name, before.epoch, before.epoch + 1, place.entry};
+  return vault::open_successor(*core, compartment_name);
 }
 
 Result<Reencryption> Session::reencrypt(const ReencryptOptions& options) {

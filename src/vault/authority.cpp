@@ -25,7 +25,9 @@ enum OpCode : std::uint8_t {
   kGrant = 6,
   kNotApplied = 7,
   kPastEpoch = 8,
-  kDestroyedEpoch = 9
+  kDestroyedEpoch = 9,
+  kRevoke = 10,
+  kEndGrant = 11
 };
 
 template <typename... F>
@@ -72,6 +74,8 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
                  [&](const OpDestroyedEpoch& o) {
                    w.array(3).uint(kDestroyedEpoch).uint(o.name.compartment).uint(o.name.epoch);
                  },
+                 [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
+                 [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
              },
              op);
 }
@@ -165,6 +169,17 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       OpDestroyedEpoch o;
       o.name.compartment = narrow_uint<std::uint16_t>(r);
       o.name.epoch = narrow_uint<std::uint32_t>(r);
+      return o;
+    }
+    case kRevoke: {
+      require(2);
+      return OpRevoke{narrow_uint<PrincipalNumber>(r)};
+    }
+    case kEndGrant: {
+      require(3);
+      OpEndGrant o;
+      o.principal = narrow_uint<PrincipalNumber>(r);
+      o.compartment = narrow_uint<std::uint16_t>(r);
       return o;
     }
     default:
@@ -297,12 +312,45 @@ class Folder {
     const keys::EpochName before = state_.current(o.name.compartment);
     if (o.name.epoch != before.epoch + 1 || genesis_ != (before.epoch == 0)) return refuse("an unexpected epoch");
     // Opening a successor adds nobody, so whoever holds the present epoch may do it.
-    if (!genesis_ && (actor() == nullptr || !actor()->grants.contains(before)))
+    if (!genesis_ && (actor() == nullptr || !given(*actor(), before)))
       return refuse("its actor does not hold the epoch before the one it opens");
     if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot, {}, false}).second)
       return refuse("an epoch opened twice");
     state_.current_epoch[o.name.compartment] = o.name.epoch;
     if (!genesis_) opened_.insert(o.name);
+    return {};
+  }
+  static bool given(const PrincipalState& principal, keys::EpochName name) {
+    const auto grant = principal.grants.find(name);
+    return grant != principal.grants.end() && !grant->second.ended;
+  }
+  Result<void> on(const OpRevoke& o) {
+    const auto target = state_.principals.find(o.principal);
+    if (target == state_.principals.end() || target->second.revoked) return refuse("the end of an unknown principal");
+    const bool high = target->second.role == "owner" || target->second.role == "administrator";
+    if (genesis_ || !administers() || (high && actor()->role != "owner"))
+      return refuse("its actor may not revoke this principal");
+    const auto stays = [&](const auto& each) {
+      return each.first != o.principal && each.second.role == "owner" && !each.second.revoked;
+    };
+    if (!std::ranges::any_of(state_.principals, stays)) return refuse("the end of the last owner");
+    target->second.revoked = entry_;
+    for (auto& [name, grant] : target->second.grants) grant.ended = true;
+    return {};
+  }
+  Result<void> on(const OpEndGrant& o) {
+    const auto target = state_.principals.find(o.principal);
+    const keys::EpochName current = state_.current(o.compartment);
+    if (target == state_.principals.end() || !given(target->second, current))
+      return refuse("the end of a grant that nobody holds");
+    // Taking back needs no key: an administrator may, and whoever may grant.
+    const bool granter = actor() != nullptr && given(*actor(), current) && actor()->grants.at(current).may_grant;
+    if (genesis_ || (!administers() && !granter)) return refuse("its actor may not take this grant back");
+    const auto stays = [&](const auto& each) { return each.first != o.principal && given(each.second, current); };
+    if (!std::ranges::any_of(state_.principals, stays)) return refuse("the end of the last grant of a compartment");
+    for (auto& [name, grant] : target->second.grants) {
+      if (name.compartment == o.compartment) grant.ended = true;
+    }
     return {};
   }
   Result<void> on(const OpPastEpoch& o) {
@@ -324,10 +372,10 @@ class Folder {
   Result<void> succession(keys::EpochName name) const {
     const keys::EpochName before{name.compartment, name.epoch - 1};
     for (const auto& [number, principal] : state_.principals) {
-      const auto had = principal.grants.find(before);
       const auto has = principal.grants.find(name);
-      if ((had == principal.grants.end()) != (has == principal.grants.end()) ||
-          (had != principal.grants.end() && had->second.may_grant != has->second.may_grant))
+      const bool had = given(principal, before);
+      if (had != (has != principal.grants.end()) ||
+          (had && principal.grants.at(before).may_grant != has->second.may_grant))
         return refuse("an epoch that does not go to those who held the one before");
     }
     if (state_.epochs.at(name).past.empty()) return refuse("an epoch without its past");
@@ -335,12 +383,10 @@ class Folder {
   }
   Result<void> on(const OpGrant& o) {
     const auto target = state_.principals.find(o.principal);
-    if (target == state_.principals.end() || !state_.epochs.contains(o.name))
+    if (target == state_.principals.end() || target->second.revoked || !state_.epochs.contains(o.name))
       return refuse("a grant of or to something unknown");
     if (!genesis_ && !opened_.contains(o.name)) {
-      const auto held =
-          actor() == nullptr ? std::map<keys::EpochName, GrantState>::const_iterator{} : actor()->grants.find(o.name);
-      if (actor() == nullptr || held == actor()->grants.end() || !held->second.may_grant)
+      if (actor() == nullptr || !given(*actor(), o.name) || !actor()->grants.at(o.name).may_grant)
         return refuse("its actor may not grant this compartment");
     }
     if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second)
@@ -448,6 +494,10 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
                       std::ranges::all_of(
                           payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
     if (!live) continue;
+    if (const auto before = state.principals.find(payload.actor);
+        before != state.principals.end() && before->second.revoked) {
+      return refuse("by a principal that was revoked before");
+    }
     CASEVAULT_CHECK(Folder(state, entry).apply(payload, genesis));
     const auto actor = state.principals.find(payload.actor);
     if (actor == state.principals.end()) return refuse("by an unknown principal");
@@ -458,6 +508,11 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
   }
   if (state.principals.empty() || !state.schema || state.vault_key_epoch == 0) {
     return Error{ErrorCode::kIntegrity, "the genesis entry of the log is incomplete"};
+  }
+  for (const auto& [number, principal] : state.principals) {
+    for (const auto& [name, grant] : principal.grants) {
+      if (grant.ended && name == state.current(name.compartment)) state.due.insert(name.compartment);
+    }
   }
   return state;
 }

@@ -64,8 +64,17 @@ struct OpPastEpoch {
 struct OpDestroyedEpoch {
   keys::EpochName name;
 };
+/// The principal is out: signs nothing that is believed, and gets no successor epoch.
+struct OpRevoke {
+  PrincipalNumber principal = 0;
+};
+/// The same for one compartment.
+struct OpEndGrant {
+  PrincipalNumber principal = 0;
+  std::uint16_t compartment = 0;
+};
 using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied,
-                                 OpPastEpoch, OpDestroyedEpoch>;
+                                 OpPastEpoch, OpDestroyedEpoch, OpRevoke, OpEndGrant>;
 
 /// Where a payload stands in the chain.
 struct AuthorityLink {
@@ -87,6 +96,7 @@ struct AuthorityPayload {
 struct GrantState {
   Bytes box;
   bool may_grant = false;
+  bool ended = false;  ///< taken back: goes on to no successor epoch
 };
 struct PrincipalState {
   PrincipalNumber number = 0;
@@ -95,11 +105,15 @@ struct PrincipalState {
   std::string unit;
   std::vector<std::string> functional_roles;
   std::uint64_t entry = 0;
+  std::optional<std::uint64_t> revoked;  ///< entry that revoked it
   std::map<keys::EpochName, GrantState> grants;
-  /// The grant that gives this epoch: of itself, or of the nearest later one, which keeps what is before it.
+  /// The grant that gives this epoch: of itself, or of the nearest later one that was not taken back, which keeps
+  /// what is before it.
   [[nodiscard]] std::map<keys::EpochName, GrantState>::const_iterator grant_of(keys::EpochName name) const {
-    const auto found = grants.lower_bound(name);
-    return found == grants.end() || found->first.compartment == name.compartment ? found : grants.end();
+    for (auto at = grants.lower_bound(name); at != grants.end() && at->first.compartment == name.compartment; ++at) {
+      if (!at->second.ended) return at;
+    }
+    return grants.end();
   }
   [[nodiscard]] bool holds(keys::EpochName name) const { return grant_of(name) != grants.end(); }
 };
@@ -124,6 +138,8 @@ struct AuthorityState {
   crypto::Suite suite = crypto::Suite::kAes256Gcm;       ///< what writers seal new cells with
   std::optional<Schema> schema;
   std::set<std::uint64_t> not_applied;
+  /// Compartments of whose present epoch a grant was taken back: nothing more is to be sealed under it.
+  std::set<std::uint16_t> due;
 
   [[nodiscard]] const PrincipalState* find(std::string_view name) const;
   [[nodiscard]] const PrincipalState* find(const crypto::PublicKey& ed_public) const;

@@ -307,6 +307,9 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   if (self == nullptr || self->who.x_public != x_public_) {
     return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault"};
   }
+  if (self->revoked) {
+    return Error{ErrorCode::kNoGrant, self->who.name + " was revoked in entry " + std::to_string(*self->revoked)};
+  }
   fresh->self = self->number;
   fresh->newest = chain.back().at.entry;
   fresh->newest_pending = fresh->newest >= db.applied;

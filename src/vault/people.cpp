@@ -5,6 +5,7 @@
 #include "crypto/envelope.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
+#include "vault/epochs.hpp"
 
 #include <algorithm>
 
@@ -148,6 +149,8 @@ Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<co
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const PrincipalState* target = work.authority().state.find(principal);
   if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
+  if (target->revoked)
+    return Error{ErrorCode::kConflict, target->who.name + " was revoked; certify new keys under a new name"};
   auto ops = grant_ops(work, target->number, target->who, compartments, false);
   if (!ops) {
     return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error())
@@ -168,15 +171,105 @@ Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<co
   return place.entry;
 }
 
+namespace {
+
+/// Others hold the compartment's present epoch, so that what is under it stays readable to somebody.
+bool has_other_holder(const AuthorityState& state, PrincipalNumber target, std::uint16_t compartment) {
+  return std::ranges::any_of(state.principals, [&](const auto& each) {
+    return each.first != target && each.second.holds(state.current(compartment));
+  });
+}
+
+}  // namespace
+
+Result<std::uint64_t> revoke(Core& core, std::string_view principal) {
+  std::uint64_t entry = 0;
+  {
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    const Authority& authority = work.authority();
+    constexpr audit::Action kAction = audit::Action::kPrincipalRevoke;
+    const PrincipalState* target = authority.state.find(principal);
+    if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
+    if (target->revoked) {
+      return Error{ErrorCode::kConflict,
+                   target->who.name + " was revoked before, in entry " + std::to_string(*target->revoked)};
+    }
+    const std::string& role = authority.me().role;
+    const bool high = target->role == "owner" || target->role == "administrator";
+    if (!policy::may_administer(role) || (high && role != "owner")) {
+      return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not revoke " + target->who.name});
+    }
+    const auto stays = [&](const auto& each) {
+      return each.first != target->number && each.second.role == "owner" && !each.second.revoked;
+    };
+    if (!std::ranges::any_of(authority.state.principals, stays)) {
+      return denied(work, kAction,
+                    {ErrorCode::kRefused, target->who.name + " is the last owner; certify another first"});
+    }
+    for (const Compartment& compartment : authority.schema().compartments()) {
+      if (target->holds(authority.state.current(compartment.id)) &&
+          !has_other_holder(authority.state, target->number, compartment.id)) {
+        return denied(work, kAction,
+                      {ErrorCode::kRefused,
+                       "compartment " + compartment.name + " would be left without a holder; grant it first"});
+      }
+    }
+    const std::string name = target->who.name;
+    std::vector<AuthorityOp> ops;
+    ops.emplace_back(OpRevoke{target->number});
+    CASEVAULT_TRY(const EntryPlace place, commit_authority(work, kAction, "revoked " + name, std::move(ops), {}));
+    entry = place.entry;
+  }
+  CASEVAULT_CHECK(open_due_successors(core));
+  return entry;
+}
+
+Result<std::uint64_t> revoke_grant(Core& core, std::string_view principal, std::span<const std::string> compartments) {
+  if (compartments.empty()) return Error{ErrorCode::kUsage, "no compartment to take back"};
+  std::uint64_t entry = 0;
+  {
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    const Authority& authority = work.authority();
+    constexpr audit::Action kAction = audit::Action::kGrantRevoke;
+    const PrincipalState* target = authority.state.find(principal);
+    if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
+    std::vector<AuthorityOp> ops;
+    for (const std::string& name : compartments) {
+      const Compartment* compartment = authority.schema().find_compartment(name);
+      if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + name};
+      const keys::EpochName epoch = authority.state.current(compartment->id);
+      if (!target->grants.contains(epoch) || target->grants.at(epoch).ended) {
+        return Error{ErrorCode::kNotFound, target->who.name + " does not hold compartment " + name};
+      }
+      const auto mine = authority.me().grants.find(epoch);
+      const bool granter = mine != authority.me().grants.end() && !mine->second.ended && mine->second.may_grant;
+      if (!policy::may_administer(authority.me().role) && !granter) {
+        return denied(work, kAction, {ErrorCode::kRefused, authority.me().who.name + " may not take back " + name});
+      }
+      if (!has_other_holder(authority.state, target->number, compartment->id)) {
+        return denied(work, kAction,
+                      {ErrorCode::kRefused, "compartment " + name + " would be left without a holder; grant it first"});
+      }
+      ops.emplace_back(OpEndGrant{target->number, compartment->id});
+    }
+    CASEVAULT_TRY(const EntryPlace place,
+                  commit_authority(work, kAction, "took back from " + target->who.name + ": " + join(compartments),
+                                   std::move(ops), {}));
+    entry = place.entry;
+  }
+  CASEVAULT_CHECK(open_due_successors(core));
+  return entry;
+}
+
 Result<std::vector<PrincipalInfo>> list_principals(Core& core) {
   CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
   const Authority& authority = *snapshot.authority;
   std::vector<PrincipalInfo> out;
   for (const auto& [number, principal] : authority.state.principals) {
-    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, principal.entry};
+    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, principal.entry, principal.revoked};
     for (const Compartment& compartment : authority.schema().compartments()) {
       const auto held = principal.grants.find(authority.state.current(compartment.id));
-      if (held == principal.grants.end()) continue;
+      if (held == principal.grants.end() || held->second.ended) continue;
       info.grants.push_back(compartment.name);
       if (held->second.may_grant) info.may_grant.push_back(compartment.name);
     }

@@ -9,6 +9,9 @@ namespace casevault::vault {
 [[nodiscard]] Result<std::string> add_principal(Core& core, const PrincipalRequest& request);
 [[nodiscard]] Result<std::uint64_t> grant(Core& core, std::string_view principal,
                                           std::span<const std::string> compartments);
+[[nodiscard]] Result<std::uint64_t> revoke(Core& core, std::string_view principal);
+[[nodiscard]] Result<std::uint64_t> revoke_grant(Core& core, std::string_view principal,
+                                                 std::span<const std::string> compartments);
 [[nodiscard]] Result<std::vector<PrincipalInfo>> list_principals(Core& core);
 [[nodiscard]] Result<std::vector<KeyInfo>> list_keys(Core& core);
 /// Every epoch and the cells under it, rows of unfinished imports included.

@@ -151,6 +151,10 @@ Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::u
   const Schema& schema = work.authority().schema();
   for (const std::uint16_t index : compartments) {
     const keys::EpochName name = work.authority().state.current(schema.compartments()[index].id);
+    if (work.authority().state.due.contains(name.compartment) && work.authority().me().holds(name)) {
+      return Error{ErrorCode::kBusy, "a grant of compartment " + schema.compartments()[index].name +
+                                         " was taken back meanwhile; try again"};
+    }
     CASEVAULT_TRY(auto key, work.core().epoch_key(work.txn(), work.authority(), name));
     sealer.keys_[index] = {name, std::move(key)};
   }

@@ -2,6 +2,7 @@
 #include "base/text.hpp"
 #include "vault/audit_view.hpp"
 #include "vault/create.hpp"
+#include "vault/epochs.hpp"
 #include "vault/import.hpp"
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
@@ -104,12 +105,14 @@ Result<Status> Session::status() {
 
 Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::open_due_successors(*core));
   return vault::add_record(*core, type, fields);
 }
 
 Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields,
                                 std::optional<std::uint32_t> expect_version) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::open_due_successors(*core));
   return vault::update_record(*core, id, fields, expect_version);
 }
 
@@ -126,6 +129,7 @@ Result<std::vector<VersionInfo>> Session::history(const RecordId& id) {
 
 Result<ImportReport> Session::import_rows(std::string_view type, RowSource& source, const ImportOptions& options) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::open_due_successors(*core));
   return vault::import_rows(*core, type, source, options);
 }
 
@@ -152,6 +156,7 @@ Result<std::string> Session::checkpoint() {
 
 Result<std::string> Session::add_principal(const PrincipalRequest& request) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::open_due_successors(*core));
   return vault::add_principal(*core, request);
 }
 
@@ -162,7 +167,18 @@ Result<std::vector<PrincipalInfo>> Session::principals() {
 
 Result<std::uint64_t> Session::grant(std::string_view principal, std::span<const std::string> compartments) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::open_due_successors(*core));
   return vault::grant(*core, principal, compartments);
+}
+
+Result<std::uint64_t> Session::revoke(std::string_view principal) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::revoke(*core, principal);
+}
+
+Result<std::uint64_t> Session::revoke_grant(std::string_view principal, std::span<const std::string> compartments) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::revoke_grant(*core, principal, compartments);
 }
 
 Result<std::vector<KeyInfo>> Session::keys() {

@@ -326,6 +326,114 @@ TEST_CASE("rotatable: with all grants and an older copy of the database, a destr
   REQUIRE_ERROR(ErrorCode::kRolledBack, Session::open(archive.lab.vault(), archive.lab.owner.identity(), fresh));
 }
 
+TEST_CASE("rotatable: who is revoked is out at once, in sessions that are open too, and reads nothing written after") {
+  const Archive archive;
+  Session owner = archive.lab.open();
+  // The officer's process has the vault open when the owner revokes it.
+  std::array<int, 2> go{};
+  std::array<int, 2> ready{};
+  REQUIRE(::pipe(go.data()) == 0);
+  REQUIRE(::pipe(ready.data()) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto session = Session::open(archive.lab.vault(), archive.officer.identity(), archive.lab.options());
+    const bool before = session && disclose(*session, request_for({archive.ids[0]})).has_value();
+    char byte = 0;
+    if (::write(ready[1], &byte, 1) != 1 || ::read(go[0], &byte, 1) != 1) ::_exit(9);
+    const FieldInput change[] = {{"full_name", "x"}};
+    const bool after = disclose(*session, request_for({archive.ids[0]})).has_value() ||
+                       session->update(archive.ids[0], change).has_value() || session->status().has_value();
+    ::_exit(before && !after ? 0 : 1);
+  }
+  char byte = 0;
+  REQUIRE(::read(ready[0], &byte, 1) == 1);
+  REQUIRE_OK(owner.revoke("officer"));
+  REQUIRE(::write(go[1], &byte, 1) == 1);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  for (const int fd : {go[0], go[1], ready[0], ready[1]}) ::close(fd);
+
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.revoke("officer"));
+  const std::vector<PrincipalInfo> people = REQUIRE_OK(owner.principals());
+  const auto officer = std::ranges::find(people, "officer", &PrincipalInfo::name);
+  REQUIRE(officer != people.end());
+  CHECK(officer->revoked);
+  CHECK(officer->grants.empty());
+  CHECK(state_of(owner, "identity", 1) == "old");
+  CHECK(state_of(owner, "contact", 1) == "current");  // the officer did not hold it
+  const RecordId after = add_person(owner, "After").id;
+  CHECK(archive.cells(owner, "identity", 2) == 1);
+  CHECK(name_of(owner, after) == "After");
+  require_sound(owner);
+  owner.close();
+  REQUIRE_ERROR(ErrorCode::kNoGrant, archive.lab.try_open(archive.officer));
+  CHECK(archive.healthy());
+}
+
+TEST_CASE("compartmented: revoking keeps to roles, leaves an owner, and a holder for every compartment") {
+  const Archive archive;
+  Person administrator;
+  {
+    Session owner = archive.lab.open();
+    administrator = archive.lab.add(owner, "administrator", "administrator", {});
+    REQUIRE_ERROR(ErrorCode::kRefused, owner.revoke("owner"));
+    REQUIRE_ERROR(ErrorCode::kNotFound, owner.revoke("nobody"));
+    const std::vector<std::string> contact = {"contact"};
+    REQUIRE_ERROR(ErrorCode::kRefused, owner.revoke_grant("owner", contact));
+    REQUIRE_ERROR(ErrorCode::kNotFound, owner.revoke_grant("officer", contact));
+  }
+  {
+    Session officer = archive.lab.open(archive.officer);
+    REQUIRE_ERROR(ErrorCode::kRefused, officer.revoke("analyst"));
+    const std::vector<std::string> statistics = {"statistics"};
+    REQUIRE_ERROR(ErrorCode::kRefused, officer.revoke_grant("analyst", statistics));
+  }
+  {
+    // An administrator certifies and revokes without holding a compartment.
+    Session session = archive.lab.open(administrator);
+    REQUIRE_ERROR(ErrorCode::kRefused, session.revoke("owner"));
+    REQUIRE_OK(session.revoke("officer"));
+    CHECK(state_of(session, "identity", 1) == "current");  // it cannot open the successor
+  }
+  Session owner = archive.lab.open();
+  archive.require_names(owner, 5);
+  add_person(owner, "After");  // the next writer who holds the compartment does
+  CHECK(state_of(owner, "identity", 1) == "old");
+  CHECK(archive.cells(owner, "identity", 1) == 5);
+  CHECK(archive.cells(owner, "identity", 2) == 1);
+  require_sound(owner);
+}
+
+TEST_CASE("rotatable: a compartment that is taken back is closed for what comes after, and the rest stays open") {
+  const Archive archive;
+  Session owner = archive.lab.open();
+  const std::vector<std::string> statistics = {"statistics"};
+  REQUIRE_OK(owner.grant("officer", statistics));
+  REQUIRE_OK(owner.revoke_grant("officer", statistics));
+  CHECK(state_of(owner, "statistics", 1) == "old");
+  CHECK(state_of(owner, "identity", 1) == "current");
+  add_person(owner, "After");
+  owner.close();
+  {
+    Session officer = archive.lab.open(archive.officer);
+    archive.require_names(officer, 5);
+    const auto values = disclose(officer, request_for({archive.ids[0]}, {"sex"}));
+    REQUIRE_ERROR(ErrorCode::kNoGrant, values);
+    officer.close();
+    // With its old grant and a program of its own it opens the old epoch, and not the new one.
+    const auto core = archive.lab.core(archive.officer);
+    const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+    REQUIRE_ERROR(ErrorCode::kNoGrant, core->granted_key(*snapshot.authority, {2, 2}));
+  }
+  owner = archive.lab.open();
+  REQUIRE_OK(owner.grant("officer", statistics));  // and given again
+  owner.close();
+  Session officer = archive.lab.open(archive.officer);
+  CHECK(REQUIRE_OK(disclose(officer, request_for({archive.ids[0]}, {"sex"})))[0][0] == "male");
+}
+
 TEST_CASE(
     "rotatable: killed between any two steps of rotate, re-encrypt and destroy, the vault opens whole and the job "
     "ends") {

@@ -21,6 +21,11 @@ class Reader {
   [[nodiscard]] std::uint64_t u64() noexcept { return number(8); }
   /// Minimal little-endian base-128; a non-minimal or overlong form fails.
   [[nodiscard]] std::uint64_t varint() noexcept {
+    if (!rest_.empty() && rest_.front() < 0x80U) {  // most are one byte; nothing is left after a failure
+      const std::uint8_t byte = rest_.front();
+      rest_ = rest_.subspan(1);
+      return byte;
+    }
     std::uint64_t value = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {
       const std::uint8_t byte = u8();

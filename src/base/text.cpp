@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 
 namespace casevault::base {
 namespace {
@@ -44,6 +45,47 @@ constexpr DecodeTable kFromCrockford = crockford_table();
 
 std::uint8_t decode(const DecodeTable& table, char c) noexcept { return table[static_cast<std::uint8_t>(c)]; }
 
+/// UTF-8 as an automaton without branches: the row of a byte holds, at the position of each state, the state that
+/// follows. States are these positions. RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
+constexpr unsigned kUtf8Mask = 63;
+enum Utf8 : unsigned {
+  kUtf8Bad = 0,
+  kUtf8Whole = 6,
+  kUtf8One = 12,  ///< so many continuation bytes are missing
+  kUtf8Two = 18,
+  kUtf8Three = 24,
+  kUtf8AfterE0 = 30,  ///< the second byte's range is narrower
+  kUtf8AfterEd = 36,
+  kUtf8AfterF0 = 42,
+  kUtf8AfterF4 = 48,
+};
+
+constexpr std::array<std::uint64_t, 256> utf8_table() {
+  std::array<std::uint64_t, 256> table{};
+  const auto step = [&table](Utf8 from, unsigned first, unsigned last, Utf8 to) {
+    for (unsigned byte = first; byte <= last; ++byte) table[byte] |= std::uint64_t{to} << from;
+  };
+  step(kUtf8Whole, 0x00, 0x7F, kUtf8Whole);
+  step(kUtf8Whole, 0xC2, 0xDF, kUtf8One);
+  step(kUtf8Whole, 0xE0, 0xE0, kUtf8AfterE0);
+  step(kUtf8Whole, 0xE1, 0xEC, kUtf8Two);
+  step(kUtf8Whole, 0xED, 0xED, kUtf8AfterEd);
+  step(kUtf8Whole, 0xEE, 0xEF, kUtf8Two);
+  step(kUtf8Whole, 0xF0, 0xF0, kUtf8AfterF0);
+  step(kUtf8Whole, 0xF1, 0xF3, kUtf8Three);
+  step(kUtf8Whole, 0xF4, 0xF4, kUtf8AfterF4);
+  step(kUtf8One, 0x80, 0xBF, kUtf8Whole);
+  step(kUtf8Two, 0x80, 0xBF, kUtf8One);
+  step(kUtf8Three, 0x80, 0xBF, kUtf8Two);
+  step(kUtf8AfterE0, 0xA0, 0xBF, kUtf8One);
+  step(kUtf8AfterEd, 0x80, 0x9F, kUtf8One);
+  step(kUtf8AfterF0, 0x90, 0xBF, kUtf8Two);
+  step(kUtf8AfterF4, 0x80, 0x8F, kUtf8Two);
+  return table;
+}
+
+constexpr std::array<std::uint64_t, 256> kUtf8 = utf8_table();
+
 /// Appends `value` in decimal, zero-padded to `width`.
 void append_number(std::string& out, std::int64_t value, std::size_t width) {
   const std::string digits = std::to_string(value);
@@ -53,34 +95,19 @@ void append_number(std::string& out, std::int64_t value, std::size_t width) {
 }  // namespace
 
 bool valid_utf8(std::string_view text) noexcept {
-  const ByteView bytes = as_bytes(text);
-  std::size_t i = 0;
-  while (i < bytes.size()) {
-    const std::uint8_t lead = bytes[i++];
-    if (lead < 0x80) continue;
-    // The second byte's range is what keeps out overlong forms, surrogates and values past U+10FFFF.
-    std::uint8_t low = 0x80;
-    std::uint8_t high = 0xBF;
-    std::size_t more = 0;
-    if (lead >= 0xC2 && lead <= 0xDF) {
-      more = 1;
-    } else if (lead >= 0xE0 && lead <= 0xEF) {
-      more = 2;
-      if (lead == 0xE0) low = 0xA0;
-      if (lead == 0xED) high = 0x9F;
-    } else if (lead >= 0xF0 && lead <= 0xF4) {
-      more = 3;
-      if (lead == 0xF0) low = 0x90;
-      if (lead == 0xF4) high = 0x8F;
-    } else {
-      return false;
-    }
-    for (; more != 0; --more, low = 0x80, high = 0xBF) {
-      if (i == bytes.size() || bytes[i] < low || bytes[i] > high) return false;
-      ++i;
-    }
+  constexpr std::uint64_t kNotAscii = 0x8080'8080'8080'8080U;
+  ByteView rest = as_bytes(text);
+  std::uint64_t state = kUtf8Whole;
+  const auto step = [&state](ByteView bytes) {
+    for (const std::uint8_t byte : bytes) state = kUtf8[byte] >> state & kUtf8Mask;
+  };
+  for (; rest.size() >= 8; rest = rest.subspan(8)) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, rest.data(), 8);
+    if (state != kUtf8Whole || (word & kNotAscii) != 0) step(rest.first(8));
   }
-  return true;
+  step(rest);
+  return state == kUtf8Whole;
 }
 
 std::string to_hex(ByteView bytes) {

@@ -159,13 +159,12 @@ bool chacha_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, Mu
 struct Aes256Block::State {
   SecretBytes key;
 
-  [[nodiscard]] std::array<std::uint8_t, 16> crypt(const std::array<std::uint8_t, 16>& block,
-                                                   Direction direction) const {
+  void crypt(std::span<Block> blocks, Direction direction) const {
+    if (blocks.empty()) return;
     const Context context = begin(ecb(), key_of(key), nullptr, direction);
     require(EVP_CIPHER_CTX_set_padding(context.get(), 0) == 1);
-    std::array<std::uint8_t, 16> out{};
-    update(context, out.data(), block);
-    return out;
+    const MutableBytes bytes(blocks.front().data(), blocks.size_bytes());
+    update(context, bytes.data(), bytes);
   }
 };
 
@@ -177,12 +176,7 @@ Aes256Block& Aes256Block::operator=(Aes256Block&& other) noexcept {
 }
 Aes256Block::~Aes256Block() { delete state_; }
 
-std::array<std::uint8_t, 16> Aes256Block::encrypt(const std::array<std::uint8_t, 16>& block) const {
-  return state_->crypt(block, kEncrypt);
-}
-
-std::array<std::uint8_t, 16> Aes256Block::decrypt(const std::array<std::uint8_t, 16>& block) const {
-  return state_->crypt(block, kDecrypt);
-}
+void Aes256Block::encrypt_all(std::span<Block> blocks) const { state_->crypt(blocks, kEncrypt); }
+void Aes256Block::decrypt_all(std::span<Block> blocks) const { state_->crypt(blocks, kDecrypt); }
 
 }  // namespace casevault::crypto

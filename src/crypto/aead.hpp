@@ -30,15 +30,19 @@ void openssl_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext
 [[nodiscard]] bool openssl_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);
 }  // namespace detail
 
-/// One AES-256 block (FIPS 197), for record ids only. Key schedule kept by the object; move-only, thread-safe.
+/// Single AES-256 blocks (FIPS 197), for record ids only. Move-only, thread-safe. The key schedule is made for each
+/// call and wiped after it: whoever has many blocks passes them together.
 class Aes256Block {
  public:
   explicit Aes256Block(KeyView key);
   Aes256Block(Aes256Block&&) noexcept;
   Aes256Block& operator=(Aes256Block&&) noexcept;
   ~Aes256Block();
-  [[nodiscard]] std::array<std::uint8_t, 16> encrypt(const std::array<std::uint8_t, 16>& block) const;
-  [[nodiscard]] std::array<std::uint8_t, 16> decrypt(const std::array<std::uint8_t, 16>& block) const;
+  using Block = std::array<std::uint8_t, 16>;
+  void encrypt_all(std::span<Block> blocks) const;
+  void decrypt_all(std::span<Block> blocks) const;
+  [[nodiscard]] Block encrypt(Block block) const { return encrypt_all({&block, 1}), block; }
+  [[nodiscard]] Block decrypt(Block block) const { return decrypt_all({&block, 1}), block; }
 
  private:
   struct State;

@@ -12,7 +12,9 @@ void wipe(MutableBytes bytes) noexcept {
 }
 
 bool equal(ByteView a, ByteView b) noexcept {
-  return a.size() == b.size() && (a.empty() || sodium_memcmp(a.data(), b.data(), a.size()) == 0);
+  if (a.size() != b.size() || a.empty()) return a.size() == b.size();
+  if (a.size() == crypto_verify_32_BYTES) return crypto_verify_32(a.data(), b.data()) == 0;  // for each cell opened
+  return sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 
 KeyView key_of(const SecretBytes& key) {

@@ -8,6 +8,7 @@
 #include "vault/session_impl.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 namespace casevault {
@@ -27,7 +28,73 @@ struct Subject {
   RecordId id;
   std::uint64_t row = 0;
   std::uint32_t version = 0;
-  const RecordType* type = nullptr;
+  std::array<std::uint8_t, 16> stamp{};
+};
+
+/// What is asked for from one compartment: fields and their places in the request.
+struct Wanted {
+  const Compartment* compartment;
+  std::vector<std::pair<const Field*, std::size_t>> fields;
+};
+
+/// What opening a row's cells takes, besides keys of compartments.
+struct SeenRow {
+  ByteView record_key;
+  ByteView sealed_cells;  ///< into the snapshot
+  std::span<const model::CellView> cells;
+};
+
+/// Rows as the decision saw them, for the first window: when nothing was committed in between, its fresh snapshot is
+/// the same one, and heads need not be fetched and opened twice. Ends with the call that makes the disclosure.
+class Seen {
+ public:
+  std::uint64_t snapshot = 0;
+  std::vector<SeenRow> rows;  ///< of the first subjects
+
+  void add(const model::HeadOpener& head, const std::vector<Wanted>& wanted) {
+    if (full_) return;
+    const auto asked = [&](const model::CellView& cell) {
+      return std::ranges::any_of(wanted, [&](const Wanted& w) { return w.compartment->id == cell.compartment; });
+    };
+    std::size_t size = head.record_key.size();
+    std::size_t count = 0;
+    for (const model::CellView& cell : head.cells) {
+      if (!asked(cell)) continue;
+      size += cell.directory.size();
+      ++count;
+    }
+    if (secrets_.empty() || secrets_.back().size() - used_ < size ||
+        cells_.back().capacity() - cells_.back().size() < count) {
+      full_ = secrets_.size() == kMaxSeenChunks;
+      if (full_) return;
+      secrets_.emplace_back(std::max(size, kChunkBytes));
+      cells_.emplace_back().reserve(std::max(count, kChunkBytes / 64));
+      used_ = 0;
+    }
+    std::vector<model::CellView>& cells = cells_.back();
+    const ByteView key = keep(head.record_key);
+    for (const model::CellView& cell : head.cells) {
+      if (!asked(cell)) continue;
+      cells.push_back(cell);
+      cells.back().directory = keep(cell.directory);
+    }
+    rows.push_back({key, head.sealed_cells, std::span(cells).last(count)});
+  }
+
+ private:
+  static constexpr std::size_t kMaxSeenChunks = 16;
+
+  ByteView keep(ByteView bytes) {
+    const MutableBytes place = secrets_.back().mutable_view().subspan(used_, bytes.size());
+    std::ranges::copy(bytes, place.begin());
+    used_ += bytes.size();
+    return place;
+  }
+
+  std::vector<SecretBytes> secrets_;  ///< record keys and directories
+  std::vector<std::vector<model::CellView>> cells_;
+  std::size_t used_ = 0;  ///< of the last of `secrets_`
+  bool full_ = false;
 };
 
 /// The authority a decision rests on must still be the newest when the entry is written.
@@ -38,30 +105,29 @@ vault::Journal::Guard unchanged(const Authority& authority) {
   };
 }
 
-std::vector<const Field*> fields_of(const RecordType& type, const std::vector<std::string>& names) {
-  std::vector<const Field*> out;
-  for (const std::string& name : names) out.push_back(type.find(name));
-  return out;
-}
-
 }  // namespace
 
 struct Disclosure::Impl {
-  std::shared_ptr<const Authority> decided;  ///< `subjects` point into its schema
+  std::shared_ptr<const Authority> decided;  ///< `wanted` points into its schema
   std::weak_ptr<Core> session;
   Core* core = nullptr;  ///< of `session`, during a call
   std::vector<Subject> subjects;
-  std::vector<std::string> field_names;
+  std::vector<Wanted> wanted;
+  std::size_t field_count = 0;
   std::uint64_t entry = 0;
   std::string purpose;
   std::string basis;
 
-  std::vector<Record> window;
+  std::vector<Record> window;       ///< the first `filled` hold
   std::vector<SecretBytes> chunks;  ///< the window's plaintext
   std::size_t used = 0;             ///< of the last chunk
+  std::size_t filled = 0;
   std::size_t next_in_window = 0;
   std::size_t next_subject = 0;
   std::size_t window_bytes = 0;
+  model::DirectoryHashes hashes;
+  /// 1 in the process that made it, 0 in a forked child: cheaper than asking the system for each record.
+  SecretBytes alive = SecretBytes::copy(std::array<std::uint8_t, 1>{1});
 
   /// Room for `size` bytes that stays where it is.
   MutableBytes room(std::size_t size) {
@@ -72,59 +138,86 @@ struct Disclosure::Impl {
     return chunks.back().mutable_view().subspan(used);
   }
 
-  /// Decrypts the next records, up to a window's worth, from one fresh snapshot.
-  Result<void> fill() {
-    window.clear();
+  /// Decrypts the next records, up to a window's worth, from one fresh snapshot. `seen` is what the decision saw.
+  Result<void> fill(const Seen* seen) {
+    filled = 0;
     chunks.clear();
     used = 0;
     window_bytes = 0;
     next_in_window = 0;
     CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
+    if (seen != nullptr && seen->snapshot != snapshot.txn->number()) seen = nullptr;
+    Keys keys{model::HeadOpener(), model::CellOpener(&hashes), {}};
     while (next_subject < subjects.size() && window_bytes < kWindowBytes) {
-      CASEVAULT_TRY(Record record, open(snapshot, subjects[next_subject]));
-      window.push_back(std::move(record));
+      if (filled == window.size()) window.emplace_back();
+      Record& record = window[filled];
+      record.id = subjects[next_subject].id;
+      record.values.assign(field_count, std::nullopt);
+      if (seen != nullptr && next_subject < seen->rows.size()) {
+        CASEVAULT_CHECK(open(snapshot, keys, subjects[next_subject], seen->rows[next_subject], record));
+      } else {
+        CASEVAULT_CHECK(open(snapshot, keys, subjects[next_subject], record));
+      }
+      ++filled;
       ++next_subject;
     }
     return {};
   }
 
-  Result<Record> open(const Snapshot& snapshot, const Subject& subject) {
-    std::uint64_t row = 0;
-    CASEVAULT_TRY(const model::OpenedRow opened, core->open_row(*snapshot.txn, snapshot.db, subject.id, row));
-    if (opened.head.version != subject.version) {
+  /// What opens a window's cells. It ends with the call that fills the window: no key outlives the session in a
+  /// disclosure.
+  struct Keys {
+    model::HeadOpener head;
+    model::CellOpener cell;
+    std::map<keys::EpochName, std::shared_ptr<const SecretBytes>> epochs;
+  };
+
+  Result<void> open(const Snapshot& snapshot, Keys& keys, const Subject& subject, Record& record) {
+    model::HeadOpener& head = keys.head;
+    CASEVAULT_CHECK(core->open_head(*snapshot.txn, snapshot.db, subject.id, subject.row, head));
+    if (head.version != subject.version || head.stamp != subject.stamp) {
       return Error{ErrorCode::kConflict, "record " + subject.id.to_string() + " changed after entry " +
                                              std::to_string(entry) + " fixed version " +
                                              std::to_string(subject.version) + ": disclose it again"};
     }
-    const Authority& authority = *snapshot.authority;
-    const auto& compartments = authority.schema().compartments();
-    const std::vector<const Field*> wanted = fields_of(*subject.type, field_names);
-    Record record{subject.id, std::vector<std::optional<std::string_view>>(wanted.size())};
-    for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
-      const model::CellEntry& cell = opened.head.cells[i];
-      const auto in_cell = [&](const Field* field) { return compartments[field->compartment].id == cell.compartment; };
-      const auto first = std::ranges::find_if(wanted, in_cell);
-      if (first == wanted.end()) continue;
-      CASEVAULT_TRY(const auto key, core->epoch_key(*snapshot.txn, authority, {cell.compartment, cell.epoch}));
-      CASEVAULT_TRY(const ByteView bytes, opened.cell_bytes(i));
-      auto opener = model::CellOpener::make(core->row_context(row), compartments[(*first)->compartment], cell, bytes,
-                                            crypto::key_of(*key), crypto::key_of(opened.head.record_key));
-      if (!opener) return named(subject, std::move(opener).error());
-      for (std::size_t f = 0; f < wanted.size(); ++f) {
-        if (!in_cell(wanted[f])) continue;
-        auto encoded = opener->open(wanted[f]->id);
-        if (!encoded) return named(subject, std::move(encoded).error());
-        if (!*encoded) continue;
-        const std::size_t most = model::max_text_size((*encoded)->size());
-        MutableBytes out = room(most);
-        auto end = model::decode_value(*wanted[f], **encoded, out, 0);
-        if (!end) return named(subject, std::move(end).error());
-        record.values[f] = as_text(out.first(*end));
-        used += *end;
-        window_bytes += *end;
-      }
+    return open(snapshot, keys, subject, {head.record_key, head.sealed_cells, head.cells}, record);
+  }
+
+  Result<void> open(const Snapshot& snapshot, Keys& keys, const Subject& subject, const SeenRow& row, Record& record) {
+    for (const model::CellView& place : row.cells) {
+      const auto asked =
+          std::ranges::find_if(wanted, [&](const Wanted& each) { return each.compartment->id == place.compartment; });
+      if (asked == wanted.end()) continue;
+      CASEVAULT_TRY(const crypto::KeyView key, epoch_key(snapshot, keys, {place.compartment, place.epoch}));
+      auto opened =
+          keys.cell.begin(core->row_context(subject.row), *asked->compartment, place,
+                          row.sealed_cells.subspan(place.offset, place.size), key, row.record_key.first<32>());
+      if (opened) opened = open_fields(keys.cell, *asked, record);
+      if (!opened) return named(subject, std::move(opened).error());
     }
-    return record;
+    return {};
+  }
+
+  Result<void> open_fields(model::CellOpener& cell, const Wanted& asked, Record& record) {
+    for (const auto& [field, at] : asked.fields) {
+      CASEVAULT_TRY(const std::optional<ByteView> encoded, cell.open(field->id));
+      if (!encoded) continue;
+      MutableBytes out = room(model::max_text_size(encoded->size()));
+      CASEVAULT_TRY(const std::size_t end, model::decode_value(*field, *encoded, out, 0));
+      record.values[at] = as_text(out.first(end));
+      used += end;
+      window_bytes += end;
+    }
+    return {};
+  }
+
+  Result<crypto::KeyView> epoch_key(const Snapshot& snapshot, Keys& keys, keys::EpochName name) {
+    auto known = keys.epochs.find(name);
+    if (known == keys.epochs.end()) {
+      CASEVAULT_TRY(auto key, core->epoch_key(*snapshot.txn, *snapshot.authority, name));
+      known = keys.epochs.emplace(name, std::move(key)).first;
+    }
+    return crypto::key_of(*known->second);
   }
 
   /// Keeps the vault open for one call. kUsage when the session has ended or this is a forked child.
@@ -164,10 +257,12 @@ Result<std::string> Disclosure::receipt() const {
 }
 
 Result<const Disclosure::Record*> Disclosure::next() {
-  CASEVAULT_TRY(const auto core, impl_->hold());
-  if (impl_->next_in_window == impl_->window.size()) {
+  const bool ready = impl_->next_in_window < impl_->filled;
+  if (!ready || impl_->alive.view().front() != 1 || impl_->session.expired()) {
+    CASEVAULT_TRY(const auto core, impl_->hold());
+    if (ready) return &impl_->window[impl_->next_in_window++];
     if (impl_->next_subject == impl_->subjects.size()) return static_cast<const Record*>(nullptr);
-    if (auto filled = impl_->fill(); !filled) return impl_->log_failure(std::move(filled).error());
+    if (auto filled = impl_->fill(nullptr); !filled) return impl_->log_failure(std::move(filled).error());
   }
   return &impl_->window[impl_->next_in_window++];
 }
@@ -177,29 +272,26 @@ namespace {
 /// A disclosure from request to entry: decides, names what it fixes, logs. Nothing is decrypted here.
 class Decision {
  public:
-  Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request)
-      : session_(core), core_(*core), request_(request) {}
+  Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request, Seen& seen)
+      : session_(core), core_(*core), request_(request), seen_(seen) {}
 
   Result<std::unique_ptr<Disclosure::Impl>> run() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
     const Authority& authority = *snapshot.authority;
     CASEVAULT_CHECK(find_subjects(snapshot));
     std::string basis;
-    for (const Subject& subject : subjects_) {
-      CASEVAULT_CHECK(check_fields(*subject.type));
+    for (const std::string& unit : units_) {
+      CASEVAULT_TRY(basis, admit(authority, unit));
     }
-    for (std::size_t i = 0; i < subjects_.size(); ++i) {
-      CASEVAULT_TRY(basis, admit(authority, subjects_[i], units_[i]));
-    }
-    CASEVAULT_CHECK(check_grants(snapshot));
+    CASEVAULT_CHECK(check_grants(snapshot, basis));
 
     vault::DetailsDraft details = describe();
     if (subjects_.size() <= vault::kMaxSubjectParts) {
       for (std::size_t i = 0; i < subjects_.size(); ++i) {
-        details.subjects.push_back({subjects_[i].row, subjects_[i].version, record_keys_[i].clone()});
+        details.subjects.push_back({subjects_[i].row, subjects_[i].version, std::move(record_keys_[i])});
       }
     } else {
-      for (const Subject& subject : subjects_) details.rows.push_back(subject.row);
+      details.rows = std::move(rows_);
     }
     CASEVAULT_TRY(vault::EntryDraft entry,
                   core_.draft(authority, audit::Action::kDisclose, audit::Outcome::kOk, std::move(details)));
@@ -213,7 +305,8 @@ class Decision {
     impl->core = &core_;
     impl->decided = snapshot.authority;
     impl->subjects = std::move(subjects_);
-    impl->field_names = request_.fields;
+    impl->wanted = std::move(wanted_);
+    impl->field_count = fields_.size();
     impl->entry = place.entry;
     impl->purpose = request_.purpose;
     impl->basis = std::move(basis);
@@ -225,11 +318,10 @@ class Decision {
     vault::DetailsDraft details;
     details.recipient = request_.recipient;
     details.recipient_class = request_.recipient_class;
-    if (!subjects_.empty()) {
-      details.type = subjects_.front().type->id;
-      for (const Field* field : fields_of(*subjects_.front().type, request_.fields)) {
-        if (field != nullptr) details.fields.push_back(field->id);
-      }
+    if (type_ != nullptr) details.type = type_->id;
+    for (const std::string& name : request_.fields) {
+      const Field* const field = type_ == nullptr ? nullptr : type_->find(name);
+      if (field != nullptr) details.fields.push_back(field->id);
     }
     return details;
   }
@@ -247,63 +339,84 @@ class Decision {
 
   Result<void> find_subjects(const Snapshot& snapshot) {
     const Authority& authority = *snapshot.authority;
-    std::set<RecordId> seen;
-    for (const RecordId& id : request_.ids) {
-      if (!seen.insert(id).second) return Error{ErrorCode::kUsage, "record " + id.to_string() + " is asked for twice"};
-      std::uint64_t row = 0;
-      auto opened = core_.open_row(*snapshot.txn, snapshot.db, id, row);
+    const std::vector<std::optional<std::uint64_t>> rows = core_.rows_of(request_.ids);
+    seen_.snapshot = snapshot.txn->number();
+    CASEVAULT_CHECK(check_repeats(rows));
+    subjects_.reserve(rows.size());
+    model::HeadOpener head;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const RecordId& id = request_.ids[i];
+      auto opened = core_.open_head(*snapshot.txn, snapshot.db, id, rows[i], head);
       if (!opened) return refuse(authority, audit::Outcome::kFailed, request_.basis, std::move(opened).error());
-      const RecordType* type = authority.schema().find_type(opened->head.type);
-      if (type == nullptr)
+      if (type_ == nullptr) {
+        type_ = authority.schema().find_type(head.type);
+        if (type_ != nullptr) CASEVAULT_CHECK(find_fields(authority.schema()));
+      }
+      if (type_ == nullptr || (type_->id != head.type && authority.schema().find_type(head.type) == nullptr))
         return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
-      if (!subjects_.empty() && subjects_.front().type != type) {
+      if (type_->id != head.type) {
         return Error{ErrorCode::kUsage,
                      "record " + id.to_string() + " is of another type than the first: disclose each type by itself"};
       }
-      subjects_.push_back({id, row, opened->head.version, type});
-      units_.push_back(opened->head.unit);
-      record_keys_.push_back(std::move(opened->head.record_key));
+      subjects_.push_back({id, *rows[i], head.version, head.stamp});
+      seen_.add(head, wanted_);
+      if (units_.empty() || units_.back() != head.unit) units_.emplace_back(head.unit);
+      if (rows.size() <= vault::kMaxSubjectParts) record_keys_.push_back(SecretBytes::copy(head.record_key));
     }
+    // One decision for each unit: nothing else of a record enters it.
+    std::ranges::sort(units_);
+    units_.erase(std::unique(units_.begin(), units_.end()), units_.end());
     return {};
   }
 
-  Result<void> check_fields(const RecordType& type) const {
+  Result<void> check_repeats(const std::vector<std::optional<std::uint64_t>>& rows) {
+    rows_.reserve(rows.size());
+    for (const auto& row : rows) {
+      if (row) rows_.push_back(*row);
+    }
+    std::ranges::sort(rows_);
+    const auto twice = std::ranges::adjacent_find(rows_);
+    if (twice == rows_.end()) return {};
+    return Error{ErrorCode::kUsage, "record " + core_.id_of(*twice).to_string() + " is asked for twice"};
+  }
+
+  Result<void> find_fields(const Schema& schema) {
     for (const std::string& name : request_.fields) {
-      if (type.find(name) == nullptr) return Error{ErrorCode::kBadInput, "type " + type.name + " has no field " + name};
+      const Field* const field = type_->find(name);
+      if (field == nullptr) return Error{ErrorCode::kBadInput, "type " + type_->name + " has no field " + name};
+      const Compartment* const compartment = &schema.compartments()[field->compartment];
+      auto place = std::ranges::find(wanted_, compartment, &Wanted::compartment);
+      if (place == wanted_.end()) place = wanted_.insert(place, {compartment, {}});
+      place->fields.emplace_back(field, fields_.size());
+      fields_.push_back(field);
     }
     return {};
   }
 
-  Result<std::string> admit(const Authority& authority, const Subject& subject, const std::string& unit) {
+  Result<std::string> admit(const Authority& authority, const std::string& unit) {
     policy::Request question;
     question.actor = authority.actor();
     question.purpose = request_.purpose;
     question.basis = request_.basis;
     question.recipient_class = request_.recipient_class;
-    question.type = subject.type;
-    question.fields = fields_of(*subject.type, request_.fields);
+    question.type = type_;
+    question.fields = fields_;
     question.record_unit = unit;
     policy::Decision decision = policy::decide(authority.schema(), question);
     if (!decision.allowed)
       return refuse(authority, audit::Outcome::kDenied, std::move(decision.basis),
                     {ErrorCode::kRefused, "refused: " + decision.reason});
-    basis_ = decision.basis;
     return std::move(decision.basis);
   }
 
   /// A policy that admits is not enough: the key must be there.
-  Result<void> check_grants(const Snapshot& snapshot) {
+  Result<void> check_grants(const Snapshot& snapshot, const std::string& basis) {
     const Authority& authority = *snapshot.authority;
-    std::set<std::uint16_t> compartments;
-    for (const Subject& subject : subjects_) {
-      for (const Field* field : fields_of(*subject.type, request_.fields)) compartments.insert(field->compartment);
-    }
-    for (const std::uint16_t index : compartments) {
-      const keys::EpochName name = authority.state.current(authority.schema().compartments()[index].id);
-      auto key = core_.epoch_key(*snapshot.txn, authority, name);
+    for (const Wanted& each : wanted_) {
+      auto key = core_.epoch_key(*snapshot.txn, authority, authority.state.current(each.compartment->id));
       if (key) continue;
       if (key.error().code != ErrorCode::kNoGrant) return std::move(key).error();
-      return refuse(authority, audit::Outcome::kDenied, basis_, std::move(key).error());
+      return refuse(authority, audit::Outcome::kDenied, basis, std::move(key).error());
     }
     return {};
   }
@@ -311,10 +424,14 @@ class Decision {
   std::shared_ptr<Core> session_;
   Core& core_;
   const DisclosureRequest& request_;
+  Seen& seen_;
+  const RecordType* type_ = nullptr;  ///< of all subjects
+  std::vector<const Field*> fields_;
+  std::vector<Wanted> wanted_;
   std::vector<Subject> subjects_;
-  std::vector<std::string> units_;
-  std::vector<SecretBytes> record_keys_;
-  std::string basis_;
+  std::vector<std::uint64_t> rows_;       ///< of the ids asked for, ascending
+  std::vector<std::string> units_;        ///< of the subjects, each once
+  std::vector<SecretBytes> record_keys_;  ///< of few subjects
 };
 
 Result<void> check_request(const DisclosureRequest& request) {
@@ -341,13 +458,14 @@ Result<Disclosure> Session::disclose(const DisclosureRequest& request) {
   CASEVAULT_TRY(const auto core, impl_->core());
   Error last{ErrorCode::kBusy, "the records kept changing while they were disclosed; try again"};
   for (int attempt = 0; attempt < kMaxAttempts; ++attempt) {
-    auto impl = Decision(core, request).run();
+    Seen seen;
+    auto impl = Decision(core, request, seen).run();
     if (!impl) {
       if (impl.error().code != ErrorCode::kBusy) return std::move(impl).error();
       last = std::move(impl).error();
       continue;  // the authority moved under the decision: decide again
     }
-    auto filled = (*impl)->fill();
+    auto filled = (*impl)->fill(&seen);
     if (filled) return Disclosure(*std::move(impl));
     if (filled.error().code != ErrorCode::kConflict) return (*impl)->log_failure(std::move(filled).error());
     last = (*impl)->log_failure(std::move(filled).error());

@@ -106,21 +106,23 @@ void walk(base::Reader& in, unsigned depth) noexcept {
 
 }  // namespace
 
-CborWriter& CborWriter::head(std::uint8_t major, std::uint64_t v) {
-  base::Writer out(out_);
+std::size_t write_cbor_head(std::span<std::uint8_t, kMaxCborHead> out, std::uint8_t major, std::uint64_t v) noexcept {
   const auto first = static_cast<std::uint8_t>(major << 5U);
-  const auto with = [first](std::uint8_t info) { return static_cast<std::uint8_t>(first | info); };
   if (v < 24) {
-    out.u8(with(static_cast<std::uint8_t>(v)));
-  } else if (v <= 0xFF) {
-    out.u8(with(24)).u8(static_cast<std::uint8_t>(v));
-  } else if (v <= 0xFFFF) {
-    out.u8(with(25)).u16(static_cast<std::uint16_t>(v));
-  } else if (v <= 0xFFFF'FFFF) {
-    out.u8(with(26)).u32(static_cast<std::uint32_t>(v));
-  } else {
-    out.u8(with(27)).u64(v);
+    out[0] = static_cast<std::uint8_t>(first | v);
+    return 1;
   }
+  const unsigned log = v <= 0xFF ? 0 : v <= 0xFFFF ? 1 : v <= 0xFFFF'FFFF ? 2 : 3;  // of the number's bytes
+  const std::size_t size = std::size_t{1} << log;
+  out[0] = static_cast<std::uint8_t>(first | (24 + log));
+  for (std::size_t i = size; i > 0; --i, v >>= 8U) out[i] = static_cast<std::uint8_t>(v);
+  return 1 + size;
+}
+
+CborWriter& CborWriter::head(std::uint8_t major, std::uint64_t v) {
+  std::array<std::uint8_t, kMaxCborHead> head{};
+  const std::size_t size = write_cbor_head(head, major, v);
+  out_.insert(out_.end(), head.begin(), head.begin() + static_cast<std::ptrdiff_t>(size));
   return *this;
 }
 

@@ -10,6 +10,11 @@
 /// heads, no tags, no floats, depth at most 16. Anything else is refused, so one value has one encoding.
 namespace casevault::format {
 
+/// Largest head of a value.
+inline constexpr std::size_t kMaxCborHead = 9;
+/// Writes the shortest head of a major type and number; returns its size.
+std::size_t write_cbor_head(std::span<std::uint8_t, kMaxCborHead> out, std::uint8_t major, std::uint64_t v) noexcept;
+
 class CborWriter {
  public:
   explicit CborWriter(Bytes& out) noexcept : out_(out) {}

@@ -2,6 +2,7 @@
 #include "model/record_row.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <gsl/assert>
 #include <limits>
 
@@ -65,7 +66,9 @@ std::uint16_t length_mask(const LeafKey& leaf, ByteView nonce) {
   return static_cast<std::uint16_t>(crypto::siphash(crypto::key_of(leaf.mask), nonce));
 }
 
-void derive_cell(const RowContext& context, const CellEntry& entry, crypto::KeyView ck, crypto::KeyView rk,
+/// `Entry` is a CellEntry or a CellView.
+template <typename Entry>
+void derive_cell(const RowContext& context, const Entry& entry, crypto::KeyView ck, crypto::KeyView rk,
                  std::span<std::uint8_t, 64> out) {
   const auto message = Fixed<49>()
                            .number(static_cast<std::uint8_t>(entry.suite), 1)
@@ -82,14 +85,6 @@ void derive_cell(const RowContext& context, const CellEntry& entry, crypto::KeyV
 void write_directory(const std::vector<DirectoryEntry>& directory, base::Writer& out) {
   out.varint(directory.size());
   for (const DirectoryEntry& entry : directory) out.varint(entry.field).varint(entry.length_class);
-}
-
-crypto::Hash directory_hash(const std::vector<DirectoryEntry>& directory) {
-  Bytes bytes;
-  bytes.reserve(2 + directory.size() * 6);
-  base::Writer out(bytes);
-  write_directory(directory, out);
-  return crypto::blake2b256(bytes);
 }
 
 Nonce field_nonce(std::size_t ordinal) { return Fixed<kNonceSize>().number(0, 8).number(ordinal, 4).done(); }
@@ -121,15 +116,22 @@ bool all_zero(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
-SecretBytes encode_map(std::span<const PlainField> fields) {
+/// At least `size` bytes of `buffer`, which grows as needed.
+MutableBytes room(SecretBytes& buffer, std::size_t size) {
+  if (buffer.size() < size) buffer = SecretBytes(std::bit_ceil(size));
+  return buffer.mutable_view().first(size);
+}
+
+ByteView encode_map(std::span<const PlainField> fields, SecretBytes& buffer) {
   std::vector<PlainField> sorted(fields.begin(), fields.end());
   std::ranges::sort(sorted, {}, &PlainField::field);
-  std::size_t capacity = SecretCbor::kMaxHead;
-  for (const PlainField& field : sorted) capacity += SecretCbor::kMaxHead + field.encoded.size();
-  SecretCbor out(capacity);
+  std::size_t capacity = format::kMaxCborHead;
+  for (const PlainField& field : sorted) capacity += format::kMaxCborHead + field.encoded.size();
+  const MutableBytes map = room(buffer, capacity);
+  SecretCbor out(map);
   out.head(SecretCbor::kMap, sorted.size());
   for (const PlainField& field : sorted) out.head(SecretCbor::kUint, field.field).raw(field.encoded);
-  return std::move(out).finish();
+  return map.first(out.size());
 }
 
 template <typename T>
@@ -142,9 +144,22 @@ T bounded(base::Reader& in, std::uint64_t limit = std::numeric_limits<T>::max())
 /// Milliseconds of any sign travel as their 64 bits.
 std::int64_t time_of(base::Reader& in) { return static_cast<std::int64_t>(in.varint()); }
 
-/// `supported` turns false when only a newer version can read the entry.
-CellEntry read_entry(base::Reader& in, bool& supported) {
-  CellEntry entry;
+/// The directory whose bytes these are; empty and `in` failed when they are none.
+void read_directory(base::Reader& in, std::vector<DirectoryEntry>& out) {
+  out.clear();
+  const auto count = bounded<std::size_t>(in, std::min<std::size_t>(kMaxFields, in.rest().size() / 2));
+  for (std::size_t i = 0; i < count && in.ok(); ++i) {
+    const auto field = bounded<std::uint16_t>(in);
+    const auto size = bounded<std::uint16_t>(in);
+    if (class_size(size) == 0) in.fail();
+    out.push_back({field, size});
+  }
+  if (!in.ok()) out.clear();
+}
+
+/// `supported` turns false when only a newer version can read the entry. `directory` is for use again.
+CellView read_entry(base::Reader& in, bool& supported, std::vector<DirectoryEntry>& directory) {
+  CellView entry;
   entry.compartment = bounded<std::uint16_t>(in);
   entry.size = bounded<std::uint32_t>(in);
   const std::optional<crypto::Suite> suite = crypto::suite_of(bounded<std::uint8_t>(in));
@@ -152,14 +167,9 @@ CellEntry read_entry(base::Reader& in, bool& supported) {
   entry.schema_version = bounded<std::uint16_t>(in);
   entry.flags = bounded<std::uint8_t>(in);
   entry.salt = in.fixed<16>();
-  const auto count = bounded<std::size_t>(in, std::min<std::size_t>(kMaxFields, in.rest().size() / 2));
-  entry.directory.reserve(count);
-  for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    const auto field = bounded<std::uint16_t>(in);
-    const auto size = bounded<std::uint16_t>(in);
-    if (class_size(size) == 0) in.fail();
-    entry.directory.push_back({field, size});
-  }
+  const ByteView from = in.rest();
+  read_directory(in, directory);
+  entry.directory = from.first(in.ok() ? from.size() - in.rest().size() : 0);
   const auto share = bounded<std::size_t>(in);
   (void)in.take(share);
   if (!suite || entry.flags != 0 || share != 0) {
@@ -167,52 +177,23 @@ CellEntry read_entry(base::Reader& in, bool& supported) {
     return entry;
   }
   entry.suite = *suite;
-  if (!well_formed(entry.directory) || cell_size(entry.directory) != entry.size) {
-    in.fail();
-  }
+  if (!well_formed(directory) || cell_size(directory) != entry.size) in.fail();
   return entry;
-}
-
-Result<Head> read_head(const RowContext& context, ByteView plain) {
-  base::Reader in(plain);
-  Head head;
-  if (in.u8() != kHeadFormat) {
-    return Error{ErrorCode::kUnsupported, place(context) + ": written by a newer casevault; use that version"};
-  }
-  head.record_key = SecretBytes::copy(in.take(32));
-  head.stamp = in.fixed<16>();
-  head.type = bounded<std::uint16_t>(in);
-  head.version = bounded<std::uint32_t>(in);
-  head.created_ms = time_of(in);
-  head.updated_ms = time_of(in);
-  head.policy_bits = bounded<std::uint32_t>(in);
-  head.consent_bits = bounded<std::uint32_t>(in);
-  head.import_id = in.varint();
-  head.seals = bounded<std::uint32_t>(in);
-  head.unit = as_text(in.take(bounded<std::size_t>(in, kMaxUnit)));
-  if (!base::valid_utf8(head.unit)) in.fail();
-  const auto count = bounded<std::size_t>(in, kMaxCells);
-  head.cells.reserve(count);
-  bool supported = true;
-  for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    head.cells.push_back(read_entry(in, supported));
-    if (i != 0 && head.cells[i].compartment <= head.cells[i - 1].compartment) in.fail();
-  }
-  if (!in.ok() || plain.size() % kHeadStep != 0 || in.rest().size() >= kHeadStep || !all_zero(in.rest())) {
-    return damaged(context, "its head is malformed");
-  }
-  if (!supported) {
-    return Error{ErrorCode::kUnsupported,
-                 place(context) + ": holds a kind of cell or a suite of a newer casevault; use that version"};
-  }
-  return head;
 }
 
 }  // namespace
 
+const crypto::Hash& DirectoryHashes::of(ByteView directory) {
+  constexpr std::size_t kMost = 4096;  // far more than there are shapes, and little memory
+  const auto known = known_.find(as_text(directory));
+  if (known != known_.end()) return known->second;
+  if (known_.size() >= kMost) known_.clear();
+  return known_.emplace(as_text(directory), crypto::blake2b256(directory)).first->second;
+}
+
 CellEntry seal_cell(const RowContext& context, const Compartment& compartment, std::uint32_t epoch,
                     std::uint16_t schema_version, crypto::Suite suite, crypto::KeyView ck, crypto::KeyView rk,
-                    std::span<const PlainField> fields, base::Random& random, Bytes& out) {
+                    std::span<const PlainField> fields, base::Random& random, Bytes& out, SealBuffers& buffers) {
   CellEntry entry;
   entry.compartment = compartment.id;
   entry.suite = suite;
@@ -220,11 +201,9 @@ CellEntry seal_cell(const RowContext& context, const Compartment& compartment, s
   entry.schema_version = schema_version;
   random.fill(entry.salt);
 
-  SecretBytes map;
   PlainField whole;
   if (compartment.sealed_as_cell) {
-    map = encode_map(fields);
-    whole.encoded = map.view();
+    whole.encoded = encode_map(fields, buffers.map);
     fields = {&whole, 1};
   }
   Expects(fields.size() <= kMaxFields);
@@ -241,30 +220,34 @@ CellEntry seal_cell(const RowContext& context, const Compartment& compartment, s
 
   crypto::Wiped<64> derived;
   derive_cell(context, entry, ck, rk, derived.out());
-  const crypto::Hash directory = directory_hash(entry.directory);
+  buffers.directory.clear();
+  base::Writer directory(buffers.directory);
+  write_directory(entry.directory, directory);
+  const crypto::Hash& hash = buffers.hashes.of(buffers.directory);
 
   std::size_t at = out.size();
   out.resize(at + entry.size);
   std::ranges::copy(derived.view().last<kCommitmentSize>(), out.begin() + static_cast<std::ptrdiff_t>(at));
   at += kCommitmentSize;
-  SecretBytes scratch(largest);
+  const MutableBytes scratch = room(buffers.plain, largest);
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const ByteView value = fields[i].encoded;
-    const MutableBytes padded = scratch.mutable_view().first(class_size(entry.directory[i].length_class));
+    const MutableBytes padded = scratch.first(class_size(entry.directory[i].length_class));
     std::ranges::copy(value, padded.begin());
     std::ranges::fill(padded.subspan(value.size()), std::uint8_t{0});
     const std::size_t size = padded.size() + crypto::kTagSize;
-    crypto::seal_field(suite, derived.view().first<32>(), field_nonce(i), field_aad(fields[i].field, i, directory),
-                       padded, MutableBytes(out).subspan(at, size));
+    crypto::seal_field(suite, derived.view().first<32>(), field_nonce(i), field_aad(fields[i].field, i, hash), padded,
+                       MutableBytes(out).subspan(at, size));
     at += size;
   }
   return entry;
 }
 
-Bytes seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells, base::Random& random) {
+void seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells, base::Random& random,
+              Bytes& row, SealBuffers& buffers) {
   Expects(head.unit.size() <= kMaxUnit && base::valid_utf8(head.unit) && head.cells.size() <= kMaxCells);
-  Bytes open;  // the head after RK: no key among it
-  open.reserve(512);
+  Bytes& open = buffers.head;  // the head after RK: no key among it
+  open.clear();
   base::Writer out(open);
   out.bytes(head.stamp)
       .varint(head.type)
@@ -300,22 +283,21 @@ Bytes seal_row(const RowContext& context, const Head& head, const LeafKey& leaf,
   const std::size_t used = 1 + rk.size() + open.size();
   const std::size_t size = (used + kHeadStep - 1) / kHeadStep * kHeadStep;
   Expects(size <= std::numeric_limits<std::uint16_t>::max());
-  SecretBytes plain(size);
-  plain.mutable_view().front() = kHeadFormat;
-  std::ranges::copy(rk, plain.mutable_view().subspan(1).begin());
-  std::ranges::copy(open, plain.mutable_view().subspan(1 + rk.size()).begin());
+  const MutableBytes plain = room(buffers.plain, size);
+  plain.front() = kHeadFormat;
+  std::ranges::copy(rk, plain.subspan(1).begin());
+  std::ranges::copy(open, plain.subspan(1 + rk.size()).begin());
+  std::ranges::fill(plain.subspan(used), std::uint8_t{0});
   crypto::wipe(open);
 
   Nonce nonce{};
   random.fill(nonce);
-  Bytes row;
+  row.clear();
   row.reserve(kPrefixSize + size + crypto::kTagSize + cells.size());
   base::Writer(row).bytes(nonce).u16(static_cast<std::uint16_t>(size ^ length_mask(leaf, nonce)));
   row.resize(kPrefixSize + size + crypto::kTagSize);
-  crypto::aead_seal(crypto::key_of(leaf.seal), nonce, head_aad(context), plain.view(),
-                    MutableBytes(row).subspan(kPrefixSize));
+  crypto::aead_seal(crypto::key_of(leaf.seal), nonce, head_aad(context), plain, MutableBytes(row).subspan(kPrefixSize));
   base::Writer(row).bytes(cells);
-  return row;
 }
 
 Result<ByteView> OpenedRow::cell_bytes(std::size_t index) const {
@@ -329,21 +311,84 @@ Result<ByteView> OpenedRow::cell_bytes(std::size_t index) const {
   return cells.subspan(offset, size);
 }
 
-Result<OpenedRow> open_row(const RowContext& context, ByteView row, const LeafKey& leaf) {
+Result<void> HeadOpener::open(const RowContext& context, ByteView row, const LeafKey& leaf) {
   base::Reader in(row);
   const Nonce nonce = in.fixed<kNonceSize>();
   const std::size_t size = in.u16() ^ length_mask(leaf, nonce);
   const ByteView sealed = in.take(size + crypto::kTagSize);
-  SecretBytes plain(in.ok() ? size : 0);
-  if (!in.ok() ||
-      !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain.mutable_view())) {
+  const MutableBytes plain = room(plain_, in.ok() ? size : 0);
+  if (!in.ok() || !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain)) {
     return damaged(context, "its head does not verify: changed, moved or sealed under another key");
   }
-  CASEVAULT_TRY(Head head, read_head(context, plain.view()));
+  CASEVAULT_CHECK(read(context, plain));
   std::size_t total = 0;
-  for (const CellEntry& cell : head.cells) total += cell.size;
+  for (CellView& cell : cells) {
+    cell.offset = static_cast<std::uint32_t>(std::min(total, in.rest().size()));
+    total += cell.size;
+  }
   if (total != in.rest().size()) return damaged(context, "its cells are not as long as its head says");
-  return OpenedRow{std::move(head), in.rest()};
+  sealed_cells = in.rest();
+  return {};
+}
+
+Result<void> HeadOpener::read(const RowContext& context, ByteView plain) {
+  base::Reader in(plain);
+  if (in.u8() != kHeadFormat) {
+    return Error{ErrorCode::kUnsupported, place(context) + ": written by a newer casevault; use that version"};
+  }
+  record_key = in.take(32);
+  stamp = in.fixed<16>();
+  type = bounded<std::uint16_t>(in);
+  version = bounded<std::uint32_t>(in);
+  created_ms = time_of(in);
+  updated_ms = time_of(in);
+  policy_bits = bounded<std::uint32_t>(in);
+  consent_bits = bounded<std::uint32_t>(in);
+  import_id = in.varint();
+  seals = bounded<std::uint32_t>(in);
+  unit = as_text(in.take(bounded<std::size_t>(in, kMaxUnit)));
+  if (!base::valid_utf8(unit)) in.fail();
+  const auto count = bounded<std::size_t>(in, kMaxCells);
+  cells.clear();
+  bool supported = true;
+  for (std::size_t i = 0; i < count && in.ok(); ++i) {
+    cells.push_back(read_entry(in, supported, directory_));
+    if (i != 0 && cells[i].compartment <= cells[i - 1].compartment) in.fail();
+  }
+  if (!in.ok() || plain.size() % kHeadStep != 0 || in.rest().size() >= kHeadStep || !all_zero(in.rest())) {
+    return damaged(context, "its head is malformed");
+  }
+  if (!supported) {
+    return Error{ErrorCode::kUnsupported,
+                 place(context) + ": holds a kind of cell or a suite of a newer casevault; use that version"};
+  }
+  return {};
+}
+
+Result<OpenedRow> open_row(const RowContext& context, ByteView row, const LeafKey& leaf) {
+  HeadOpener opened;
+  CASEVAULT_CHECK(opened.open(context, row, leaf));
+  Head head;
+  head.record_key = SecretBytes::copy(opened.record_key);
+  head.stamp = opened.stamp;
+  head.type = opened.type;
+  head.version = opened.version;
+  head.created_ms = opened.created_ms;
+  head.updated_ms = opened.updated_ms;
+  head.policy_bits = opened.policy_bits;
+  head.consent_bits = opened.consent_bits;
+  head.import_id = opened.import_id;
+  head.seals = opened.seals;
+  head.unit = opened.unit;
+  head.cells.reserve(opened.cells.size());
+  for (const CellView& cell : opened.cells) {
+    CellEntry entry{cell.compartment,    cell.size,  cell.suite, cell.epoch,
+                    cell.schema_version, cell.flags, cell.salt,  {}};
+    base::Reader directory(cell.directory);
+    read_directory(directory, entry.directory);
+    head.cells.push_back(std::move(entry));
+  }
+  return OpenedRow{std::move(head), opened.sealed_cells};
 }
 
 struct CellOpener::State {
@@ -355,9 +400,11 @@ struct CellOpener::State {
   bool whole = false;  ///< one sealed map
   std::vector<DirectoryEntry> directory;
   crypto::Hash hash{};
-  ByteView sealed;  ///< the cell after its commitment
-  SecretBytes key;  ///< AEAD key ‖ room for a short plaintext: one block of the arena serves most cells
-  SecretBytes far;  ///< room for a long one
+  ByteView sealed;              ///< the cell after its commitment
+  SecretBytes key{32 + kNear};  ///< AEAD key ‖ room for a short plaintext: one block of the arena serves most cells
+  SecretBytes far;              ///< room for a long one
+  DirectoryHashes own_hashes;
+  DirectoryHashes* hashes = nullptr;
   bool map_opened = false;
   std::vector<std::pair<std::uint16_t, ByteView>> map;
 
@@ -403,21 +450,28 @@ Result<void> CellOpener::State::open_map() {
   return {};
 }
 
-CellOpener::CellOpener(std::unique_ptr<State> state) noexcept : state_(std::move(state)) {}
+CellOpener::CellOpener(DirectoryHashes* hashes) : state_(std::make_unique<State>()) {
+  state_->hashes = hashes == nullptr ? &state_->own_hashes : hashes;
+}
 CellOpener::CellOpener(CellOpener&&) noexcept = default;
 CellOpener& CellOpener::operator=(CellOpener&&) noexcept = default;
 CellOpener::~CellOpener() = default;
 
-Result<CellOpener> CellOpener::make(const RowContext& context, const Compartment& compartment, const CellEntry& entry,
-                                    ByteView cell, crypto::KeyView ck, crypto::KeyView rk) {
+Result<void> CellOpener::begin(const RowContext& context, const Compartment& compartment, const CellView& entry,
+                               ByteView cell, crypto::KeyView ck, crypto::KeyView rk) {
+  State& state = *state_;
+  state.map_opened = false;
+  state.map.clear();
+  base::Reader in(entry.directory);
+  read_directory(in, state.directory);
   if (entry.flags != 0) {
     return Error{ErrorCode::kUnsupported, place(context) + ": cell of compartment " + compartment.name +
                                               " is of a kind of a newer casevault; use that version"};
   }
-  const bool is_map = entry.directory.size() == 1 && entry.directory.front().field == 0;
-  const bool has_map = !entry.directory.empty() && entry.directory.front().field == 0;
-  if (entry.compartment != compartment.id || cell.size() != entry.size || cell_size(entry.directory) != cell.size() ||
-      (compartment.sealed_as_cell ? !is_map : has_map)) {
+  const bool is_map = state.directory.size() == 1 && state.directory.front().field == 0;
+  const bool has_map = !state.directory.empty() && state.directory.front().field == 0;
+  if (!in.finish() || entry.compartment != compartment.id || cell.size() != entry.size ||
+      cell_size(state.directory) != cell.size() || (compartment.sealed_as_cell ? !is_map : has_map)) {
     return damaged(context, "a cell does not fit compartment " + compartment.name);
   }
   crypto::Wiped<64> derived;
@@ -426,17 +480,27 @@ Result<CellOpener> CellOpener::make(const RowContext& context, const Compartment
     return damaged(context, "cell of compartment " + compartment.name + " was not sealed with the key of epoch " +
                                 std::to_string(entry.epoch) + " in this place: changed, moved or replaced");
   }
-  auto state = std::make_unique<State>();
-  state->context = context;
-  state->compartment = compartment.name;
-  state->suite = entry.suite;
-  state->whole = compartment.sealed_as_cell;
-  state->directory = entry.directory;
-  state->hash = directory_hash(entry.directory);
-  state->sealed = cell.subspan<kCommitmentSize>();
-  state->key = SecretBytes(32 + State::kNear);
-  std::ranges::copy(derived.view().first<32>(), state->key.mutable_view().begin());
-  return CellOpener(std::move(state));
+  state.context = context;
+  state.compartment = compartment.name;
+  state.suite = entry.suite;
+  state.whole = compartment.sealed_as_cell;
+  state.hash = state.hashes->of(entry.directory);
+  state.sealed = cell.subspan<kCommitmentSize>();
+  std::ranges::copy(derived.view().first<32>(), state.key.mutable_view().begin());
+  return {};
+}
+
+Result<CellOpener> CellOpener::make(const RowContext& context, const Compartment& compartment, const CellEntry& entry,
+                                    ByteView cell, crypto::KeyView ck, crypto::KeyView rk) {
+  Bytes directory;
+  base::Writer out(directory);
+  write_directory(entry.directory, out);
+  CellOpener opener;
+  CASEVAULT_CHECK(opener.begin(context, compartment,
+                               {entry.compartment, 0, entry.size, entry.suite, entry.epoch, entry.schema_version,
+                                entry.flags, entry.salt, directory},
+                               cell, ck, rk));
+  return opener;
 }
 
 Result<std::optional<ByteView>> CellOpener::open(std::uint16_t field) {

@@ -3,6 +3,8 @@
 
 #include <casevault/schema.hpp>
 
+#include <unordered_map>
+
 #include "base/environment.hpp"
 #include "crypto/suite.hpp"
 #include "crypto/types.hpp"
@@ -69,6 +71,41 @@ struct LeafKey {
   SecretBytes mask;
 };
 
+/// A cell's entry as it stands in an opened head: a CellEntry without copies.
+struct CellView {
+  std::uint16_t compartment = 0;
+  std::uint32_t offset = 0;  ///< of the cell in the row's cells
+  std::uint32_t size = 0;
+  crypto::Suite suite = crypto::Suite::kAes256Gcm;
+  std::uint32_t epoch = 0;
+  std::uint16_t schema_version = 0;
+  std::uint8_t flags = 0;
+  std::array<std::uint8_t, 16> salt{};
+  ByteView directory;  ///< as it is written: varint n and the n pairs
+};
+
+/// Hashes of directories by their bytes: the records of a type share few shapes, and a hash costs as much as opening a
+/// field. One thread at a time.
+class DirectoryHashes {
+ public:
+  [[nodiscard]] const crypto::Hash& of(ByteView directory);
+
+ private:
+  struct Hasher : std::hash<std::string_view> {
+    using is_transparent = void;
+  };
+  std::unordered_map<std::string, crypto::Hash, Hasher, std::equal_to<>> known_;
+};
+
+/// What sealing needs besides its input and is used again for the next row. One thread at a time.
+struct SealBuffers {
+  SecretBytes plain;  ///< of a head, a padded value or a map
+  SecretBytes map;
+  Bytes head;
+  Bytes directory;
+  DirectoryHashes hashes;
+};
+
 /// Plaintext of one field on its way in: encoded value (model/value.hpp), without padding.
 struct PlainField {
   std::uint16_t field = 0;
@@ -79,11 +116,52 @@ struct PlainField {
 [[nodiscard]] CellEntry seal_cell(const RowContext& context, const Compartment& compartment, std::uint32_t epoch,
                                   std::uint16_t schema_version, crypto::Suite suite, crypto::KeyView ck,
                                   crypto::KeyView rk, std::span<const PlainField> fields, base::Random& random,
-                                  Bytes& out);
+                                  Bytes& out, SealBuffers& buffers);
+[[nodiscard]] inline CellEntry seal_cell(const RowContext& context, const Compartment& compartment, std::uint32_t epoch,
+                                         std::uint16_t schema_version, crypto::Suite suite, crypto::KeyView ck,
+                                         crypto::KeyView rk, std::span<const PlainField> fields, base::Random& random,
+                                         Bytes& out) {
+  SealBuffers buffers;
+  return seal_cell(context, compartment, epoch, schema_version, suite, ck, rk, fields, random, out, buffers);
+}
 
 /// The row: sealed head, then `cells` (concatenated in the order of head.cells).
-[[nodiscard]] Bytes seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells,
-                             base::Random& random);
+void seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells, base::Random& random,
+              Bytes& row, SealBuffers& buffers);
+[[nodiscard]] inline Bytes seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, ByteView cells,
+                                    base::Random& random) {
+  Bytes row;
+  SealBuffers buffers;
+  seal_row(context, head, leaf, cells, random, row, buffers);
+  return row;
+}
+
+/// Opens the heads of many rows one after another into one block of the arena. One thread at a time.
+class HeadOpener {
+ public:
+  /// As open_row. All below is about the row that was opened last, and lives until the next one is.
+  [[nodiscard]] Result<void> open(const RowContext& context, ByteView row, const LeafKey& leaf);
+
+  ByteView record_key;
+  std::array<std::uint8_t, 16> stamp{};
+  std::uint16_t type = 0;
+  std::uint32_t version = 0;
+  std::int64_t created_ms = 0;
+  std::int64_t updated_ms = 0;
+  std::uint32_t policy_bits = 0;
+  std::uint32_t consent_bits = 0;
+  std::uint64_t import_id = 0;
+  std::uint32_t seals = 0;
+  std::string_view unit;
+  std::vector<CellView> cells;
+  ByteView sealed_cells;  ///< into the row
+  [[nodiscard]] ByteView bytes_of(const CellView& cell) const { return sealed_cells.subspan(cell.offset, cell.size); }
+
+ private:
+  [[nodiscard]] Result<void> read(const RowContext& context, ByteView plain);
+  SecretBytes plain_;
+  std::vector<DirectoryEntry> directory_;  ///< of the entry that is being read
+};
 
 /// Opens the head. kIntegrity when it does not verify (moved, swapped, flipped), or its sizes disagree with the row.
 struct OpenedRow {
@@ -96,7 +174,13 @@ struct OpenedRow {
 /// An opened cell: derived key checked against its commitment. Opens fields one by one.
 class CellOpener {
  public:
-  /// kIntegrity when the commitment does not match `ck` and `rk` in this place.
+  /// `hashes` outlives it; none: it keeps its own.
+  explicit CellOpener(DirectoryHashes* hashes = nullptr);
+  /// Turns to another cell; buffers are used again. kIntegrity when the commitment does not match `ck` and `rk` in this
+  /// place.
+  [[nodiscard]] Result<void> begin(const RowContext& context, const Compartment& compartment, const CellView& entry,
+                                   ByteView cell, crypto::KeyView ck, crypto::KeyView rk);
+  /// The same for a single cell: kIntegrity when the commitment does not match `ck` and `rk` in this place.
   [[nodiscard]] static Result<CellOpener> make(const RowContext& context, const Compartment& compartment,
                                                const CellEntry& entry, ByteView cell, crypto::KeyView ck,
                                                crypto::KeyView rk);
@@ -111,7 +195,6 @@ class CellOpener {
 
  private:
   struct State;
-  explicit CellOpener(std::unique_ptr<State> state) noexcept;
   std::unique_ptr<State> state_;
 };
 

@@ -77,14 +77,10 @@ bool canonical_base64(std::string_view text) {
   return bytes.has_value();
 }
 
-Result<void> check_codes(const Schema& schema, const Field& field, std::string_view text) {
-  const CodeList* const list = schema.find_list(field.list);
-  if (list == nullptr) return Error{ErrorCode::kInternal, "field " + field.name + " names a list its schema lacks"};
-  const auto known = [list](std::string_view code) {
-    return std::ranges::find(list->codes, code) != list->codes.end();
-  };
+template <typename Known>
+Result<void> check_codes(const Field& field, std::string_view text, const Known& known) {
   if (field.type == FieldType::kCode) {
-    if (!known(text)) return refuse(field, "not a code of list " + list->name);
+    if (!known(text)) return refuse(field, "not a code of list " + field.list);
     return {};
   }
   // An unknown code stops the walk, so `seen` never outgrows the list.
@@ -97,13 +93,12 @@ Result<void> check_codes(const Schema& schema, const Field& field, std::string_v
   });
   if (repeated) return refuse(field, "names a code twice");
   if (!all_known)
-    return refuse(field, "holds something that is no code of list " + list->name + " (';' between codes)");
+    return refuse(field, "holds something that is no code of list " + field.list + " (';' between codes)");
   return {};
 }
 
-}  // namespace
-
-Result<void> check_value(const Schema& schema, const Field& field, std::string_view text) {
+template <typename Known>
+Result<void> check_against(const Field& field, std::string_view text, const Known& known) {
   if (text.size() > kMaxValueBytes) return refuse(field, "longer than 1 MiB");
   switch (field.type) {
     case FieldType::kText:
@@ -111,7 +106,7 @@ Result<void> check_value(const Schema& schema, const Field& field, std::string_v
       return {};
     case FieldType::kCode:
     case FieldType::kMultiCode:
-      return check_codes(schema, field, text);
+      return check_codes(field, text, known);
     case FieldType::kDate:
       if (!valid_date(text)) return refuse(field, "not a date (YYYY, YYYY-MM or YYYY-MM-DD)");
       return {};
@@ -128,41 +123,68 @@ Result<void> check_value(const Schema& schema, const Field& field, std::string_v
   return Error{ErrorCode::kInternal, "field " + field.name + " has an unknown type"};
 }
 
-Result<SecretBytes> encode_value(const Schema& schema, const Field& field, std::string_view text) {
-  CASEVAULT_CHECK(check_value(schema, field, text));
+bool is_coded(const Field& field) { return field.type == FieldType::kCode || field.type == FieldType::kMultiCode; }
+
+}  // namespace
+
+Result<void> check_value(const Schema& schema, const Field& field, std::string_view text) {
+  const CodeList* const list = is_coded(field) ? schema.find_list(field.list) : nullptr;
+  if (is_coded(field) && list == nullptr)
+    return Error{ErrorCode::kInternal, "field " + field.name + " names a list its schema lacks"};
+  return check_against(
+      field, text, [list](std::string_view code) { return std::ranges::find(list->codes, code) != list->codes.end(); });
+}
+
+ValueCheck::ValueCheck(const Schema& schema, const Field& field) : field_(&field) {
+  const CodeList* const list = is_coded(field) ? schema.find_list(field.list) : nullptr;
+  if (list != nullptr) codes_.insert(list->codes.begin(), list->codes.end());
+}
+
+bool ValueCheck::admits(std::string_view text) const {
+  return check_against(*field_, text, [this](std::string_view code) { return codes_.contains(code); }).has_value();
+}
+
+std::size_t max_encoded_size(const Field& field, std::string_view text) noexcept {
+  const auto codes = field.type == FieldType::kMultiCode ? std::ranges::count(text, ';') + 1 : 0;
+  return text.size() + (static_cast<std::size_t>(codes) + 1) * format::kMaxCborHead;
+}
+
+std::size_t encode_checked(const Field& field, std::string_view text, MutableBytes out) {
+  SecretCbor cbor(out);
   switch (field.type) {
     case FieldType::kText:
     case FieldType::kCode:
-    case FieldType::kDate: {
-      SecretCbor out(SecretCbor::kMaxHead + text.size());
-      out.text(text);
-      return std::move(out).finish();
-    }
-    case FieldType::kMultiCode: {
-      const auto count = static_cast<std::size_t>(std::ranges::count(text, ';')) + 1;
-      SecretCbor out(text.size() + (count + 1) * SecretCbor::kMaxHead);
-      out.head(SecretCbor::kArray, count);
-      for_each_code(text, [&out](std::string_view code) { return out.text(code), true; });
-      return std::move(out).finish();
-    }
+    case FieldType::kDate:
+      cbor.text(text);
+      break;
+    case FieldType::kMultiCode:
+      cbor.head(SecretCbor::kArray, static_cast<std::size_t>(std::ranges::count(text, ';')) + 1);
+      for_each_code(text, [&cbor](std::string_view code) { return cbor.text(code), true; });
+      break;
     case FieldType::kInteger: {
       const std::int64_t value = canonical_integer(text).value_or(0);
       const auto bits = static_cast<std::uint64_t>(value);
-      SecretCbor out(SecretCbor::kMaxHead);
-      out.head(value < 0 ? SecretCbor::kNegative : SecretCbor::kUint, value < 0 ? ~bits : bits);
-      return std::move(out).finish();
+      cbor.head(value < 0 ? SecretCbor::kNegative : SecretCbor::kUint, value < 0 ? ~bits : bits);
+      break;
     }
     case FieldType::kBoolean:
-      return SecretBytes::copy(std::array{text == "true" ? kCborTrue : kCborFalse});
+      cbor.raw(std::array{text == "true" ? kCborTrue : kCborFalse});
+      break;
     case FieldType::kBytes: {
       Bytes bytes = base::from_base64(text).value_or(Bytes{});
-      SecretCbor out(SecretCbor::kMaxHead + bytes.size());
-      out.head(SecretCbor::kBytes, bytes.size()).raw(bytes);
+      cbor.head(SecretCbor::kBytes, bytes.size()).raw(bytes);
       crypto::wipe(bytes);
-      return std::move(out).finish();
+      break;
     }
   }
-  return Error{ErrorCode::kInternal, "field " + field.name + " has an unknown type"};
+  return cbor.size();
+}
+
+Result<SecretBytes> encode_value(const Schema& schema, const Field& field, std::string_view text) {
+  CASEVAULT_CHECK(check_value(schema, field, text));
+  SecretBytes out(max_encoded_size(field, text));
+  out.shrink(encode_checked(field, text, out.mutable_view()));
+  return out;
 }
 
 Result<std::size_t> decode_value(const Field& field, ByteView encoded, MutableBytes out, std::size_t used) {
@@ -244,21 +266,17 @@ constexpr std::uint16_t kNoClass = 0xFFFF;
 
 std::uint16_t length_class(std::size_t size) noexcept {
   if (size > kLargestClassSize) return kNoClass;
-  for (auto band = kBands.rbegin(); band != kBands.rend(); ++band) {
-    // A size just above the band below still needs this band's first class.
-    const std::size_t below = band->first_size - band->step;
-    if (size > below) return static_cast<std::uint16_t>(band->first_class + (size - below - 1) / band->step);
-  }
-  return 0;
+  if (size == 0) return 0;
+  auto band = kBands.begin();
+  while (band + 1 != kBands.end() && size > (band + 1)->first_size - (band + 1)->step) ++band;
+  return static_cast<std::uint16_t>(band->first_class + (size - (band->first_size - band->step) - 1) / band->step);
 }
 
 std::size_t class_size(std::uint16_t length_class) noexcept {
-  for (auto band = kBands.rbegin(); band != kBands.rend(); ++band) {
-    if (length_class < band->first_class) continue;
-    const std::size_t size = band->first_size + (std::size_t{length_class} - band->first_class) * band->step;
-    return size <= kLargestClassSize ? size : 0;
-  }
-  return 0;
+  auto band = kBands.begin();
+  while (band + 1 != kBands.end() && length_class >= (band + 1)->first_class) ++band;
+  const std::size_t size = band->first_size + (std::size_t{length_class} - band->first_class) * band->step;
+  return size <= kLargestClassSize ? size : 0;
 }
 
 }  // namespace casevault::model

@@ -3,6 +3,8 @@
 
 #include <casevault/schema.hpp>
 
+#include <unordered_set>
+
 namespace casevault::model {
 
 inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20U;
@@ -11,8 +13,24 @@ inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20U;
 /// value itself: "field sex: not a code of list sex".
 [[nodiscard]] Result<void> check_value(const Schema& schema, const Field& field, std::string_view text);
 
+/// The same question about many values of one field: its code list is looked up once. Says yes or no; check_value says
+/// why. Schema and field must outlive it.
+class ValueCheck {
+ public:
+  ValueCheck(const Schema& schema, const Field& field);
+  [[nodiscard]] bool admits(std::string_view text) const;
+
+ private:
+  const Field* field_;
+  std::unordered_set<std::string_view> codes_;
+};
+
 /// Canonical CBOR of a checked value: text, code, date as text; multi-code as array of texts; integer; boolean; bytes.
 [[nodiscard]] Result<SecretBytes> encode_value(const Schema& schema, const Field& field, std::string_view text);
+/// The same for a value that is known to be admitted, into memory of the caller's with room for max_encoded_size.
+/// Returns the size.
+[[nodiscard]] std::size_t encode_checked(const Field& field, std::string_view text, MutableBytes out);
+[[nodiscard]] std::size_t max_encoded_size(const Field& field, std::string_view text) noexcept;
 /// Appends the text, exactly as it was written, to `out` starting at `used`; grows nothing: `out` is sized by the
 /// caller to at least `used` + max_text_size(encoded size). Returns the new end. kIntegrity when the bytes are no value
 /// of the field. `encoded` may be followed by zero padding.

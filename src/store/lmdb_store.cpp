@@ -229,6 +229,8 @@ class Reading : public Base {
     return std::uint64_t{stat.ms_entries};
   }
 
+  [[nodiscard]] std::uint64_t number() const override { return txn_ == nullptr ? 0 : ::mdb_txn_id(txn_); }
+
  protected:
   Reading(LmdbStore& store, MDB_txn* txn) : store_(store), txn_(txn) {}
   virtual Result<CursorLease> cursor(Table table) = 0;

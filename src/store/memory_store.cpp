@@ -137,6 +137,7 @@ class Reading : public Base {
     return {};
   }
   Result<std::uint64_t> count(Table table) override { return state(table).count; }
+  [[nodiscard]] std::uint64_t number() const override { return snapshot_.txnid; }
 
  protected:
   TableState& state(Table table) { return snapshot_.tables.at(index_of(table)); }
@@ -227,6 +228,8 @@ class MemoryWrite final : public Reading<WriteTxn> {
     store_.finish_write(&snapshot_);
     return {};
   }
+
+  [[nodiscard]] std::uint64_t number() const override { return snapshot_.txnid + (open_ ? 1 : 0); }
 
  private:
   Result<void> check_usable() const {

@@ -33,6 +33,9 @@ class ReadTxn {
   [[nodiscard]] virtual Result<void> scan(Table table, ByteView from,
                                           const std::function<bool(const Item&)>& visit) = 0;
   [[nodiscard]] virtual Result<std::uint64_t> count(Table table) = 0;
+  /// Of the committed transaction that a snapshot shows, or of the one that a write transaction will be. What a
+  /// snapshot viewed stays where it was in later snapshots of the same number.
+  [[nodiscard]] virtual std::uint64_t number() const = 0;
 };
 
 /// The only writer of the database (among threads and processes). Rolls back unless committed.

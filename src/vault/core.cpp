@@ -38,6 +38,11 @@ Error missing_part(Error error) {
   return {ErrorCode::kIntegrity, error.message + ": a part of the vault is missing; restore it from your copy"};
 }
 
+Error of_record(const RecordId& id, Error error) {
+  error.message = "record " + id.to_string() + ": " + error.message;
+  return error;
+}
+
 }  // namespace
 
 std::string format_line(const audit::Digest& vault_id) {
@@ -418,42 +423,63 @@ void Core::forget_leaf(std::uint64_t leaf) {
   leaf_keys_.erase(leaf);
 }
 
-RecordId Core::id_of(std::uint64_t row) const {
-  std::array<std::uint8_t, 16> block{};
-  for (int i = 0; i < 8; ++i) block[static_cast<std::size_t>(i)] = static_cast<std::uint8_t>(row >> (56 - 8 * i));
-  return RecordId(id_cipher_->encrypt(block));
+std::vector<RecordId> Core::ids_of(std::uint64_t first_row, std::size_t count) const {
+  std::vector<crypto::Aes256Block::Block> blocks(count);
+  for (std::size_t i = 0; i < count; ++i) std::ranges::copy(row_key(first_row + i), blocks[i].begin());
+  id_cipher_->encrypt_all(blocks);
+  std::vector<RecordId> ids;
+  ids.reserve(count);
+  for (const auto& block : blocks) ids.emplace_back(block);
+  return ids;
 }
 
-std::optional<std::uint64_t> Core::row_of(const RecordId& id) const {
-  const std::array<std::uint8_t, 16> block = id_cipher_->decrypt(id.bytes());
-  if (std::any_of(block.begin() + 8, block.end(), [](std::uint8_t b) { return b != 0; })) return std::nullopt;
-  std::uint64_t row = 0;
-  for (int i = 0; i < 8; ++i) row = row << 8U | block[static_cast<std::size_t>(i)];
-  return row;
+std::vector<std::optional<std::uint64_t>> Core::rows_of(std::span<const RecordId> ids) const {
+  std::vector<crypto::Aes256Block::Block> blocks;
+  blocks.reserve(ids.size());
+  for (const RecordId& id : ids) blocks.push_back(id.bytes());
+  id_cipher_->decrypt_all(blocks);
+  std::vector<std::optional<std::uint64_t>> rows;
+  rows.reserve(ids.size());
+  for (const auto& block : blocks) {
+    const bool issued = std::all_of(block.begin() + 8, block.end(), [](std::uint8_t b) { return b == 0; });
+    rows.push_back(issued ? std::optional(row_of_key(std::span(block).first<8>())) : std::nullopt);
+  }
+  return rows;
 }
 
 Result<model::OpenedRow> Core::open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row,
                                                ByteView value) {
   CASEVAULT_TRY(const auto leaf, leaf_key(txn, db, row / keys::kFanout));
   auto opened = model::open_row(row_context(row), value, *leaf);
-  if (!opened) {
-    Error error = std::move(opened).error();
-    error.message = "record " + id_of(row).to_string() + ": " + error.message;
-    return error;
-  }
+  if (!opened) return of_record(id_of(row), std::move(opened).error());
   return opened;
+}
+
+Result<ByteView> Core::find_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                                std::optional<std::uint64_t> row) {
+  if (!row)
+    return Error{ErrorCode::kNotFound,
+                 "record " + id.to_string() + ": this id was never issued by this vault; it is mistyped"};
+  CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kRows, row_key(*row)));
+  if (!value || db.is_staged(*row)) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": no such record"};
+  return *value;
 }
 
 Result<model::OpenedRow> Core::open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
                                         std::uint64_t& row) {
   const std::optional<std::uint64_t> known = row_of(id);
-  if (!known)
-    return Error{ErrorCode::kNotFound,
-                 "record " + id.to_string() + ": this id was never issued by this vault; it is mistyped"};
+  CASEVAULT_TRY(const ByteView value, find_row(txn, db, id, known));
   row = *known;
-  CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kRows, row_key(row)));
-  if (!value || db.is_staged(row)) return Error{ErrorCode::kNotFound, "record " + id.to_string() + ": no such record"};
-  return open_row_number(txn, db, row, *value);
+  return open_row_number(txn, db, row, value);
+}
+
+Result<void> Core::open_head(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                             std::optional<std::uint64_t> row, model::HeadOpener& head) {
+  CASEVAULT_TRY(const ByteView value, find_row(txn, db, id, row));
+  CASEVAULT_TRY(const auto leaf, leaf_key(txn, db, *row / keys::kFanout));
+  auto opened = head.open(row_context(*row), value, *leaf);
+  if (!opened) return of_record(id, std::move(opened).error());
+  return {};
 }
 
 Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit,

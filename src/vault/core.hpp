@@ -77,13 +77,18 @@ class Core {
   [[nodiscard]] model::LeafKey derive_leaf(const SecretBytes& node_key, std::uint64_t leaf) const;
   void forget_leaf(std::uint64_t leaf);
 
-  [[nodiscard]] RecordId id_of(std::uint64_t row) const;
+  [[nodiscard]] RecordId id_of(std::uint64_t row) const { return ids_of(row, 1).front(); }
+  [[nodiscard]] std::vector<RecordId> ids_of(std::uint64_t first_row, std::size_t count) const;
   /// nullopt for an id that was never issued by this vault (mistyped).
-  [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const;
+  [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const { return rows_of({&id, 1}).front(); }
+  [[nodiscard]] std::vector<std::optional<std::uint64_t>> rows_of(std::span<const RecordId> ids) const;
   /// Reads and opens a row. kNotFound when the id is mistyped or there is no such record. `value` keeps the row's bytes
   /// alive (they live as long as the transaction).
   [[nodiscard]] Result<model::OpenedRow> open_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
                                                   std::uint64_t& row);
+  /// The same for many rows: only the head, into what is used again. `row` is what rows_of said.
+  [[nodiscard]] Result<void> open_head(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                                       std::optional<std::uint64_t> row, model::HeadOpener& head);
   [[nodiscard]] Result<model::OpenedRow> open_row_number(store::ReadTxn& txn, const DbState& db, std::uint64_t row,
                                                          ByteView value);
   /// Visits every published record from row `from` on, in order, while `visit` returns true.
@@ -147,6 +152,9 @@ class Core {
   Result<void> check_in_step(const DbState& db) const;
   Result<void> refresh_roots(const DbState& db);
   std::string sign_root(std::uint64_t size, const audit::Digest& root);
+  /// Bytes of a published row; kNotFound when `row` is none or there is no such record.
+  static Result<ByteView> find_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
+                                   std::optional<std::uint64_t> row);
 
   base::Environment environment_;
   std::filesystem::path folder_;

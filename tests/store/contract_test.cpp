@@ -115,6 +115,30 @@ TEST_CASE("a reader sees one snapshot whatever is committed meanwhile") {
   REQUIRE(REQUIRE_OK(after->count(Table::kRows)) == 21);
 }
 
+TEST_CASE("snapshots have the same number exactly when no commit lies between them, and then views stay good") {
+  FOR_EVERY_BACKEND(subject);
+  put_one(*subject.store, Table::kRows, "a", "old");
+  std::uint64_t number = 0;
+  ByteView held;
+  {
+    auto before = REQUIRE_OK(subject.store->begin_read());
+    number = before->number();
+    held = *REQUIRE_OK(before->get(Table::kRows, view("a")));
+  }
+  {
+    auto dropped = REQUIRE_OK(subject.store->begin_write());
+    REQUIRE(dropped->number() > number);
+    REQUIRE_DONE(dropped->put(Table::kRows, view("a"), view("never")));
+  }
+  {
+    auto same = REQUIRE_OK(subject.store->begin_read());
+    REQUIRE(same->number() == number);
+    REQUIRE(as_text(held) == "old");
+  }
+  put_one(*subject.store, Table::kRows, "b", "new");
+  REQUIRE(REQUIRE_OK(subject.store->begin_read())->number() > number);
+}
+
 TEST_CASE("a writer reads its own writes, others do not before the commit") {
   FOR_EVERY_BACKEND(subject);
   auto txn = REQUIRE_OK(subject.store->begin_write());

@@ -61,6 +61,7 @@ class FaultyStore final : public store::Store {
       return inner_->scan(table, from, visit);
     }
     Result<std::uint64_t> count(store::Table table) override { return inner_->count(table); }
+    [[nodiscard]] std::uint64_t number() const override { return inner_->number(); }
     Result<void> put(store::Table table, ByteView key, ByteView value) override {
       CASEVAULT_CHECK(before_write());
       return inner_->put(table, key, value);

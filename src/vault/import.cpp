@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/import.hpp"
 
-#include "base/cursor.hpp"
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
 #include "vault/row_key.hpp"
@@ -22,9 +21,9 @@ bool wants_to_stop(const ImportOptions& options, std::string_view stage, std::ui
 
 Error cancelled() { return {ErrorCode::kCancelled, "the import was stopped; nothing was written"}; }
 
-std::vector<FieldProblem> problems_of(const Schema& schema, const RecordType& type, const ImportRow& row) {
+std::vector<FieldProblem> problems_of(RowChecker& checker, const ImportRow& row) {
   if (!row.problem.empty()) return {{{}, row.problem}};
-  return check_fields(schema, type, row.fields, true);
+  return checker.check(row.fields);
 }
 
 /// First pass: every row is checked before anything is written.
@@ -34,7 +33,7 @@ struct Survey {
   std::vector<RowProblem> problems;
 };
 
-Result<Survey> survey(const Schema& schema, const RecordType& type, RowSource& source, const ImportOptions& options) {
+Result<Survey> survey(RowChecker& checker, RowSource& source, const ImportOptions& options) {
   Survey out;
   CASEVAULT_CHECK(source.rewind());
   ImportRow row;
@@ -42,7 +41,7 @@ Result<Survey> survey(const Schema& schema, const RecordType& type, RowSource& s
     CASEVAULT_TRY(const bool more, source.next(row));
     if (!more) return out;
     if (wants_to_stop(options, "check", seen, 0)) return cancelled();
-    const std::vector<FieldProblem> problems = problems_of(schema, type, row);
+    const std::vector<FieldProblem> problems = problems_of(checker, row);
     problems.empty() ? ++out.good : ++out.bad;
     for (const FieldProblem& problem : problems) {
       if (out.problems.size() < kMaxProblems) out.problems.push_back({row.number, problem.column, problem.reason});
@@ -53,8 +52,15 @@ Result<Survey> survey(const Schema& schema, const RecordType& type, RowSource& s
 /// Second pass. Knows where it stands in the source and in the vault.
 class Writer {
  public:
-  Writer(Core& core, const RecordType& type, RowSource& source, const ImportOptions& options, const Survey& expected)
-      : core_(core), type_(type), source_(source), options_(options), expected_(expected) {
+  Writer(Core& core, const Schema& schema, const RecordType& type, RowChecker& checker, RowSource& source,
+         const ImportOptions& options, const Survey& expected)
+      : core_(core),
+        schema_(schema),
+        type_(type),
+        checker_(checker),
+        source_(source),
+        options_(options),
+        expected_(expected) {
     core.random().fill(seed_);
     std::array<std::uint8_t, 8> id{};
     core.random().fill(id);
@@ -66,13 +72,14 @@ class Writer {
 
   /// Writes good rows until `end` of them are done, or the source ends. `last`: no row of the vault comes after them.
   Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last) {
-    const Schema& schema = work.authority().schema();
+    if (work.authority().schema().source() != schema_.source())
+      return Error{ErrorCode::kConflict, "the schema changed during the import: nothing was written; import again"};
     ImportRow row;
     while (done_ < end) {
       CASEVAULT_TRY(const bool more, source_.next(row));
       if (!more) break;
       if (wants_to_stop(options_, "write", done_, expected_.good)) return cancelled();
-      const std::vector<FieldProblem> problems = problems_of(schema, type_, row);
+      const std::vector<FieldProblem> problems = problems_of(checker_, row);
       if (!problems.empty()) {
         if (!options_.skip_bad_rows) return changed();
         ++rejected_;
@@ -80,22 +87,21 @@ class Writer {
         if (options_.on_reject) CASEVAULT_CHECK(options_.on_reject(row, {row.number, first.column, first.reason}));
         continue;
       }
-      CASEVAULT_TRY(const std::vector<EncodedField> fields, encode_fields(schema, type_, row.fields));
       const std::uint64_t number = first_row + done_;
       const RecordSealer::NewRow fresh{
           number, last, type_.id, now_ms_, work.authority().me().unit, import_id_, import_stamp(seed_, number)};
-      CASEVAULT_CHECK(sealer.write(work, fresh, fields, nullptr));
+      CASEVAULT_CHECK(sealer.write(work, fresh, checker_.encode(row.fields), nullptr));
       ++done_;
     }
     return {};
   }
   /// Reads on to the end (bad rows may follow the last good one) and compares with the first pass.
-  Result<void> finish(const Schema& schema) {
+  Result<void> finish() {
     ImportRow row;
     for (;;) {
       CASEVAULT_TRY(const bool more, source_.next(row));
       if (!more) break;
-      const std::vector<FieldProblem> problems = problems_of(schema, type_, row);
+      const std::vector<FieldProblem> problems = problems_of(checker_, row);
       if (problems.empty() || !options_.skip_bad_rows) return changed();
       ++rejected_;
       if (options_.on_reject)
@@ -117,7 +123,9 @@ class Writer {
   }
 
   Core& core_;
+  const Schema& schema_;  ///< that `checker_` and the first pass went by
   const RecordType& type_;
+  RowChecker& checker_;
   RowSource& source_;
   const ImportOptions& options_;
   const Survey& expected_;
@@ -156,7 +164,7 @@ Result<std::uint64_t> import_at_once(Core& core, const RecordType& type, Writer&
   CASEVAULT_TRY(RecordSealer sealer, RecordSealer::make(work, compartments_of(type)));
   first_row = work.db().next_row;
   CASEVAULT_CHECK(writer.write(work, sealer, first_row, rows, true));
-  CASEVAULT_CHECK(writer.finish(work.authority().schema()));
+  CASEVAULT_CHECK(writer.finish());
   work.db().next_row += writer.done();
   work.db().records[type.id] += writer.done();
   CASEVAULT_TRY(EntryDraft entry, import_entry(core, work.authority(), type, writer, first_row));
@@ -211,7 +219,7 @@ Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& 
       CASEVAULT_CHECK(work.commit_unseen());
       continue;
     }
-    CASEVAULT_CHECK(writer.finish(work.authority().schema()));
+    CASEVAULT_CHECK(writer.finish());
     std::erase_if(work.db().staged, [&](const StagedRange& s) { return s.first_row == range.first_row; });
     work.db().records[type.id] += writer.done();
     CASEVAULT_TRY(EntryDraft entry, import_entry(core, work.authority(), type, writer, first_row));
@@ -223,8 +231,11 @@ Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& 
 }  // namespace
 
 std::array<std::uint8_t, 16> import_stamp(const std::array<std::uint8_t, 16>& seed, std::uint64_t row) {
-  Bytes message;
-  base::Writer(message).bytes(format::kImportStamp).bytes(seed).u64(row);
+  const auto number = row_key(row);  // the same big-endian number
+  std::array<std::uint8_t, 40> message{};
+  auto end = std::ranges::copy(format::kImportStamp, message.begin()).out;
+  end = std::ranges::copy(seed, end).out;
+  std::ranges::copy(number, end);
   const crypto::Hash hash = crypto::blake2b256(message);
   std::array<std::uint8_t, 16> out{};
   std::copy_n(hash.begin(), out.size(), out.begin());
@@ -233,12 +244,14 @@ std::array<std::uint8_t, 16> import_stamp(const std::array<std::uint8_t, 16>& se
 
 Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSource& source,
                                  const ImportOptions& options) {
-  CASEVAULT_TRY(const Snapshot now, core.snapshot());
+  CASEVAULT_TRY(Snapshot now, core.snapshot());
+  now.txn.reset();  // a snapshot held through a long import would keep every page that its batches replace
   const Authority& authority = *now.authority;
   const RecordType* type = authority.schema().find_type(type_name);
   if (type == nullptr) return Error{ErrorCode::kNotFound, "the schema has no record type " + std::string(type_name)};
 
-  CASEVAULT_TRY(const Survey expected, survey(authority.schema(), *type, source, options));
+  RowChecker checker(authority.schema(), *type);
+  CASEVAULT_TRY(const Survey expected, survey(checker, source, options));
   ImportReport report;
   report.rejected = expected.bad;
   report.problems = expected.problems;
@@ -264,7 +277,7 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
     return std::move(only_importer).error();
   }
   CASEVAULT_CHECK(source.rewind());
-  Writer writer(core, *type, source, options, expected);
+  Writer writer(core, authority.schema(), *type, checker, source, options, expected);
   std::uint64_t first_row = 0;
   if (expected.good > 0) {
     auto entry = expected.good <= kSingleTransactionRows ? import_at_once(core, *type, writer, expected.good, first_row)
@@ -276,13 +289,12 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
     }
     report.entry = *entry;
   } else {
-    CASEVAULT_CHECK(writer.finish(authority.schema()));
+    CASEVAULT_CHECK(writer.finish());
   }
   report.imported = writer.done();
   report.rejected = writer.rejected();
   if (options.collect_ids) {
-    report.ids.reserve(writer.done());
-    for (std::uint64_t i = 0; i < writer.done(); ++i) report.ids.push_back(core.id_of(first_row + i));
+    report.ids = core.ids_of(first_row, writer.done());
   }
   if (options.progress) (void)options.progress({"write", writer.done(), writer.done()});
   return report;

@@ -5,6 +5,7 @@
 #include "vault/row_key.hpp"
 
 #include <algorithm>
+#include <bit>
 
 namespace casevault::vault {
 namespace {
@@ -41,10 +42,11 @@ std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const R
   return out;
 }
 
-/// Fields of one cell as they stand in a record, copied.
+/// Fields of one cell as they stand in a record, copied into `copies`.
 Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const Authority& authority,
                                             const model::RowContext& context, const model::OpenedRow& row,
-                                            std::size_t index, const RecordType& type) {
+                                            std::size_t index, const RecordType& type,
+                                            std::vector<SecretBytes>& copies) {
   const model::CellEntry& entry = row.head.cells[index];
   const Schema& schema = authority.schema();
   const auto compartment = std::ranges::find(schema.compartments(), entry.compartment, &Compartment::id);
@@ -62,19 +64,19 @@ Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, con
     if (field == nullptr)
       return Error{ErrorCode::kUnsupported, "a field the schema does not know: " + std::to_string(id)};
     CASEVAULT_TRY(const std::optional<ByteView> value, opener.open(id));
-    if (value) out.push_back({field, SecretBytes::copy(*value)});
+    if (value) out.push_back({field, copies.emplace_back(SecretBytes::copy(*value)).view()});
   }
   return out;
 }
 
-std::vector<model::PlainField> plain(std::span<const EncodedField> fields, std::uint16_t compartment) {
-  std::vector<model::PlainField> out;
+void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std::vector<model::PlainField>& out) {
+  out.clear();
   for (const EncodedField& field : fields) {
-    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value.view()});
+    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value});
   }
   // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
-  std::ranges::stable_sort(out, {}, [](const model::PlainField& f) { return f.encoded.size() > 2022; });
-  return out;
+  const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
+  if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
 }
 
 /// Every record of a leaf sealed anew under a fresh node key.
@@ -132,17 +134,78 @@ std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& t
   return problems;
 }
 
-Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type,
-                                                std::span<const FieldInput> fields) {
+namespace {
+
+/// Lays encoded values out one behind the other. `capacity` is an upper bound of all.
+class Encoder {
+ public:
+  Encoder(SecretBytes& buffer, std::size_t capacity) {
+    if (buffer.size() < capacity) buffer = SecretBytes(std::bit_ceil(capacity));
+    rest_ = buffer.mutable_view();
+  }
+  ByteView add(const Field& field, std::string_view text) {
+    const MutableBytes value = rest_.first(model::encode_checked(field, text, rest_));
+    rest_ = rest_.subspan(value.size());
+    return value;
+  }
+
+ private:
+  MutableBytes rest_;
+};
+
+}  // namespace
+
+std::vector<EncodedField> encode_fields(const RecordType& type, std::span<const FieldInput> fields,
+                                        SecretBytes& buffer) {
+  std::size_t capacity = 0;
+  for (const FieldInput& input : fields) capacity += model::max_encoded_size(*type.find(input.name), input.text);
+  Encoder encoder(buffer, capacity);
   std::vector<EncodedField> out;
-  out.reserve(fields.size());
   for (const FieldInput& input : fields) {
     if (input.text.empty()) continue;
     const Field* field = type.find(input.name);
-    CASEVAULT_TRY(SecretBytes value, model::encode_value(schema, *field, input.text));
-    out.push_back({field, std::move(value)});
+    out.push_back({field, encoder.add(*field, input.text)});
   }
   return out;
+}
+
+void RowChecker::resolve(std::span<const FieldInput> fields) {
+  columns_.clear();
+  for (const FieldInput& input : fields) {
+    const Field* const field = type_.find(input.name);
+    if (field == nullptr || std::ranges::find(columns_, field, &Column::field) != columns_.end())
+      return columns_.clear();
+    columns_.push_back({std::string(input.name), field, {schema_, *field}});
+  }
+  for (const Field& field : type_.fields) {
+    if (field.required && std::ranges::find(columns_, &field, &Column::field) == columns_.end()) columns_.clear();
+  }
+}
+
+std::vector<FieldProblem> RowChecker::check(std::span<const FieldInput> fields) {
+  const auto same_name = [](const Column& column, const FieldInput& input) { return column.name == input.name; };
+  if (!std::ranges::equal(columns_, fields, same_name)) resolve(fields);
+  bool good = columns_.size() == fields.size();
+  for (std::size_t i = 0; i < columns_.size() && good; ++i) {
+    const std::string_view text = fields[i].text;
+    good = text.empty() ? !columns_[i].field->required : columns_[i].check.admits(text);
+  }
+  if (good && !columns_.empty()) return {};
+  return check_fields(schema_, type_, fields, true);
+}
+
+std::span<const EncodedField> RowChecker::encode(std::span<const FieldInput> fields) {
+  encoded_.clear();
+  if (columns_.empty()) return encoded_ = encode_fields(type_, fields, buffer_);
+  std::size_t capacity = 0;
+  for (std::size_t i = 0; i < fields.size(); ++i)
+    capacity += model::max_encoded_size(*columns_[i].field, fields[i].text);
+  Encoder encoder(buffer_, capacity);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const Field* const field = columns_[i].field;
+    if (!fields[i].text.empty()) encoded_.push_back({field, encoder.add(*field, fields[i].text)});
+  }
+  return encoded_;
 }
 
 Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::uint16_t> compartments) {
@@ -163,10 +226,10 @@ Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::u
 
 model::CellEntry RecordSealer::seal(Core& core, const Schema& schema, const model::RowContext& context,
                                     std::uint16_t compartment, const SecretBytes& record_key,
-                                    std::span<const model::PlainField> fields, Bytes& out) const {
+                                    std::span<const model::PlainField> fields, Bytes& out) {
   const Key& key = keys_.at(compartment);
   return model::seal_cell(context, schema.compartments()[compartment], key.name.epoch, schema.version(), suite_,
-                          crypto::key_of(*key.key), crypto::key_of(record_key), fields, core.random(), out);
+                          crypto::key_of(*key.key), crypto::key_of(record_key), fields, core.random(), out, buffers_);
 }
 
 Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<const EncodedField> fields,
@@ -177,26 +240,28 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
     CASEVAULT_TRY(leaf_key_, core.make_leaf_key(work.txn(), leaf));
     leaf_ = leaf;
   }
-  model::Head head;
-  head.record_key = crypto::random_key(core.random());
+  model::Head& head = head_;
+  if (head.record_key.empty()) head.record_key = SecretBytes(32);
+  core.random().fill(head.record_key.mutable_view());
   head.type = row.type;
   head.created_ms = row.now_ms;
   head.updated_ms = row.now_ms;
   head.unit = row.unit;
   head.import_id = row.import_id;
   head.stamp = row.stamp;
+  head.cells.clear();
   const model::RowContext context = core.row_context(row.number);
-  Bytes cells;
+  cells_.clear();
   for (const auto& [compartment, key] : keys_) {
-    const std::vector<model::PlainField> own = plain(fields, compartment);
-    if (!own.empty())
-      head.cells.push_back(seal(core, work.authority().schema(), context, compartment, head.record_key, own, cells));
+    plain(fields, compartment, own_);
+    if (!own_.empty())
+      head.cells.push_back(seal(core, work.authority().schema(), context, compartment, head.record_key, own_, cells_));
   }
   std::ranges::sort(head.cells, {}, &model::CellEntry::compartment);  // keys_ is ordered by index, ids ascend with it
-  const Bytes sealed = model::seal_row(context, head, *leaf_key_, cells, core.random());
+  model::seal_row(context, head, *leaf_key_, cells_, core.random(), row_, buffers_);
   const auto key = row_key(row.number);
-  CASEVAULT_CHECK(row.last ? work.txn().append(store::Table::kRows, key, sealed)
-                           : work.txn().put(store::Table::kRows, key, sealed));
+  CASEVAULT_CHECK(row.last ? work.txn().append(store::Table::kRows, key, row_)
+                           : work.txn().put(store::Table::kRows, key, row_));
   if (record_key != nullptr) *record_key = head.record_key.clone();
   return {};
 }
@@ -208,7 +273,8 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   CASEVAULT_TRY(const RecordType* type, find_type(schema, type_name));
   const auto problems = check_fields(schema, *type, fields, true);
   if (!problems.empty()) return first_problem(problems);
-  CASEVAULT_TRY(const std::vector<EncodedField> encoded, encode_fields(schema, *type, fields));
+  SecretBytes buffer;
+  const std::vector<EncodedField> encoded = encode_fields(*type, fields, buffer);
   DetailsDraft details;
   details.type = type->id;
   details.fields = field_ids(fields, *type);
@@ -256,7 +322,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
                                            std::to_string(row.head.version) + ", not " +
                                            std::to_string(*expect_version) + ": read it again and repeat"};
   }
-  CASEVAULT_TRY(std::vector<EncodedField> changed, encode_fields(schema, *type, fields));
+  SecretBytes buffer;
+  const std::vector<EncodedField> changed = encode_fields(*type, fields, buffer);
   DetailsDraft details;
   details.type = type->id;
   details.fields = field_ids(fields, *type);
@@ -278,6 +345,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   const model::RowContext context = core.row_context(number);
   std::map<std::uint16_t, std::pair<model::CellEntry, Bytes>> cells;  // by compartment id
   std::vector<EncodedField> kept;
+  std::vector<SecretBytes> copies;
   for (std::size_t i = 0; i < row.head.cells.size(); ++i) {
     const model::CellEntry& cell = row.head.cells[i];
     const auto& compartments = schema.compartments();
@@ -288,17 +356,18 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
       cells[cell.compartment] = {cell, Bytes(bytes.begin(), bytes.end())};
       continue;
     }
-    auto old = open_cell(core, work.txn(), authority, context, row, i, *type);
+    auto old = open_cell(core, work.txn(), authority, context, row, i, *type, copies);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
-    for (EncodedField& field : *old) {
+    for (const EncodedField& field : *old) {
       const bool replaced =
           std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
-      if (!replaced) kept.push_back(std::move(field));
+      if (!replaced) kept.push_back(field);
     }
   }
-  for (EncodedField& field : changed) kept.push_back(std::move(field));
+  kept.insert(kept.end(), changed.begin(), changed.end());
+  std::vector<model::PlainField> own;
   for (const std::uint16_t index : touched) {
-    const std::vector<model::PlainField> own = plain(kept, index);
+    plain(kept, index, own);
     if (own.empty()) continue;
     Bytes bytes;
     model::CellEntry entry = sealer->seal(core, schema, context, index, row.head.record_key, own, bytes);

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "model/value.hpp"
 #include "vault/unit_of_work.hpp"
 
 /// Records as rows: checked fields in, sealed rows out; listing and history.
 namespace casevault::vault {
 
-/// A checked, encoded field on its way into a cell.
+/// A checked, encoded field on its way into a cell. The value lies in locked memory of whoever encoded it.
 struct EncodedField {
   const Field* field = nullptr;
-  SecretBytes value;
+  ByteView value;
 };
 
 /// Why a row is refused: the column (empty for the whole row) and the reason, never a value.
@@ -22,8 +23,33 @@ struct FieldProblem {
 /// result.
 [[nodiscard]] std::vector<FieldProblem> check_fields(const Schema& schema, const RecordType& type,
                                                      std::span<const FieldInput> fields, bool require_all);
-[[nodiscard]] Result<std::vector<EncodedField>> encode_fields(const Schema& schema, const RecordType& type,
-                                                              std::span<const FieldInput> fields);
+/// Of fields that passed check_fields, into `buffer`, which grows as needed.
+[[nodiscard]] std::vector<EncodedField> encode_fields(const RecordType& type, std::span<const FieldInput> fields,
+                                                      SecretBytes& buffer);
+
+/// Checks and encodes many rows of one type. What their names mean is found out once for all rows that carry the same
+/// names in the same order. Schema and type must outlive it. One thread at a time.
+class RowChecker {
+ public:
+  RowChecker(const Schema& schema, const RecordType& type) : schema_(schema), type_(type) {}
+  /// As check_fields for a new record.
+  [[nodiscard]] std::vector<FieldProblem> check(std::span<const FieldInput> fields);
+  /// Of the row that `check` found good last. The values live until the next call.
+  [[nodiscard]] std::span<const EncodedField> encode(std::span<const FieldInput> fields);
+
+ private:
+  struct Column {
+    std::string name;
+    const Field* field;
+    model::ValueCheck check;
+  };
+  void resolve(std::span<const FieldInput> fields);
+  const Schema& schema_;
+  const RecordType& type_;
+  std::vector<Column> columns_;  ///< empty: rows of the shape seen last are bad or must be looked at one by one
+  std::vector<EncodedField> encoded_;
+  SecretBytes buffer_;
+};
 
 /// The keys a writer needs, fetched once.
 class RecordSealer {
@@ -47,7 +73,7 @@ class RecordSealer {
   /// Seals one compartment's fields with its current epoch.
   [[nodiscard]] model::CellEntry seal(Core& core, const Schema& schema, const model::RowContext& context,
                                       std::uint16_t compartment, const SecretBytes& record_key,
-                                      std::span<const model::PlainField> fields, Bytes& out) const;
+                                      std::span<const model::PlainField> fields, Bytes& out);
 
  private:
   struct Key {
@@ -58,6 +84,11 @@ class RecordSealer {
   std::map<std::uint16_t, Key> keys_;  ///< by compartment index
   std::uint64_t leaf_ = UINT64_MAX;
   std::shared_ptr<const model::LeafKey> leaf_key_;
+  model::Head head_;  ///< of the row being written; this and the rest are used again for the next
+  model::SealBuffers buffers_;
+  std::vector<model::PlainField> own_;
+  Bytes cells_;
+  Bytes row_;
 };
 
 /// Seals a row that is there under a new head and counts the seal; replaces the leaf node's key when it is due.

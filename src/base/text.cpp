@@ -46,7 +46,7 @@ constexpr DecodeTable kFromCrockford = crockford_table();
 std::uint8_t decode(const DecodeTable& table, char c) noexcept { return table[static_cast<std::uint8_t>(c)]; }
 
 /// UTF-8 as an automaton without branches: the row of a byte holds, at the position of each state, the state that
-/// follows. States are these positions. RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
+/// follows, in its low bits. States are these positions. RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
 constexpr unsigned kUtf8Mask = 63;
 enum Utf8 : unsigned {
   kUtf8Bad = 0,
@@ -99,15 +99,15 @@ bool valid_utf8(std::string_view text) noexcept {
   ByteView rest = as_bytes(text);
   std::uint64_t state = kUtf8Whole;
   const auto step = [&state](ByteView bytes) {
-    for (const std::uint8_t byte : bytes) state = kUtf8[byte] >> state & kUtf8Mask;
+    for (const std::uint8_t byte : bytes) state = kUtf8[byte] >> (state & kUtf8Mask);
   };
   for (; rest.size() >= 8; rest = rest.subspan(8)) {
     std::uint64_t word = 0;
     std::memcpy(&word, rest.data(), 8);
-    if (state != kUtf8Whole || (word & kNotAscii) != 0) step(rest.first(8));
+    if ((state & kUtf8Mask) != kUtf8Whole || (word & kNotAscii) != 0) step(rest.first(8));
   }
   step(rest);
-  return state == kUtf8Whole;
+  return (state & kUtf8Mask) == kUtf8Whole;
 }
 
 std::string to_hex(ByteView bytes) {

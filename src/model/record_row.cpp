@@ -460,25 +460,31 @@ CellOpener::~CellOpener() = default;
 Result<void> CellOpener::begin(const RowContext& context, const Compartment& compartment, const CellView& entry,
                                ByteView cell, crypto::KeyView ck, crypto::KeyView rk) {
   State& state = *state_;
+  const auto refuse = [&state](Error error) {
+    state.directory.clear();  // nothing of the cell before can be asked for
+    state.whole = false;
+    return error;
+  };
   state.map_opened = false;
   state.map.clear();
   base::Reader in(entry.directory);
   read_directory(in, state.directory);
   if (entry.flags != 0) {
-    return Error{ErrorCode::kUnsupported, place(context) + ": cell of compartment " + compartment.name +
-                                              " is of a kind of a newer casevault; use that version"};
+    return refuse({ErrorCode::kUnsupported, place(context) + ": cell of compartment " + compartment.name +
+                                                " is of a kind of a newer casevault; use that version"});
   }
   const bool is_map = state.directory.size() == 1 && state.directory.front().field == 0;
   const bool has_map = !state.directory.empty() && state.directory.front().field == 0;
   if (!in.finish() || entry.compartment != compartment.id || cell.size() != entry.size ||
       cell_size(state.directory) != cell.size() || (compartment.sealed_as_cell ? !is_map : has_map)) {
-    return damaged(context, "a cell does not fit compartment " + compartment.name);
+    return refuse(damaged(context, "a cell does not fit compartment " + compartment.name));
   }
   crypto::Wiped<64> derived;
   derive_cell(context, entry, ck, rk, derived.out());
   if (!crypto::equal(derived.view().last<kCommitmentSize>(), cell.first<kCommitmentSize>())) {
-    return damaged(context, "cell of compartment " + compartment.name + " was not sealed with the key of epoch " +
-                                std::to_string(entry.epoch) + " in this place: changed, moved or replaced");
+    return refuse(damaged(context, "cell of compartment " + compartment.name +
+                                       " was not sealed with the key of epoch " + std::to_string(entry.epoch) +
+                                       " in this place: changed, moved or replaced"));
   }
   state.context = context;
   state.compartment = compartment.name;

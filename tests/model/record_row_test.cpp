@@ -386,6 +386,64 @@ TEST_CASE("bound: cells swapped between rows are refused even when their shapes 
   REQUIRE(got.values.empty());
 }
 
+TEST_CASE("bound: an opener that turns from cell to cell answers for the last one only, and for none after a refusal") {
+  World world;
+  world.suite = any_suite();
+  const Bytes row = world.row();
+  HeadOpener head;
+  REQUIRE_DONE(head.open(world.context, row, world.leaf));
+  CellOpener cell;
+  const auto turn = [&](std::size_t to, std::size_t bytes_of) {
+    const CellView& view = head.cells[to];
+    return cell.begin(world.context, compartment_of(view.compartment), view, head.bytes_of(head.cells[bytes_of]),
+                      crypto::key_of(world.ck), head.record_key.first<32>());
+  };
+  for (int round = 0; round < 2; ++round) {
+    REQUIRE_DONE(turn(0, 0));
+    REQUIRE(stripped(*REQUIRE_OK(cell.open(5))) == "Nguyễn Thị A");
+    REQUIRE(stripped(*REQUIRE_OK(cell.open(6))) == std::string(300, 'n'));
+    REQUIRE_DONE(turn(2, 2));
+    REQUIRE(REQUIRE_OK(cell.fields()) == std::vector<std::uint16_t>{2, 7, 300});
+    REQUIRE_FALSE(REQUIRE_OK(cell.open(5)).has_value());
+    REQUIRE(stripped(*REQUIRE_OK(cell.open(7))) == "female");
+    REQUIRE_ERROR(ErrorCode::kIntegrity, turn(2, 1));
+    REQUIRE_FALSE(REQUIRE_OK(cell.open(7)).has_value());
+    Bytes changed = row;
+    changed[changed.size() - head.sealed_cells.size()] ^= 1U;  // the first cell's commitment
+    HeadOpener of_changed;
+    REQUIRE_DONE(of_changed.open(world.context, changed, world.leaf));
+    REQUIRE_ERROR(ErrorCode::kIntegrity,
+                  cell.begin(world.context, kIdentity, of_changed.cells[0], of_changed.bytes_of(of_changed.cells[0]),
+                             crypto::key_of(world.ck), of_changed.record_key.first<32>()));
+    REQUIRE_FALSE(REQUIRE_OK(cell.open(5)).has_value());
+  }
+}
+
+TEST_CASE("sealed: buffers that were used for other rows change no byte of a row") {
+  SealBuffers used;
+  for (int round = 0; round < 3; ++round) {
+    const auto seal = [](SealBuffers& buffers, std::size_t name_size) {
+      World world;  // the same randomness each time
+      Head head = world.head();
+      Bytes cells;
+      const Bytes name = cbor(std::string(name_size, 'x'));
+      const Bytes code = cbor("red");
+      for (const Compartment* each : {&kIdentity, &kStatistics}) {
+        const std::array<PlainField, 2> fields = {PlainField{5, name}, PlainField{6, code}};
+        head.cells.push_back(seal_cell(world.context, *each, 1, 1, crypto::Suite::kAes256Gcm, crypto::key_of(world.ck),
+                                       crypto::key_of(head.record_key), fields, world.random, cells, buffers));
+      }
+      Bytes row(7, 9);
+      seal_row(world.context, head, world.leaf, cells, world.random, row, buffers);
+      return row;
+    };
+    for (const std::size_t size : {2000, 3, 80}) {
+      SealBuffers fresh;
+      REQUIRE(seal(used, size) == seal(fresh, size));
+    }
+  }
+}
+
 TEST_CASE("bound: an older cell under a newer head is refused") {
   World world;
   world.suite = any_suite();

@@ -69,6 +69,7 @@ TEST_CASE("an accepted value comes back exactly as it was written, padded or not
       Case{"bytes", "AAEC"}, Case{"bytes", "/+8="});
   INFO(name << " " << value.substr(0, 40));
   REQUIRE_DONE(check_value(schema(), field(name), value));
+  REQUIRE(ValueCheck(schema(), field(name)).admits(value));
   const SecretBytes encoded = REQUIRE_OK(encode_value(schema(), field(name), value));
   REQUIRE(REQUIRE_OK(decoded(field(name), encoded.view())) == value);
   REQUIRE(REQUIRE_OK(decoded(field(name), padded(encoded.view()))) == value);
@@ -91,6 +92,7 @@ TEST_CASE("a value that does not fit its type is refused by name of the field an
   INFO(name << " " << value.substr(0, 40));
   const auto checked = check_value(schema(), field(name), value);
   REQUIRE_ERROR(ErrorCode::kBadInput, checked);
+  REQUIRE_FALSE(ValueCheck(schema(), field(name)).admits(value));
   REQUIRE(checked.error().message.find("field " + std::string(name)) == 0);
   REQUIRE(checked.error().message.find("zzz") == std::string::npos);
   REQUIRE_ERROR(ErrorCode::kBadInput, encode_value(schema(), field(name), value));

@@ -47,6 +47,38 @@ TEST_CASE("robust: an import brings every row, in order, under one entry") {
   require_sound(session);
 }
 
+TEST_CASE("robust: rows that name their columns differently are each checked and read by their own names") {
+  const Lab lab;
+  Session session = lab.open();
+  Rows good(12, [](std::uint64_t row) -> Rows::Values {
+    const std::string name = "Person " + std::to_string(row);
+    if (row % 3 == 0) return {{"sex", "male"}, {"full_name", name}};
+    if (row % 3 == 1) return {{"full_name", name}};
+    return {{"full_name", name}, {"sex", row == 5 ? "" : "female"}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", good, collecting()));
+  REQUIRE(report.imported == 12);
+  for (std::uint64_t row = 1; row <= 12; ++row)
+    CHECK(name_of(session, report.ids[row - 1]) == "Person " + std::to_string(row));
+
+  Rows bad(6, [](std::uint64_t row) -> Rows::Values {
+    const std::string name = "Person " + std::to_string(row);
+    if (row == 2) return {{"sex", "male"}};                           // the required column is missing
+    if (row == 3) return {{"full_name", name}, {"full_name", name}};  // twice
+    if (row == 4) return {{"full_name", ""}, {"sex", "male"}};        // there, but empty
+    if (row == 5) return {{"full_name", name}, {"no_such", "x"}};     // unknown
+    return {{"full_name", name}, {"sex", "male"}};
+  });
+  const ImportReport refused = REQUIRE_OK(session.import_rows("person", bad));
+  CHECK(refused.imported == 0);
+  CHECK(refused.rejected == 4);
+  std::vector<std::pair<std::uint64_t, std::string>> told;
+  for (const RowProblem& problem : refused.problems) told.emplace_back(problem.row, problem.column);
+  CHECK(told == std::vector<std::pair<std::uint64_t, std::string>>{
+                    {2, "full_name"}, {3, "full_name"}, {4, "full_name"}, {5, "no_such"}});
+  require_sound(session);
+}
+
 TEST_CASE("durable: one bad row, and nothing is written; the report names row and column, never the value") {
   const Lab lab;
   Session session = lab.open();

@@ -273,7 +273,8 @@ def label(text):
 SLOT, BODY, PRINCIPAL = label("cv1 slot passphr"), label("cv1 identity key"), label("cv1 principal fl")
 VK_GRANT, VK_LABEL, VK_COMMIT = label("cv1 vk grant box"), label("cv1 vk grant tag"), label("cv1 vk commitmnt")
 CK_GRANT, CK_KEY, CK_COMMIT = label("cv1 ck grant box"), label("cv1 ck from half"), label("cv1 ck commitmnt")
-CK_DEPOSIT, ERASURE, ERASURE_COMMIT = label("cv1 ck deposit x"), label("cv1 erasure root"), label("cv1 erasure comm")
+CK_PAST, CK_DEPOSIT = label("cv1 ck past epoc"), label("cv1 ck deposit x")
+ERASURE, ERASURE_COMMIT = label("cv1 erasure root"), label("cv1 erasure comm")
 TREE_NODE, TREE_HEAD, CELL = label("cv1 key tree nod"), label("cv1 key tree hd"), label("cv1 record cell")
 AUTHORITY, AUTHORITY_SIGN, LEAF_KEYS = label("cv1 authority pl"), label("cv1 authority sg"), label("cv1 leaf seal+mk")
 LOG_LEAF, LOG_WRITE, LOG_CLOSE = label("cv1 log leaf"), label("cv1 log write"), label("cv1 log close")
@@ -691,7 +692,7 @@ def read_format(file):
 
 NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
-           9: "read-log"}
+           9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
 
@@ -1252,6 +1253,9 @@ class KeyTree:
     def half(self, slot):
         return self.key(2, 0xFF, slot)
 
+    def has_half(self, slot):
+        return struct.pack(">BBQ", 2, 0xFF, slot) in self.rows
+
     def leaf_keys(self, row):
         """Seal key and mask key of a record's leaf node."""
         keys = d64(LEAF_KEYS, self.key(1, 0, row >> 8), self.tag + u64(row >> 8))
@@ -1262,7 +1266,7 @@ class KeyTree:
 
 ROLES = ("owner", "administrator", "officer", "analyst", "auditor", "service")
 OPS = {1: "u64 b16 i b32 b32 u64", 2: "u64 t", 3: "u64 u32 b32", 4: "u64 u32 t t t a", 5: "u64 u16 u32 b32 b32 b32 u64",
-       6: "u64 u32 u16 u32 b f i", 7: "u64 u64"}
+       6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32"}
 AUDIT = 64
 
 
@@ -1298,6 +1302,7 @@ class Authority:
     def __init__(self, log, applied):
         self.log, self.tag = log, None
         self.schema, self.principals, self.vk_commitments, self.epochs, self.grants = None, {}, {}, {}, {}
+        self.opened, self.past, self.destroyed = [], {}, set()       # successors of the payload at hand; envelopes of op 8
         chain = self._walk(log)
         self.pending = []
         for entry in chain:
@@ -1306,8 +1311,10 @@ class Authority:
                 if entry.number >= applied:
                     self.pending.append(entry.number)
                 continue
+            self.opened = []
             for index, op in enumerate(entry.payload[3]):
                 self._apply(entry, index, op)
+            self._check_successors(f"entry {entry.number}")
             actor = entry.payload[1]
             require(actor in self.principals, f"entry {entry.number}: signed by no principal")
             require(entry.number or actor == 1, "entry 0: not signed by principal 1")
@@ -1342,7 +1349,7 @@ class Authority:
         require(op[0] in OPS, what)
         members(op, OPS[op[0]], what)
         first, actor = entry.number == 0, entry.payload[1]
-        require(first or op[0] in (4, 6, 7), f"{what} after entry 0")
+        require(first or op[0] > 3, f"{what} after entry 0")
         require((op[0] == 1) == (first and index == 0), f"{what}: genesis is the first op of entry 0, and only it")
         getattr(self, f"_op{op[0]}")(entry, first, actor, what, *op[1:])
 
@@ -1360,7 +1367,7 @@ class Authority:
         self.vk_commitments[epoch] = commitment
 
     def _op4(self, entry, first, actor, what, number, string, role, unit, functional):
-        own = self.principals[actor].role if actor in self.principals else ""
+        own = self._role(actor)
         require(first or own in ("owner", "administrator"), f"{what}: the actor may not certify")
         require(role in ROLES, f"{what}: role")
         require(first or own == "owner" or role not in ("owner", "administrator"), f"{what}: only an owner certifies {role}")
@@ -1371,20 +1378,57 @@ class Authority:
             require(person.name != other.person.name and person.ed != other.person.ed, f"{what}: already there")
         self.principals[number] = Principal(person, role, entry.number)
 
+    def _role(self, actor):
+        return self.principals[actor].role if actor in self.principals else ""
+
+    def current(self, compartment):
+        """The newest epoch that op 5 opened, 0 for none."""
+        return max((epoch for number, epoch in self.epochs if number == compartment), default=0)
+
+    def _granted(self, compartment, epoch):
+        """Principal -> may grant, of an epoch."""
+        return {one: may_grant for (one, *key), (_, may_grant) in self.grants.items() if key == [compartment, epoch]}
+
     def _op5(self, entry, first, actor, what, compartment, epoch, *values):
-        require(epoch == 1 and (compartment, epoch) not in self.epochs, f"{what}: epoch")
+        current = self.current(compartment)
+        require(epoch == current + 1 and bool(current) != first, f"{what}: epoch {epoch} after {current}")
+        if not first:
+            require((actor, compartment, current) in self.grants, f"{what}: the actor has no grant of the epoch before")
+            self.opened.append((compartment, epoch))
         self.epochs[compartment, epoch] = values
 
     def _op6(self, entry, first, actor, what, principal, compartment, epoch, box, may_grant, expires):
         if expires:
             raise Unsupported(f"{what}: a grant that expires")
         require(principal in self.principals and (compartment, epoch) in self.epochs, f"{what}: principal or epoch")
-        require(first or self.grants.get((actor, compartment, epoch), (b"", False))[1], f"{what}: the actor may not grant")
+        require(first or (compartment, epoch) in self.opened or self._granted(compartment, epoch).get(actor),
+                f"{what}: the actor may not grant")
         require((principal, compartment, epoch) not in self.grants, f"{what}: granted already")
         self.grants[principal, compartment, epoch] = (box, may_grant)
 
     def _op7(self, *_):
         """Its bounds were checked when the log was replayed."""
+
+    def _op8(self, entry, first, actor, what, compartment, epoch, envelope):
+        require((compartment, epoch) in self.opened, f"{what}: no op 5 of this payload opened the epoch")
+        require((compartment, epoch) not in self.past, f"{what}: a second one for the epoch")
+        require(envelope, f"{what}: empty")
+        self.past[compartment, epoch] = envelope
+
+    def _op9(self, entry, first, actor, what, compartment, epoch):
+        require(self._role(actor) in ("owner", "administrator"), f"{what}: the actor may not destroy")
+        require((compartment, epoch) in self.epochs, f"{what}: no such epoch")
+        require(epoch != self.current(compartment), f"{what}: the current epoch")
+        require((compartment, epoch) not in self.destroyed, f"{what}: destroyed before")
+        self.destroyed.add((compartment, epoch))
+
+    def _check_successors(self, what):
+        """A successor comes with the key before it, for all who had a grant of that, and for nobody else."""
+        for compartment, epoch in self.opened:
+            place = f"{what}: compartment {compartment} epoch {epoch}"
+            require((compartment, epoch) in self.past, f"{place}: without op 8")
+            require(self._granted(compartment, epoch) == self._granted(compartment, epoch - 1),
+                    f"{place}: other grants than the epoch before")
 
     def find_own(self, identity):
         for number, principal in self.principals.items():
@@ -1394,16 +1438,25 @@ class Authority:
         raise NoGrant("the identity is no principal of this vault")
 
     def compartment_keys(self, own, identity, keys):
-        """CK of every epoch that the identity can open, each checked against its commitments (section 9)."""
-        result = {}
-        for (principal, compartment, epoch), (box, _) in self.grants.items():
-            if principal != own:
-                continue
-            what, context = f"compartment {compartment}", self.tag + u16(compartment) + u32(epoch)
+        """CK of every epoch that the identity holds, newest first, each checked against its commitments (section 9)."""
+        result, reached = {}, {}
+        for compartment, epoch in sorted(self.epochs, reverse=True):
+            what, context = f"compartment {compartment} epoch {epoch}", self.tag + u16(compartment) + u32(epoch)
             granted_commit, key_commit, deposit, slot = self.epochs[compartment, epoch]
-            granted = box_open(CK_GRANT, identity.x_secret, context, box, f"{what}: grant")
-            require(len(granted) == 32, f"{what}: grant is not 32 bytes")
-            require(d32(CK_COMMIT, granted, context + b"\0") == granted_commit, f"{what}: commitment of the grant")
+            if (own, compartment, epoch) in self.grants:
+                box = self.grants[own, compartment, epoch][0]
+                granted = box_open(CK_GRANT, identity.x_secret, context, box, f"{what}: grant")
+            elif (compartment, epoch + 1) in reached:
+                later = self.tag + u16(compartment) + u32(epoch + 1)
+                granted = vault_open(CK_PAST, reached[compartment, epoch + 1], later, self.past[compartment, epoch + 1],
+                                     f"{what}: from the epoch after it")
+            else:
+                continue
+            require(len(granted) == 32, f"{what}: CK' is not 32 bytes")
+            require(d32(CK_COMMIT, granted, context + b"\0") == granted_commit, f"{what}: commitment of CK'")
+            reached[compartment, epoch] = granted
+            if (compartment, epoch) in self.destroyed:               # its half is gone; CK' may still lead to epochs before
+                continue
             key = d32(CK_KEY, granted + keys.half(slot), context)
             require(d32(CK_COMMIT, key, context + b"\1") == key_commit, f"{what}: commitment of the key")
             require(x_public(d32(CK_DEPOSIT, key, context)) == deposit, f"{what}: deposit key")
@@ -1601,11 +1654,18 @@ class Vault:
             raise Untrusted("the pinned log key is another")
         self.keys = KeyTree(tables, log, erk)
         self.cks = self.authority.compartment_keys(self.own, identity, self.keys)
+        self._check_erased()
         self._check_batches()
         self.records = self._read_rows(tables[b"rows"])
         self._check_writes()
         for entry in log.entries:
             self._open_details(entry)
+
+    def _check_erased(self):
+        """The slots of destroyed epochs are empty (section 17)."""
+        for compartment, epoch in self.authority.destroyed:
+            require(not self.keys.has_half(self.authority.epochs[compartment, epoch][3]),
+                    f"compartment {compartment} epoch {epoch}: half of a destroyed epoch")
 
     def _check_batches(self):
         """Every batch signature (section 8)."""
@@ -1752,6 +1812,16 @@ class Vault:
                 values[number] = value_text(value, fields[number][1], place)
         return {fields[number][0]: values[number] for number in sorted(values)}, sealed
 
+    def census(self):
+        """Every epoch, its state, and how many cells of records are under it."""
+        authority, found = self.authority, []
+        for compartment, epoch in sorted(authority.epochs):
+            cells = sum(cell.compartment == compartment and cell.epoch == epoch for one in self.records.values() for cell in one.cells)
+            state = ("destroyed" if (compartment, epoch) in authority.destroyed else
+                     "current" if epoch == authority.current(compartment) else "old")
+            found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells})
+        return found
+
     def document(self, only_type=None):
         log, records = self.log, []
         for row, record in sorted(self.records.items()):
@@ -1766,9 +1836,9 @@ class Vault:
             entries.append({"entry": entry.number, "action": ACTIONS[action], "outcome": OUTCOMES[outcome], "time": time,
                             "purpose": purpose, "basis": basis, "count": count, **entry.shown})
         return {"id": self.id.hex(), "size": len(log.entries), "root": log.tree.root().hex(), "suite": self.authority.suite,
-                "log_key": self.log_key, "entries": entries, "records": records, "not_applied": sorted(log.marked),
-                "pending": self.authority.pending, "time_went_backwards": log.backwards, "erasure_root": self.erasure,
-                "torn_batch": log.segments[-1].torn_at is not None}
+                "log_key": self.log_key, "entries": entries, "records": records, "keys": self.census(),
+                "not_applied": sorted(log.marked), "pending": self.authority.pending, "time_went_backwards": log.backwards,
+                "erasure_root": self.erasure, "torn_batch": log.segments[-1].torn_at is not None}
 
 
 # --- Vectors (section 20) -----------------------------------------------------------------------------------------------------

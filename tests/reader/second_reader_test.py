@@ -19,6 +19,7 @@ import unittest
 from pathlib import Path
 
 import lmdb
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -34,7 +35,7 @@ DIAGNOSTICS = ("erasure_root", "torn_batch")      # what a reader says about dam
 
 def setUpModule():
     """Unpacks the golden vault once and opens its identities once (Argon2id is slow on purpose)."""
-    global scratch, golden, owner, analyst, expected, log_key, receipt
+    global scratch, golden, owner, analyst, officer, expected, log_key, receipt
     scratch = tempfile.TemporaryDirectory()
     golden = GOLDEN
     if GOLDEN.is_file():
@@ -45,12 +46,18 @@ def setUpModule():
         golden = next(Path(scratch.name).rglob("FORMAT")).parent.parent
     owner, analyst = (reader.open_identity((golden / f"{name}.identity").read_bytes(), PASSPHRASE)
                       for name in ("owner", "analyst"))
+    officer = new_identity("officer")                              # of no vault; forged chains certify it as number 3
     expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
     log_key, receipt = (golden / "log_key").read_text().strip(), (golden / "receipt").read_bytes()
 
 
 def tearDownModule():
     scratch.cleanup()
+
+
+def new_identity(name):
+    x_secret, seed = os.urandom(32), os.urandom(32)
+    return reader.Identity(reader.Person(name, reader.x_public(x_secret), reader.ed_public(seed)), x_secret, seed, {})
 
 
 def document(folder, identity=None, anchored=True):
@@ -162,12 +169,11 @@ class GoldenTest(unittest.TestCase):
                 self.assertEqual(json.loads(out.getvalue())["root"], expected["root"])
 
     def test_a_stranger_has_no_grant(self):
-        x_secret, seed = os.urandom(32), os.urandom(32)
-        person = reader.Person("stranger", reader.x_public(x_secret), reader.ed_public(seed))
+        stranger = new_identity("stranger")
         with self.assertRaises(reader.Untrusted):                                                # not pinned
-            reader.Vault(golden / "vault", reader.Identity(person, x_secret, seed, {}))
+            reader.Vault(golden / "vault", stranger)
         with self.assertRaises(reader.NoGrant):
-            reader.Vault(golden / "vault", reader.Identity(person, x_secret, seed, {}), bytes.fromhex(expected["id"]))
+            reader.Vault(golden / "vault", stranger, bytes.fromhex(expected["id"]))
 
     def test_an_identity_that_was_changed(self):
         text = (golden / "owner.identity").read_bytes()
@@ -336,8 +342,9 @@ class Forge:
     """Appends batches to a log as section 8 describes them: what no sample vault holds, a reader must still read."""
 
     def __init__(self, folder):
-        self.folder = folder
+        self.folder, self.actor = folder, (1, owner)
         self.vault = reader.Vault(folder, owner)
+        self.granted, self.half_rows, self.erased = {}, {}, set()
         self.log = self.vault.log
         self.segment = len(self.log.segments) - 1
         self.data = (folder / f"log/{self.segment:08}.log").read_bytes()
@@ -365,9 +372,9 @@ class Forge:
         return public + reader.u32(1) + reader.block(sealed) + reader.u8(0), reader.commit(reader.C_DETAILS, common)
 
     def entry(self, offset, action, ops=None, write=None, time=None):
-        number = self.tree.size
+        number, (actor, own) = self.tree.size, self.actor
         context = self.log.tag + reader.u64(number) + reader.u32(1)
-        openings = [os.urandom(32) + reader.encode(value) for value in ([1, "owner"], [0, []])] + [os.urandom(32)]
+        openings = [os.urandom(32) + reader.encode(value) for value in ([actor, own.person.name], [0, []])] + [os.urandom(32)]
         details, commitment = self.details(context, openings)
         time = time or self.state[6] + 1
         leaf = [1, action, 0, time, "", "", 1, *map(reader.commit, (reader.C_ACTOR, reader.C_SUBJECTS, reader.C_FIELDS),
@@ -375,8 +382,8 @@ class Forge:
         authority = opened = b""
         if ops:
             previous = [self.state[0] - 1, self.state[3], *self.state[1:3]]
-            payload = reader.encode([os.urandom(32), 1, previous, ops, bytes(64)])[:-66]
-            signature = reader.ed_sign(owner.ed_seed, reader.AUTHORITY_SIGN + self.log.tag + payload)
+            payload = reader.encode([os.urandom(32), actor, previous, ops, bytes(64)])[:-66]
+            signature = reader.ed_sign(own.ed_seed, reader.AUTHORITY_SIGN + self.log.tag + payload)
             payload += reader.encode(signature)
             leaf[11] = reader.commit(reader.C_AUTHORITY, payload + reader.sha256(b""))
             authority = self.seal(reader.AUTHORITY, context, self.padded(reader.block(payload), 256))
@@ -388,7 +395,7 @@ class Forge:
         hashed = reader.leaf_hash(leaf)
         if ops:
             self.state[:4] = [number + 1, self.segment, offset, hashed]
-        if write:
+        if write or ops and action != 8:
             self.state[4] = number + 1
         if ops and ops[0][0] == 7:
             self.state[4] = self.state[5]
@@ -406,7 +413,8 @@ class Forge:
             hashes += hashed
             self.frame(body, start, 0)
         signed = self.log.tag + reader.u64(before) + root + reader.u64(len(entries)) + hashes
-        closing = [1, before, root, len(entries), reader.ed_sign(owner.ed_seed, reader.LOG_BATCH + signed), self.state]
+        actor, own = self.actor
+        closing = [actor, before, root, len(entries), reader.ed_sign(own.ed_seed, reader.LOG_BATCH + signed), self.state]
         bound = self.log.tag + reader.u64(before) + reader.u32(1) + self.position()
         self.frame(reader.u8(2) + reader.u32(1) + self.position() + reader.u64(before)
                    + reader.block(self.seal(reader.LOG_CLOSE, bound, reader.encode(closing))), start, 1)
@@ -436,6 +444,234 @@ class Forge:
         path.write_bytes(self.data + behind)
         path.chmod(0o600)
         return self
+
+    def key_of(self, compartment, epoch):
+        """CK' of an epoch, forged here or granted to the owner."""
+        if (compartment, epoch) not in self.granted:
+            box = self.vault.authority.grants[1, compartment, epoch][0]
+            bound = self.log.tag + reader.u16(compartment) + reader.u32(epoch)
+            self.granted[compartment, epoch] = reader.box_open(reader.CK_GRANT, owner.x_secret, bound, box, "grant of the owner")
+        return self.granted[compartment, epoch]
+
+    def opens(self, compartment, epoch, before=None, slot=None):
+        """Ops 5 and 8 of an epoch."""
+        granted, half = self.granted[compartment, epoch], os.urandom(32)
+        slot = self.vault.state.next_half + len(self.half_rows) if slot is None else slot
+        self.half_rows[slot] = half
+        bound = self.log.tag + reader.u16(compartment) + reader.u32(epoch)
+        key = reader.d32(reader.CK_KEY, granted + half, bound)
+        before = self.key_of(compartment, epoch - 1) if before is None else before
+        return [[5, compartment, epoch, reader.d32(reader.CK_COMMIT, granted, bound + b"\0"),
+                 reader.d32(reader.CK_COMMIT, key, bound + b"\1"), reader.x_public(reader.d32(reader.CK_DEPOSIT, key, bound)), slot],
+                [8, compartment, epoch, reader.env_seal(reader.CK_PAST, granted, bound, before, os.urandom(24))]]
+
+    def grant(self, principal, public, compartment, epoch, may_grant=False):
+        bound = self.log.tag + reader.u16(compartment) + reader.u32(epoch)
+        box = reader.box_seal(reader.CK_GRANT, public, bound, self.key_of(compartment, epoch), os.urandom(32), os.urandom(24))
+        return [6, principal, compartment, epoch, box, may_grant, 0]
+
+    def successor(self, epoch=2, compartment=None, before=None):
+        """Ops 5, 8 and 6 of an epoch, for the owner, who may grant, and for the analyst, who may not."""
+        compartment = compartment or self.shared()
+        self.granted[compartment, epoch] = os.urandom(32)
+        ops = self.opens(compartment, epoch, before)
+        return ops + [self.grant(1, owner.person.x, compartment, epoch, True), self.grant(2, analyst.person.x, compartment, epoch)]
+
+    def shared(self):
+        """The compartment that the analyst holds."""
+        return next(compartment for principal, compartment, _ in self.vault.authority.grants if principal == 2)
+
+    def certify(self, number, identity, role):
+        """Op 4."""
+        person = identity.person
+        signed = reader.encode([person.name, person.x, person.ed,
+                                reader.ed_sign(identity.ed_seed, reader.PRINCIPAL + person.encoded())])
+        return [4, number, "cvp1:" + base64.b64encode(signed).decode(), role, "", []]
+
+    def commit(self):
+        """The database as the transaction of the newest mutation leaves it; then the log is saved."""
+        with lmdb.open(str(self.folder / "data.mdb"), subdir=False, max_dbs=4, map_size=1 << 26, lock=False) as env:
+            meta, tree = env.open_db(b"meta", create=False), env.open_db(b"tree", create=False)
+            with env.begin(write=True) as transaction:
+                opened = reader.env_open(reader.META_ROW, self.log.vk, self.log.tag, transaction.get(b"state", db=meta))
+                row = reader.cbor_prefix(opened)[0]
+                row[0], row[5] = self.state[4], row[5] + len(self.half_rows)
+                row = self.seal(reader.META_ROW, self.log.tag, self.padded(reader.encode(row), 256))
+                transaction.put(b"state", row, db=meta)
+                for slot, half in self.half_rows.items():
+                    key, nonce = b"\2\xff" + reader.u64(slot), os.urandom(12)
+                    sealed = AESGCM(self.vault.keys.key(2, 0, slot >> 8)).encrypt(nonce, half, reader.TREE_NODE + self.log.tag + key)
+                    transaction.put(key, nonce + sealed, db=tree)
+                for slot in self.erased:                             # as far as a reader can tell
+                    transaction.delete(b"\2\xff" + reader.u64(slot), db=tree)
+        return self.save()
+
+
+def certified(forge):
+    return [forge.certify(3, officer, "officer")]
+
+
+def with_envelope(ops, envelope):
+    return [ops[0], [*ops[1][:3], envelope], *ops[2:]]
+
+
+# What section 10 refuses of epochs that follow each other: why, who signs the last payload (the owner signs those before it), the
+# payloads, and what the reader says. Successors are those of the compartment that owner and analyst hold.
+FORGED = (
+    ("a grant to one more", 1, lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), 2)]], "other grants"),
+    ("no grant to the analyst", 1, lambda f: [f.successor()[:3]], "other grants"),
+    ("no grant to the one who opens it", 1, lambda f: [[op for op in f.successor() if op[:2] != [6, 1]]], "other grants"),
+    ("more rights", 1, lambda f: [f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True)]], "other grants"),
+    ("more rights, by the one who gets them", 2,
+     lambda f: [f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True)]], "other grants"),
+    ("fewer rights", 1, lambda f: [f.successor()[:2] + [f.grant(1, owner.person.x, f.shared(), 2), f.successor()[3]]], "other grants"),
+    ("a grant twice", 1, lambda f: [f.successor() + [f.grant(2, analyst.person.x, f.shared(), 2)]], "granted already"),
+    ("the grants in a payload of their own", 1, lambda f: [f.successor()[:2], f.successor()[2:]], "other grants"),
+    ("the epoch before granted to one more beside it", 1,
+     lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), 1)]], "other grants"),
+    ("without op 8", 1, lambda f: [[op for op in f.successor() if op[0] != 8]], "without op 8"),
+    ("two op 8", 1, lambda f: [(lambda ops: ops[:2] + ops[1:])(f.successor())], "a second one"),
+    ("an empty op 8", 1, lambda f: [with_envelope(f.successor(), b"")], "empty"),
+    ("op 8 before op 5", 1, lambda f: [(lambda ops: [ops[1], ops[0], *ops[2:]])(f.successor())], "no op 5 of this payload"),
+    ("op 8 in the payload after", 1, lambda f: [f.successor(), [f.successor()[1]]], "no op 5 of this payload"),
+    ("op 8 of the epoch before", 1, lambda f: [f.successor() + [[8, f.shared(), 1, b"x"]]], "no op 5 of this payload"),
+    ("op 8 of another compartment", 1, lambda f: [[[8, 1, *op[2:]] if op[0] == 8 else op for op in f.successor()]],
+     "no op 5 of this payload"),
+    ("an epoch left out", 1, lambda f: [f.successor(3, before=bytes(32))], "epoch 3 after 1"),
+    ("an epoch again", 1, lambda f: [f.successor(1, before=bytes(32))], "epoch 1 after 1"),
+    ("an epoch again, after its successor", 1, lambda f: [f.successor(), f.successor()], "epoch 2 after 2"),
+    ("a compartment that has no epoch", 1, lambda f: [f.successor(1, 77, bytes(32))], "epoch 1 after 0"),
+    ("by a principal without a grant", 2, lambda f: [f.successor(2, 1)[:3]], "no grant of the epoch before"),
+    ("by a holder of the epoch before only", 3,
+     lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)], f.successor(3)],
+     "no grant of the epoch before"),
+    ("a grant to one more in a later payload, by one who may not", 2,
+     lambda f: [certified(f) + f.successor(), [f.grant(3, officer.person.x, f.shared(), 2)]], "may not grant"),
+    ("op 9 of the only epoch", 1, lambda f: [[[9, f.shared(), 1]]], "the current epoch"),
+    ("op 9 of the current epoch", 1, lambda f: [f.successor(), [[9, f.shared(), 2]]], "the current epoch"),
+    ("op 9 of an epoch that nobody opened", 1, lambda f: [f.successor(), [[9, f.shared(), 3]]], "no such epoch"),
+    ("op 9 of a compartment that nobody opened", 1, lambda f: [[[9, 77, 1]]], "no such epoch"),
+    ("op 9 twice", 1, lambda f: [f.successor(), [[9, f.shared(), 1]], [[9, f.shared(), 1]]], "destroyed before"),
+    ("op 9 twice in a payload", 1, lambda f: [f.successor() + [[9, f.shared(), 1]] * 2], "destroyed before"),
+    ("op 9 by an officer", 3, lambda f: [certified(f) + f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
+    ("op 9 by a holder who is no officer", 2, lambda f: [f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
+    ("an op that there is not", 1, lambda f: [[[10, f.shared(), 1]]], "op 10"),
+)
+
+
+def forged_vault(folder, signer, payloads):
+    """The vault with these payloads in its log, and a database that applied them all."""
+    forge = Forge(folder)
+    *firsts, last = payloads(forge)
+    for ops in firsts:
+        forge.batch({"action": 11, "ops": ops})
+    forge.actor = {1: (1, owner), 2: (2, analyst), 3: (3, officer)}[signer]
+    return forge.batch({"action": 11, "ops": last}).commit()
+
+
+class ForgedEpochsTest(unittest.TestCase):
+    def test_chains_that_must_be_refused(self):
+        for why, signer, payloads, text in FORGED:
+            with Copy() as folder, self.subTest(why):
+                forged_vault(folder, signer, payloads)
+                with self.assertRaisesRegex(reader.Integrity, text):
+                    document(folder, anchored=False)
+
+    def test_chains_that_are_read(self):
+        good = document(golden / "vault")["records"]
+        for why, signer, payloads in (
+                ("by a holder who may not grant", 2, lambda f: [f.successor()]),
+                ("by one who was granted after the first successor", 3,
+                 lambda f: [f.successor() + certified(f), [f.grant(3, officer.person.x, f.shared(), 2)],
+                            f.successor(3) + [f.grant(3, officer.person.x, f.shared(), 3)]]),
+                ("grants before op 8", 1, lambda f: [(lambda ops: ops[:1] + ops[2:] + ops[1:2])(f.successor())]),
+                ("two steps in one payload", 1, lambda f: [f.successor() + f.successor(3)]),
+                ("two compartments, their ops mixed", 1,
+                 lambda f: [(lambda a, b: [b[0], *a[:3], b[1], a[3], b[2]])(f.successor(), f.successor(2, 1))]),
+                ("the old epoch granted to one more beside it, and the new one too", 1,
+                 lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), epoch) for epoch in (1, 2)]]),
+                ("the old epoch granted later", 1,
+                 lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]])):
+            with Copy() as folder, self.subTest(why):
+                forged_vault(folder, signer, payloads)
+                self.assertEqual(document(folder)["records"], good)
+
+    def test_the_newest_grant_reaches_all_epochs_that_are_left(self):
+        def payloads(forge):
+            return [forge.successor(), forge.successor(3), certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 3)]]
+        with Copy() as folder:
+            number = forged_vault(folder, 1, payloads).shared()
+            vault = reader.Vault(folder, owner)
+            found = vault.authority.compartment_keys(3, officer, vault.keys)
+            self.assertEqual(found, {(number, epoch): vault.cks[number, epoch] for epoch in (1, 2, 3)})
+            forge = Forge(folder)                                  # the one between is destroyed: a way, not a key any more
+            forge.erased.add(forge.vault.authority.epochs[number, 2][3])
+            forge.batch({"action": 14, "ops": [[9, number, 2]]}).commit()
+            vault = reader.Vault(folder, owner)
+            found = vault.authority.compartment_keys(3, officer, vault.keys)
+            self.assertEqual(found, {(number, epoch): vault.cks[number, epoch] for epoch in (1, 3)})
+            self.assertEqual([one["state"] for one in vault.census() if one["compartment"] == number], ["old", "destroyed", "current"])
+
+    def test_an_op_8_that_leads_elsewhere_is_refused_by_who_needs_it(self):
+        def other_key(forge):
+            return forge.successor(before=os.urandom(32))
+
+        def short_key(forge):
+            return forge.successor(before=forge.key_of(forge.shared(), 1)[:31])
+
+        def other_epoch(forge):
+            ops, bound = forge.successor(), forge.log.tag + reader.u16(forge.shared()) + reader.u32(1)
+            return with_envelope(ops, reader.env_seal(reader.CK_PAST, forge.granted[forge.shared(), 2], bound,
+                                                      forge.key_of(forge.shared(), 1), os.urandom(24)))
+
+        def damaged(forge):
+            ops = forge.successor()
+            return with_envelope(ops, ops[1][3][:-1] + bytes([ops[1][3][-1] ^ 1]))
+
+        for make, text in ((other_key, "commitment of CK'"), (short_key, "not 32 bytes"), (other_epoch, "another key, label or context"),
+                           (damaged, "does not verify"), (lambda forge: with_envelope(forge.successor(), b"x"), "fewer than 73")):
+            with Copy() as folder, self.subTest(text):
+                forge = forged_vault(folder, 1, lambda f: [certified(f) + make(f), [f.grant(3, officer.person.x, f.shared(), 2)]])
+                vault = reader.Vault(folder, owner)                # has a grant of its own of each
+                self.assertIn((forge.shared(), 1), vault.cks)
+                with self.assertRaisesRegex(reader.Integrity, text):
+                    vault.authority.compartment_keys(3, officer, vault.keys)
+
+    def test_cells_under_a_destroyed_epoch_stay_closed_and_harm_nothing(self):
+        good = {record["id"]: record for record in document(golden / "vault")["records"]}
+        with Copy() as folder:
+            forge = forged_vault(folder, 1, lambda f: [f.successor(), [[9, f.shared(), 1]]])
+            with self.assertRaisesRegex(reader.Integrity, "half of a destroyed epoch"):
+                document(folder)
+            forge.half_rows, forge.erased = {}, {forge.vault.authority.epochs[forge.shared(), 1][3]}
+            name = forge.commit().vault.authority.schema.compartments[forge.shared()][0]
+            closed = 0
+            for record in document(folder)["records"]:
+                wanted = good[record["id"]]
+                closed += name in record["sealed"]
+                self.assertLessEqual(record["values"].items(), wanted["values"].items())
+                self.assertEqual(record["values"] == wanted["values"], not record["sealed"])
+                self.assertLessEqual(set(record["sealed"]), {name})
+            self.assertGreater(closed, 0)
+
+    def test_a_half_that_is_gone_without_op_9_is_told(self):
+        with Copy() as folder:
+            forge = forged_vault(folder, 1, lambda f: [f.successor()])
+            forge.half_rows, forge.erased = {}, {forge.vault.authority.epochs[forge.shared(), 1][3]}
+            forge.commit()
+            with self.assertRaisesRegex(reader.Integrity, "is missing"):
+                document(folder)
+
+    def test_a_successor_that_never_reached_the_database_opens_nothing(self):
+        good = document(golden / "vault")
+        with Copy() as folder:
+            forge = Forge(folder)
+            number = forge.tree.size
+            found = document(forge.batch({"action": 11, "ops": forge.successor()}).save().folder)
+            self.assertEqual((found["pending"], found["keys"], found["records"]), ([number], good["keys"], good["records"]))
+            forge.batch({"action": 8, "ops": [[7, number]]})
+            found = document(forge.save().folder)
+            self.assertEqual((found["not_applied"], found["keys"], found["records"]), ([number], good["keys"], good["records"]))
 
 
 class ForgedLogTest(unittest.TestCase):
@@ -528,11 +764,12 @@ class ForgedLogTest(unittest.TestCase):
         entry = reader.Entry(6, (0, 0), b"", 1, b"", b"", b"", b"", b"")
         for actor, op, text in ((1, [1, bytes(16), 0, bytes(32), bytes(32), 1], "after entry 0"), (1, [2, "x"], "after entry 0"),
                                 (1, [3, 2, bytes(32)], "after entry 0"),
-                                (1, [5, 9, 2, bytes(32), bytes(32), bytes(32), 99], "after entry 0"),
                                 (1, [6, 1, 9, 1, b"", True, 0], "granted already"),
                                 (2, [6, 1, 9, 1, b"", True, 0], "may not grant"),
                                 (1, [6, 9, 9, 1, b"", True, 0], "principal or epoch"), (1, [6, 2, 1, 1, b""], "not an array"),
-                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [8], "op 8"),
+                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [10], "op 10"),
+                                (1, [8, 9, 1], "not an array"), (1, [8, 9, 1 << 32, b"x"], "member 2"),
+                                (1, [9, 9, 1, 0], "not an array"), (1, [9, 1 << 16, 1], "member 1"),
                                 (1, [4, 4, "cvp1:", "owner", "", []], "number"), (1, [4, 3, "cvp1:", "king", "", []], "role"),
                                 (2, [4, 3, "cvp1:", "owner", "", []], "may not certify"),
                                 (1, [4, 3, "no string", "owner", "", []], "string")):
@@ -542,6 +779,13 @@ class ForgedLogTest(unittest.TestCase):
         entry.payload[1] = 1
         with self.assertRaises(reader.Unsupported):
             authority._apply(entry, 0, [6, 2, 1, 1, b"", False, 1])
+        entry.number = 0                                              # entry 0 opens epochs 1, once each, and nothing after them
+        for op, text in (([5, 9, 2, bytes(32), bytes(32), bytes(32), 99], "epoch 2 after 1"),
+                         ([5, 9, 1, bytes(32), bytes(32), bytes(32), 99], "epoch 1 after 1"),
+                         ([5, 77, 2, bytes(32), bytes(32), bytes(32), 99], "epoch 2 after 0"),
+                         ([8, 9, 1, b"x"], "no op 5 of this payload"), ([9, 9, 1], "the current epoch")):
+            with self.subTest(op=op[0], text=text), self.assertRaisesRegex(reader.Integrity, text):
+                authority._apply(entry, 1, op)
 
     def test_a_clock_set_back_is_told(self):
         with Copy() as folder:
@@ -551,15 +795,10 @@ class ForgedLogTest(unittest.TestCase):
             self.assertEqual(found["time_went_backwards"], [number])
 
     def test_a_batch_of_another_signer(self):
-        global owner
         with Copy() as folder:
-            forge, own = Forge(folder), owner
-            owner = analyst
-            try:
-                forge.batch(self.SHOWN)
-            finally:
-                owner = own
-            self.refuse(forge.save().folder, "signature")
+            forge = Forge(folder)
+            forge.actor = (1, reader.Identity(owner.person, owner.x_secret, analyst.ed_seed, {}))
+            self.refuse(forge.batch(self.SHOWN).save().folder, "signature")
 
 
 if __name__ == "__main__":

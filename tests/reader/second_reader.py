@@ -1239,8 +1239,12 @@ class KeyTree:
             require(index < 1 << {0: 24, 1: 16, 2: 8, 0xFF: 32}[level], "key tree: index")
             self.key(kind, level, index)
 
+    @staticmethod
+    def name(kind, level, index):
+        return struct.pack(">BBQ", kind, level, index)
+
     def key(self, kind, level, index):
-        name = struct.pack(">BBQ", kind, level, index)
+        name = self.name(kind, level, index)
         if name not in self.cache:
             parent = (self.erk if level == 2 else self.key(kind, 0, index >> 8) if level == 0xFF
                       else self.key(kind, level + 1, index >> 8))
@@ -1254,7 +1258,7 @@ class KeyTree:
         return self.key(2, 0xFF, slot)
 
     def has_half(self, slot):
-        return struct.pack(">BBQ", 2, 0xFF, slot) in self.rows
+        return self.name(2, 0xFF, slot) in self.rows
 
     def leaf_keys(self, row):
         """Seal key and mask key of a record's leaf node."""

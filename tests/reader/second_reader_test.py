@@ -470,11 +470,11 @@ class Forge:
         box = reader.box_seal(reader.CK_GRANT, public, bound, self.key_of(compartment, epoch), os.urandom(32), os.urandom(24))
         return [6, principal, compartment, epoch, box, may_grant, 0]
 
-    def successor(self, epoch=2, compartment=None, before=None):
+    def successor(self, epoch=2, compartment=None, before=None, slot=None):
         """Ops 5, 8 and 6 of an epoch, for the owner, who may grant, and for the analyst, who may not."""
         compartment = compartment or self.shared()
         self.granted[compartment, epoch] = os.urandom(32)
-        ops = self.opens(compartment, epoch, before)
+        ops = self.opens(compartment, epoch, before, slot)
         return ops + [self.grant(1, owner.person.x, compartment, epoch, True), self.grant(2, analyst.person.x, compartment, epoch)]
 
     def shared(self):
@@ -488,6 +488,10 @@ class Forge:
                                 reader.ed_sign(identity.ed_seed, reader.PRINCIPAL + person.encoded())])
         return [4, number, "cvp1:" + base64.b64encode(signed).decode(), role, "", []]
 
+    def wrapped(self, kind, level, index, parent, key):
+        name, nonce = self.vault.keys.name(kind, level, index), os.urandom(12)
+        return name, nonce + AESGCM(parent).encrypt(nonce, key, reader.TREE_NODE + self.log.tag + name)
+
     def commit(self):
         """The database as the transaction of the newest mutation leaves it; then the log is saved."""
         with lmdb.open(str(self.folder / "data.mdb"), subdir=False, max_dbs=4, map_size=1 << 26, lock=False) as env:
@@ -495,15 +499,17 @@ class Forge:
             with env.begin(write=True) as transaction:
                 opened = reader.env_open(reader.META_ROW, self.log.vk, self.log.tag, transaction.get(b"state", db=meta))
                 row = reader.cbor_prefix(opened)[0]
-                row[0], row[5] = self.state[4], row[5] + len(self.half_rows)
+                row[0], row[5] = self.state[4], max([row[5], *(slot + 1 for slot in self.half_rows)])
                 row = self.seal(reader.META_ROW, self.log.tag, self.padded(reader.encode(row), 256))
                 transaction.put(b"state", row, db=meta)
                 for slot, half in self.half_rows.items():
-                    key, nonce = b"\2\xff" + reader.u64(slot), os.urandom(12)
-                    sealed = AESGCM(self.vault.keys.key(2, 0, slot >> 8)).encrypt(nonce, half, reader.TREE_NODE + self.log.tag + key)
-                    transaction.put(key, nonce + sealed, db=tree)
+                    keys = self.vault.keys
+                    if keys.name(2, 0, slot >> 8) not in keys.rows:   # a leaf node of its own, under the node above that is there
+                        keys.cache[keys.name(2, 0, slot >> 8)] = node = os.urandom(32)
+                        transaction.put(*self.wrapped(2, 0, slot >> 8, keys.key(2, 1, slot >> 16), node), db=tree)
+                    transaction.put(*self.wrapped(2, 0xFF, slot, keys.key(2, 0, slot >> 8), half), db=tree)
                 for slot in self.erased:                             # as far as a reader can tell
-                    transaction.delete(b"\2\xff" + reader.u64(slot), db=tree)
+                    transaction.delete(self.vault.keys.name(2, 0xFF, slot), db=tree)
         return self.save()
 
 
@@ -559,6 +565,22 @@ FORGED = (
 )
 
 
+# What it takes.
+FORGED_AND_READ = (
+    ("by a holder who may not grant", 2, lambda f: [f.successor()]),
+    ("by one who was granted after the first successor", 3,
+     lambda f: [f.successor() + certified(f), [f.grant(3, officer.person.x, f.shared(), 2)],
+                f.successor(3) + [f.grant(3, officer.person.x, f.shared(), 3)]]),
+    ("grants before op 8", 1, lambda f: [(lambda ops: ops[:1] + ops[2:] + ops[1:2])(f.successor())]),
+    ("two steps in one payload", 1, lambda f: [f.successor() + f.successor(3)]),
+    ("two compartments, their ops mixed", 1,
+     lambda f: [(lambda a, b: [b[0], *a[:3], b[1], a[3], b[2]])(f.successor(), f.successor(2, 1))]),
+    ("the old epoch granted to one more beside it, and the new one too", 1,
+     lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), epoch) for epoch in (1, 2)]]),
+    ("the old epoch granted later", 1, lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]]),
+)
+
+
 def forged_vault(folder, signer, payloads):
     """The vault with these payloads in its log, and a database that applied them all."""
     forge = Forge(folder)
@@ -579,19 +601,7 @@ class ForgedEpochsTest(unittest.TestCase):
 
     def test_chains_that_are_read(self):
         good = document(golden / "vault")["records"]
-        for why, signer, payloads in (
-                ("by a holder who may not grant", 2, lambda f: [f.successor()]),
-                ("by one who was granted after the first successor", 3,
-                 lambda f: [f.successor() + certified(f), [f.grant(3, officer.person.x, f.shared(), 2)],
-                            f.successor(3) + [f.grant(3, officer.person.x, f.shared(), 3)]]),
-                ("grants before op 8", 1, lambda f: [(lambda ops: ops[:1] + ops[2:] + ops[1:2])(f.successor())]),
-                ("two steps in one payload", 1, lambda f: [f.successor() + f.successor(3)]),
-                ("two compartments, their ops mixed", 1,
-                 lambda f: [(lambda a, b: [b[0], *a[:3], b[1], a[3], b[2]])(f.successor(), f.successor(2, 1))]),
-                ("the old epoch granted to one more beside it, and the new one too", 1,
-                 lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), epoch) for epoch in (1, 2)]]),
-                ("the old epoch granted later", 1,
-                 lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]])):
+        for why, signer, payloads in FORGED_AND_READ:
             with Copy() as folder, self.subTest(why):
                 forged_vault(folder, signer, payloads)
                 self.assertEqual(document(folder)["records"], good)
@@ -653,6 +663,14 @@ class ForgedEpochsTest(unittest.TestCase):
                 self.assertEqual(record["values"] == wanted["values"], not record["sealed"])
                 self.assertLessEqual(set(record["sealed"]), {name})
             self.assertGreater(closed, 0)
+
+    def test_details_under_a_destroyed_audit_epoch_stay_closed(self):
+        with Copy() as folder:
+            forge = forged_vault(folder, 1, lambda f: [f.successor(2, 64)[:3], [[9, 64, 1]]])
+            forge.half_rows, forge.erased = {}, {forge.vault.authority.epochs[64, 1][3]}
+            found = document(forge.commit().folder)
+            self.assertEqual(found["records"], document(golden / "vault")["records"])
+            self.assertFalse(any("actor" in entry for entry in found["entries"]))
 
     def test_a_half_that_is_gone_without_op_9_is_told(self):
         with Copy() as folder:

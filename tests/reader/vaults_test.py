@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Vaults of every suite, made by the casevault command and read by the second reader: both say the same.
+"""Vaults of every suite, and one whose keys were rotated, made by the casevault command and read by the second reader, and
+forged ones that are put before both: both say the same.
 
 Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
 passphrase slot that is allowed; so it is also shown that casevault opens what somebody else wrote by the page.
@@ -19,6 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import second_reader as reader                                                                   # noqa: E402
+import second_reader_test as forged                                                              # noqa: E402
 
 COMMAND = os.environ.get("CASEVAULT_COMMAND", "casevault")
 PASSPHRASE = b"a public passphrase of a test"
@@ -93,6 +95,9 @@ compartments = ["coded"]
 """
 FIELDS = ["account", "full_name", "photo", "born", "minor", "children", "needs", "sex", "seen", "balance", "alive", "wishes"]
 CODED = {"minor", "children", "needs", "sex", "seen"}
+ROTATED = 30
+SEALED_ALIKE = ["full_name", "photo", "born", "balance", "alive", "wishes"]                       # the compartment identity
+READ_BY = {"owner": FIELDS, "officer": SEALED_ALIKE + sorted(CODED), "late": SEALED_ALIKE}
 FIRST = {"full_name": "Thi\u0323 Hoa\u0300 花 \"x\" \\", "photo": base64.b64encode(bytes(range(256)) * 9).decode(), "born": "1990-05",
          "minor": "false", "children": "-9223372036854775808", "needs": "y tế;food", "sex": "female", "seen": "2024-02-29",
          "account": "dòng một\ndòng hai " + "dài " * 3000, "balance": "9223372036854775807", "alive": "true", "wishes": "shelter"}
@@ -128,16 +133,18 @@ def identity_file(identity):
     return public, "casevault-identity 1\n" + lines
 
 
-def new_identity(name):
-    x_secret, seed = os.urandom(32), os.urandom(32)
-    return reader.Identity(reader.Person(name, reader.x_public(x_secret), reader.ed_public(seed)), x_secret, seed, {})
-
-
 class Maker:
     """One vault of a suite with all that happens in it, and what casevault said of it."""
 
     def __init__(self, folder, suite):
-        self.folder, self.suite = folder / str(suite), suite
+        self.begin(folder / str(suite), suite)
+        self.fill()
+        self.log = self.run("owner", "audit", "log", "--details")
+        self.verified = self.run("owner", "audit", "verify")
+        self.status = self.run("owner", "status")
+
+    def begin(self, folder, suite):
+        self.folder, self.suite = folder, suite
         self.folder.mkdir(mode=0o700)
         self.write("passphrase", PASSPHRASE + b"\n")
         schema = self.write("schema.toml", SCHEMA.encode())
@@ -146,6 +153,8 @@ class Maker:
         self.vault, self.log_key = self.folder / "vault", made["log_key"]
         self.owner = reader.open_identity((self.folder / "owner.identity").read_bytes(), PASSPHRASE)
         self.keep(self.owner)
+
+    def fill(self):
         self.officer = self.certify("officer", "--grant", "identity,coded", "--unit", UNIT)
         self.analyst = self.certify("analyst", "--grant", "coded")
 
@@ -159,16 +168,13 @@ class Maker:
         self.run("officer", "update", self.ids[1], "sex=male", "born=", "wishes=food;shelter")
         self.rows[1] = {name: text for name, text in (self.rows[1] | {"sex": "male", "wishes": "food;shelter"}).items()
                         if name != "born"}
-        if suite == 1:
+        if self.suite == 1:
             self.rows += map(row, range(IMPORTED, IMPORTED + STAGED))
             self.bring(range(IMPORTED, IMPORTED + STAGED))
         self.say("analyst", self.ids[:2], ["full_name"], "statistics", code=4)               # no rule
         self.say("officer", self.ids[:1], ["account"], "care", code=4)                       # a rule, but no key
         self.few = self.say("officer", self.ids[:3], ["sex", "full_name"], "care")
         self.many = self.say("owner", self.ids, FIELDS, "care")
-        self.log = self.run("owner", "audit", "log", "--details")
-        self.verified = self.run("owner", "audit", "verify")
-        self.status = self.run("owner", "status")
 
     def write(self, name, data):
         path = self.folder / name
@@ -181,12 +187,12 @@ class Maker:
         self.write(identity.person.name + ".identity", text.encode())
         return self.write(identity.person.name + ".public", public.encode() + b"\n")
 
-    def certify(self, name, *how):
+    def certify(self, name, *how, role=None):
         """The principal is added, and its identity pins what the invitation says."""
-        identity = new_identity(name)
+        identity = forged.new_identity(name)
         invitation = self.folder / f"{name}.invitation"
-        self.run("owner", "principal", "add", name, "--public", self.keep(identity), "--role", name, "--invitation", invitation,
-                 *how)
+        self.run("owner", "principal", "add", name, "--public", self.keep(identity), "--role", role or name,
+                 "--invitation", invitation, *how)
         vault, log_key, _ = reader.open_invitation(invitation.read_text(), identity)
         identity.pins[vault] = log_key
         self.keep(identity)
@@ -216,11 +222,61 @@ class Maker:
         return found if words[:2] == ("audit", "log") else found[0] if found else None
 
 
+class RotatedMaker(Maker):
+    """A vault whose keys are rotated by one and by another, sealed anew, and one of them destroyed; all is looked at in between."""
+
+    def __init__(self, folder):
+        self.begin(folder / "rotated", 2)
+        self.stages, self.ids, self.rows = {}, [], []
+        self.officer = self.certify("officer", "--grant", "identity,coded,audit")
+        self.bring(range(IMPORTED, IMPORTED + ROTATED))
+        self.rows = [row(number) for number in range(IMPORTED, IMPORTED + ROTATED)]
+        self.rotate("owner", "identity", "audit")
+        self.late = self.certify("late", "--grant", "identity,audit", role="officer")
+        self.add("officer", full_name="Sau", sex="male")
+        self.change("late", 0, full_name="Người khác")
+        self.change("officer", 1, sex="unknown")                       # its cell of identity stays as it was
+        self.look("rotated")
+        self.rotate("late", "identity")
+        self.add("late", full_name="Muộn")
+        self.look("rotated by the one who came later")
+        self.run("owner", "key", "reencrypt", "identity")
+        self.run("owner", "key", "census")
+        self.look("sealed anew")
+        self.run("owner", "key", "destroy", "identity", 1, "--confirm", "identity:1")
+        self.look("destroyed")
+        self.verified = self.run("owner", "audit", "verify")
+
+    def rotate(self, who, *compartments):
+        for one in compartments:
+            self.run(who, "key", "rotate", one)
+
+    def add(self, who, **values):
+        self.ids.append(self.run(who, "add", "person", *(f"{name}={text}" for name, text in values.items()))["id"])
+        self.rows.append(values)
+
+    def change(self, who, index, **values):
+        self.run(who, "update", self.ids[index], *(f"{name}={text}" for name, text in values.items()))
+        self.rows[index] = self.rows[index] | values
+
+    def look(self, stage):
+        """What the command says to each, and what the reader reads for each, at one moment."""
+        keys = self.run("owner", "key", "list")
+        for who, fields in READ_BY.items():
+            said, log = self.say(who, self.ids, fields, "care"), self.run(who, "audit", "log", "--details")
+            vault = reader.Vault(self.vault, getattr(self, who))
+            self.stages[stage, who] = said["disclosures"], log, keys, vault, [dict(values) for values in self.rows]
+
+
 def setUpModule():
-    global scratch, makers, read, documents
+    global scratch, makers, rotated, read, documents
+    forged.setUpModule()
+    unittest.addModuleCleanup(forged.tearDownModule)
     scratch = tempfile.TemporaryDirectory(prefix="casevault-reader-")
     with ThreadPoolExecutor(3) as pool:
+        rotating = pool.submit(RotatedMaker, Path(scratch.name))
         makers = list(pool.map(lambda suite: Maker(Path(scratch.name), suite), (1, 2, 3)))
+        rotated = rotating.result()
     read = {maker.suite: reader.Vault(maker.vault, maker.owner) for maker in makers}
     documents = {suite: vault.document() for suite, vault in read.items()}
 
@@ -326,6 +382,144 @@ class VaultsTest(unittest.TestCase):
                                reader.struct.pack("hhqqi4x", reader.fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0))
             with self.assertRaises(reader.Busy):
                 reader.Vault(maker.vault, maker.owner)
+
+
+class RotatedTest(unittest.TestCase):
+    def each(self, *stages):
+        for (stage, who), (said, log, keys, vault, rows) in rotated.stages.items():
+            if stage in stages or not stages:
+                with self.subTest(stage=stage, who=who):
+                    yield who, said, log, keys, vault, rows
+
+    def test_each_reads_the_values_that_casevault_discloses_to_it(self):
+        for who, said, _, _, vault, rows in self.each():
+            found = {record["id"]: record["values"] for record in vault.document()["records"]}
+            self.assertEqual(list(found), [one["id"] for one in said])
+            for one, written in zip(said, rows, strict=True):
+                wanted = {name: text for name, text in written.items() if name in READ_BY[who]}
+                self.assertEqual({name: text for name, text in one["values"].items() if text is not None}, wanted)
+                self.assertEqual(found[one["id"]], wanted)
+
+    def test_epochs_and_their_cells_are_those_of_key_list(self):
+        def identity(cells):
+            return [(one["state"], bool(one["cells"])) for one in cells if one["compartment"] == "identity"]
+        wanted = {"rotated": [("old", True), ("current", True)],
+                  "rotated by the one who came later": [("old", True), ("old", True), ("current", True)],
+                  "sealed anew": [("old", False), ("old", False), ("current", True)],
+                  "destroyed": [("destroyed", False), ("old", False), ("current", True)]}
+        for stage, states in wanted.items():
+            for _, _, _, keys, vault, _ in self.each(stage):
+                names = vault.authority.schema.compartments
+                found = [one | {"compartment": names[one["compartment"]][0]} for one in vault.census()]
+                self.assertCountEqual(found, keys)
+                self.assertEqual(identity(found), states)
+
+    def test_a_grant_of_the_newest_epoch_reaches_those_before_it_while_they_last(self):
+        for stage, identity in (("rotated", {1, 2}), ("rotated by the one who came later", {1, 2, 3}), ("destroyed", {2, 3})):
+            for who, _, _, _, vault, _ in self.each(stage):
+                held = {1: identity, 64: {1, 2}} | ({} if who == "late" else {2: {1}}) | ({700: {1}} if who == "owner" else {})
+                self.assertEqual(set(vault.cks), {(number, epoch) for number, epochs in held.items() for epoch in epochs})
+                owners = rotated.stages[stage, "owner"][3].cks
+                self.assertLessEqual(vault.cks.items(), owners.items())
+                if who == "late":
+                    granted = {(number, epoch) for own, number, epoch in vault.authority.grants if own == vault.own}
+                    self.assertEqual(granted, {(1, epoch) for epoch in {2, *identity} - {1}} | {(64, 2)})
+
+    def test_the_log_says_the_same_under_two_audit_epochs(self):
+        for who, _, log, _, vault, _ in self.each():
+            entries = vault.document()["entries"]
+            self.assertEqual(len(entries), len(log))
+            for own, theirs in zip(entries, log):
+                details = theirs["details"]
+                self.assertEqual((own["entry"], own["action"], own["outcome"], own["actor"], own["count"]),
+                                 tuple(theirs[name] for name in ("entry", "action", "outcome", "actor", "count")))
+                self.assertEqual((own["actor"], own["recipient"], own["note"], own["subjects"]),
+                                 tuple(details[name] for name in ("actor", "recipient", "text", "records")))
+            epochs = [int.from_bytes(entry.details[32:36], "big") for entry in vault.log.entries]
+            opened = next(entry.number for entry in vault.log.entries if entry.payload and entry.payload[3][0][:3] == [5, 64, 2])
+            self.assertEqual(epochs, [1] * (opened + 1) + [2] * (len(epochs) - opened - 1))       # itself under the one before
+        actions = {own["action"] for own in entries}
+        self.assertLessEqual({"key-rotate", "key-reencrypt", "key-census", "key-destroy"}, actions)
+        self.assertEqual((rotated.verified["ok"], rotated.verified["root"]), (True, vault.log.tree.root().hex()))
+
+    def test_cells_sealed_anew_change_nothing_else_of_their_records(self):
+        before, after = (rotated.stages[stage, "owner"][3].records for stage in ("rotated by the one who came later", "sealed anew"))
+        self.assertEqual(list(before), list(after))
+        for row_, old in before.items():
+            new = after[row_]
+            for name in ("rk", "stamp", "version", "created", "updated", "import_id", "unit"):
+                self.assertEqual(getattr(new, name), getattr(old, name), name)
+            self.assertEqual({cell.epoch for cell in new.cells if cell.compartment == 1}, {3})
+            kept = [[(cell.salt, cell.data) for cell in one.cells if cell.compartment != 1] for one in (old, new)]
+            self.assertEqual(*kept)
+            salts = {cell.salt for one in (old, new) for cell in one.cells if cell.compartment == 1 and cell.epoch != 3}
+            self.assertTrue(salts.isdisjoint(cell.salt for cell in new.cells))
+
+    def test_no_older_copy_of_the_database_leads_to_an_erased_half(self):
+        old, new = (rotated.stages[stage, "late"][3] for stage in ("sealed anew", "destroyed"))
+        slot = old.authority.epochs[1, 1][3]
+        self.assertTrue(old.keys.has_half(slot))
+        self.assertFalse(new.keys.has_half(slot))
+        self.assertEqual((new.state.generation, new.state.root_epoch), (old.state.generation + 1, old.state.root_epoch + 1))
+        for level in (0, 1, 2):
+            self.assertNotEqual(new.keys.key(2, level, 0), old.keys.key(2, level, 0))
+        self.assertEqual(new.keys.key(1, 2, 0), old.keys.key(1, 2, 0))
+        for erk, rows in ((new.keys.erk, old.keys.rows), (old.keys.erk, new.keys.rows)):
+            with self.assertRaisesRegex(reader.Integrity, "does not verify"):
+                reader.KeyTree({b"tree": rows}, new.log, erk)
+        with self.assertRaisesRegex(reader.Integrity, "rolled back"):
+            reader.read_erasure_root(rotated.vault / "erasure.root", old.log, old.state)
+
+
+class ForgedTest(unittest.TestCase):
+    """Chains that somebody else wrote by the page, put before the command."""
+
+    def setUp(self):
+        self.identity = Path(scratch.name) / "forger"
+        self.identity.mkdir(mode=0o700)
+        self.addCleanup(forged.shutil.rmtree, self.identity)
+        for name, data in (("identity", identity_file(forged.owner)[1].encode()), ("passphrase", PASSPHRASE)):
+            (self.identity / name).write_bytes(data)
+            (self.identity / name).chmod(0o600)
+
+    def run_on(self, vault, *words):
+        """Exit status and what is said, without an anchor of another forgery."""
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS")}
+        done = subprocess.run([COMMAND, *words, "--vault", vault, "--identity", self.identity / "identity", "--passphrase-file",
+                               self.identity / "passphrase", "--no-input", "--json"], capture_output=True, stdin=subprocess.DEVNULL,
+                              check=False, timeout=250, env={**kept, "LC_ALL": "C.UTF-8", "HOME": str(vault.parent),
+                                                             "XDG_STATE_HOME": str(vault.parent / "state")})
+        return done.returncode, done.stdout.decode()
+
+    def test_casevault_refuses_the_chains_that_the_reader_refuses(self):
+        for why, signer, payloads, _ in forged.FORGED:
+            with forged.Copy() as folder, self.subTest(why):
+                forged.forged_vault(folder, signer, payloads)
+                status, said = self.run_on(folder, "audit", "verify")
+                self.assertEqual((status, json.loads(said)["ok"]), (8, False), said)
+
+    def test_casevault_takes_the_chains_that_the_reader_takes(self):
+        for why, signer, payloads in forged.FORGED_AND_READ:
+            with forged.Copy() as folder, self.subTest(why):
+                forged.forged_vault(folder, signer, payloads)
+                size = len(reader.Vault(folder, forged.owner).log.entries)
+                status, said = self.run_on(folder, "audit", "verify")
+                self.assertEqual((status, json.loads(said)["ok"], json.loads(said)["size"]), (0, True, size), said)
+
+    def test_casevault_destroys_an_epoch_beside_a_second_leaf_node_of_halves(self):
+        with forged.Copy() as folder:
+            forge = forged.forged_vault(folder, 2, lambda f: [f.successor(slot=300)])
+            number, old = forge.shared(), reader.Vault(folder, forged.owner)
+            name = old.authority.schema.compartments[number][0]
+            for words in (("key", "reencrypt"), ("key", "destroy", name, "1", "--confirm", name + ":1"), ("audit", "verify")):
+                self.assertEqual(self.run_on(folder, *words)[0], 0, words)
+            new = reader.Vault(folder, forged.owner)
+            self.assertEqual(new.document()["records"], old.document()["records"])
+            self.assertEqual(new.keys.half(300), old.keys.half(300))
+            self.assertEqual(new.keys.key(2, 0, 1), old.keys.key(2, 0, 1))
+            self.assertNotEqual(new.keys.key(2, 0, 0), old.keys.key(2, 0, 0))
+            self.assertFalse(new.keys.has_half(old.authority.epochs[number, 1][3]))
+            self.assertEqual(set(new.cks), set(old.cks) - {(number, 1)})
 
 
 if __name__ == "__main__":

@@ -8,15 +8,21 @@
 namespace casevault::crypto {
 namespace {
 
-/// libsodium's form of an Ed25519 secret: seed ‖ public key.
-struct SigningKey {
-  explicit SigningKey(KeyView seed) noexcept {
-    ready_sodium();
-    crypto_sign_seed_keypair(public_key.data(), secret.out().data(), seed.data());
-  }
-  Wiped<crypto_sign_SECRETKEYBYTES> secret;
+using SigningKey = std::span<const std::uint8_t, crypto_sign_SECRETKEYBYTES>;  // seed ‖ public key
+
+/// libsodium's form of a secret key.
+PublicKey expand(KeyView seed, std::span<std::uint8_t, crypto_sign_SECRETKEYBYTES> out) noexcept {
+  ready_sodium();
   PublicKey public_key{};
-};
+  crypto_sign_seed_keypair(public_key.data(), out.data(), seed.data());
+  return public_key;
+}
+
+Signature sign_with(SigningKey key, ByteView message) noexcept {
+  Signature out{};
+  crypto_sign_detached(out.data(), nullptr, message.data(), message.size(), key.data());
+  return out;
+}
 
 Bytes labelled(LabelView label, ByteView message) {
   Bytes out(label.size() + message.size());
@@ -42,7 +48,10 @@ Result<SecretBytes> x25519(KeyView secret, KeyView peer_public) {
   return shared;
 }
 
-PublicKey ed25519_public(KeyView seed) { return SigningKey(seed).public_key; }
+PublicKey ed25519_public(KeyView seed) {
+  Wiped<crypto_sign_SECRETKEYBYTES> key;
+  return expand(seed, key.out());
+}
 
 Signature sign(LabelView label, KeyView seed, ByteView message) { return sign_raw(seed, labelled(label, message)); }
 
@@ -50,11 +59,18 @@ bool verify(LabelView label, KeyView public_key, ByteView message, ByteView sign
   return verify_raw(public_key, labelled(label, message), signature);
 }
 
+Signer::Signer(KeyView seed) : key_(crypto_sign_SECRETKEYBYTES) {
+  expand(seed, key_.mutable_view().first<crypto_sign_SECRETKEYBYTES>());
+}
+
+Signature Signer::sign(LabelView label, ByteView message) const {
+  return sign_with(key_.view().first<crypto_sign_SECRETKEYBYTES>(), labelled(label, message));
+}
+
 Signature sign_raw(KeyView seed, ByteView message) {
-  const SigningKey key(seed);
-  Signature out{};
-  crypto_sign_detached(out.data(), nullptr, message.data(), message.size(), key.secret.view().data());
-  return out;
+  Wiped<crypto_sign_SECRETKEYBYTES> key;
+  expand(seed, key.out());
+  return sign_with(key.view(), message);
 }
 
 bool verify_raw(KeyView public_key, ByteView message, ByteView signature) {

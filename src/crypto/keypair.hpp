@@ -19,6 +19,16 @@ using Signature = std::array<std::uint8_t, 64>;
 /// Signs label ‖ message: a signature made for one label never verifies under another.
 [[nodiscard]] Signature sign(LabelView label, KeyView seed, ByteView message);
 [[nodiscard]] bool verify(LabelView label, KeyView public_key, ByteView message, ByteView signature);
+/// The same for whoever signs often: keeps the seed with its public key, which takes as long to compute as a signature.
+class Signer {
+ public:
+  Signer() noexcept = default;
+  explicit Signer(KeyView seed);
+  [[nodiscard]] Signature sign(LabelView label, ByteView message) const;
+
+ private:
+  SecretBytes key_;  ///< seed ‖ public key
+};
 /// Without a label, for formats of others (C2SP signed note).
 [[nodiscard]] Signature sign_raw(KeyView seed, ByteView message);
 [[nodiscard]] bool verify_raw(KeyView public_key, ByteView message, ByteView signature);

@@ -57,6 +57,7 @@ std::string details_json(Core& core, const Schema& schema, const OpenedDetails& 
 }  // namespace
 
 Result<void> read_log(Core& core, const LogQuery& query, const std::function<bool(const LogEntry&)>& visit) {
+  CASEVAULT_CHECK(core.log().refresh());
   CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
   const Authority& authority = *snapshot.authority;
   const bool look_inside = query.details || query.subject;

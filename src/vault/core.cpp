@@ -243,7 +243,7 @@ Result<void> Core::check_in_step(const DbState& db) const {
 
 Result<void> Core::settle_pending() {
   CASEVAULT_TRY(const Snapshot seen, snapshot());
-  if (journal_.state().last_mutation <= seen.db.applied) return {};
+  if (journal_.newest().mutation <= seen.db.applied) return {};
   CASEVAULT_TRY(const auto txn, store_->begin_write());
   return settle_pending(*txn);
 }
@@ -253,7 +253,7 @@ Result<void> Core::settle_pending(store::WriteTxn& txn) {
   CASEVAULT_CHECK(log_->refresh());
   CASEVAULT_TRY(const DbState db, load_state(txn));
   CASEVAULT_CHECK(check_in_step(db));
-  const std::uint64_t pending = journal_.state().last_mutation;
+  const std::uint64_t pending = journal_.newest().mutation;
   if (pending <= db.applied) return {};
   CASEVAULT_TRY(const auto authority, authority_for(db));
   DetailsDraft details;
@@ -272,6 +272,8 @@ Result<DbState> Core::load_state(store::ReadTxn& txn) {
     if (row == state_row_) return state_;
   }
   CASEVAULT_TRY(DbState state, decode_state(state_seal(), row));
+  // Another process wrote: its entries come first, the authority among them.
+  if (state.applied > journal_.newest().mutation) CASEVAULT_CHECK(log_->refresh());
   CASEVAULT_CHECK(refresh_roots(state));
   const std::lock_guard lock(mutex_);
   state_row_ = std::move(row);
@@ -296,7 +298,7 @@ Result<void> Core::refresh_roots(const DbState& db) {
 }
 
 Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) {
-  const std::optional<AuthorityLink> newest = journal_.state().last_authority;
+  const std::optional<AuthorityLink> newest = journal_.newest().authority;
   if (!newest) return Error{ErrorCode::kIntegrity, "the log has no genesis entry"};
   const bool pending = newest->entry >= db.applied;
   {
@@ -327,7 +329,6 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
 Result<Snapshot> Core::snapshot() {
   Snapshot out;
   CASEVAULT_TRY(out.txn, store_->begin_read());
-  CASEVAULT_CHECK(log_->refresh());  // after the snapshot: the log knows at least what the snapshot has applied
   CASEVAULT_TRY(out.db, load_state(*out.txn));
   CASEVAULT_TRY(out.authority, authority_for(out.db));
   return out;

@@ -57,7 +57,9 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  /// Fresh snapshot; reloads authority, roots and keys whose generation changed.
+  /// Fresh snapshot; reloads authority, roots and keys whose generation changed. The log is known at least as far as
+  /// the snapshot has applied it, which is all that authority depends on; who shows or judges the log refreshes it
+  /// first. An append sees everything: its guard runs after the entries of other processes were replayed.
   [[nodiscard]] Result<Snapshot> snapshot();
   /// The same for the database as a write transaction sees it.
   [[nodiscard]] Result<DbState> load_state(store::ReadTxn& txn);

@@ -160,11 +160,17 @@ void Journal::begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key,
 void Journal::set_actor(PrincipalNumber actor, const SecretBytes& ed_seed) {
   actor_ = actor;
   ed_seed_ = ed_seed.clone();
+  signer_ = crypto::Signer(key_of(ed_seed_));
 }
 
 Journal::State Journal::state() const {
   const std::lock_guard lock(mutex_);
   return acknowledged_;
+}
+
+Journal::Newest Journal::newest() const {
+  const std::lock_guard lock(mutex_);
+  return {acknowledged_.last_authority, acknowledged_.last_mutation};
 }
 
 Bytes Journal::encode_state(const State& state) const {
@@ -349,8 +355,12 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
   EntryPlace place;
   base::Random& random = *environment_.random;
   CASEVAULT_CHECK(log.append([&](log::FrameSink& sink) -> Result<void> {
-    const std::lock_guard lock(mutex_);
-    if (batch_.empty()) promote();
+    std::uint64_t known_applied = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (batch_.empty()) promote();
+      known_applied = known_applied_;
+    }
     if (guard) CASEVAULT_CHECK(guard(working_));
     const std::uint64_t entry = working_.tree.size();
     const Bytes context = entry_context(entry, working_.vault_key_epoch);
@@ -366,7 +376,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (draft.details) {
       CASEVAULT_TRY(details, draft.details(entry));
     }
-    if (known_applied_ <= next.last_mutation) next.database_floor = std::max(next.database_floor, known_applied_);
+    if (known_applied <= next.last_mutation) next.database_floor = std::max(next.database_floor, known_applied);
     Bytes vault_keys;
     if (!draft.vault_key_grants.empty()) {
       base::Writer w(vault_keys);
@@ -445,11 +455,10 @@ Bytes Journal::batch_message(const keys::VaultTag& tag, std::uint64_t size_befor
 }
 
 Result<Bytes> Journal::close_batch(log::Position /*position*/) {
-  const std::lock_guard lock(mutex_);
   const std::uint64_t size_before = acknowledged_.tree.size();
   const audit::Digest root_before = acknowledged_.tree.root();
   const crypto::Signature signature =
-      crypto::sign(format::kLogBatch, key_of(ed_seed_), batch_message(tag_, size_before, root_before, batch_));
+      signer_.sign(format::kLogBatch, batch_message(tag_, size_before, root_before, batch_));
   Bytes closing;
   CborWriter(closing).array(6).uint(actor_).uint(size_before).bytes(root_before).uint(batch_.size()).bytes(signature);
   const Bytes state = encode_state(working_);
@@ -466,6 +475,7 @@ Result<Bytes> Journal::close_batch(log::Position /*position*/) {
       .block(crypto::seal_envelope(format::kLogClose, key_of(vault_key_), close_context(frame), closing,
                                    *environment_.random));
   batch_.clear();
+  const std::lock_guard lock(mutex_);
   closed_ = working_;
   return body;
 }

@@ -96,6 +96,12 @@ class Journal final : public log::LogClient {
     std::int64_t last_time_ms = 0;
   };
   [[nodiscard]] State state() const;
+  /// Of that, what every snapshot asks for.
+  struct Newest {
+    std::optional<AuthorityLink> authority;
+    std::uint64_t mutation = 0;
+  };
+  [[nodiscard]] Newest newest() const;
 
   /// Tells what the database has applied; the next entry makes it the floor.
   void database_at(std::uint64_t applied);
@@ -152,7 +158,7 @@ class Journal final : public log::LogClient {
   /// State a segment begins with, as its head was sealed; kIntegrity when anything in it was altered.
   [[nodiscard]] Result<State> open_segment_header(ByteView header) const;
   [[nodiscard]] Bytes close_context(const CloseFrame& frame) const;
-  void promote();
+  void promote();  ///< under the mutex
   Bytes encode_state(const State& state) const;
 
   base::Environment environment_;
@@ -161,12 +167,15 @@ class Journal final : public log::LogClient {
   std::uint32_t vault_key_epoch_ = 1;  ///< of vault_key_
   PrincipalNumber actor_ = 0;
   SecretBytes ed_seed_;
+  crypto::Signer signer_;  ///< of the same
 
-  mutable std::mutex mutex_;  ///< guards the states; the log serialises its callbacks, readers come from elsewhere
-  State acknowledged_;
-  State working_;
+  mutable std::mutex mutex_;     ///< guards these three, which are read and promoted while a batch is built
+  State acknowledged_;           ///< while closed_ is empty, only the log's callbacks change it
   std::optional<State> closed_;  ///< after a batch that was handed to the log and not yet told durable
   std::uint64_t known_applied_ = 0;
+
+  // Of the log's callbacks, which come one at a time.
+  State working_;
   std::vector<audit::Digest> batch_;                        ///< leaf hashes of the batch being built
   std::optional<log::Position> seen_;                       ///< frames up to here were absorbed by unlock
   log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known

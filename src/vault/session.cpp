@@ -64,6 +64,7 @@ const Schema& Session::schema() const { return *impl_->schema; }
 Result<Status> Session::status() {
   CASEVAULT_TRY(const auto open, impl_->core());
   vault::Core& core = *open;
+  CASEVAULT_CHECK(core.log().refresh());
   CASEVAULT_TRY(const vault::Snapshot snapshot, core.snapshot());
   const vault::Authority& authority = *snapshot.authority;
   const vault::Journal::State log = core.journal().state();

@@ -329,6 +329,7 @@ Result<std::string> check_heads(Core& core, const LogCheck& check, const Progres
 
 Result<LogCheck> check_log(Core& core, std::string_view anchor, const ProgressCallback& progress) {
   LogCheck check;
+  CASEVAULT_CHECK(core.log().refresh());
   CASEVAULT_TRY(check.snapshot, core.snapshot());
   Journal::State end = core.journal().state();
   // Others write on: principals of the entries that are looked at must be known to the snapshot.
@@ -339,6 +340,7 @@ Result<LogCheck> check_log(Core& core, std::string_view anchor, const ProgressCa
   };
   for (int attempt = 0; attempt < 64 && !together(); ++attempt) {
     check.snapshot.txn.reset();
+    CASEVAULT_CHECK(core.log().refresh());
     CASEVAULT_TRY(check.snapshot, core.snapshot());
     end = core.journal().state();
   }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -62,6 +63,7 @@ class Batch final : public FrameSink {
   /// client asked to roll back when nothing was built could not tell this from a failure of its last closed batch.
   [[nodiscard]] bool offered() const { return offered_; }
   [[nodiscard]] const Bytes& bytes() const { return bytes_; }
+  [[nodiscard]] Bytes release() { return std::move(bytes_); }
   void cut(std::size_t size) { bytes_.resize(size), refused_ = false; }
 
  private:
@@ -111,8 +113,10 @@ class FileLog final : public Log {
   };
   struct Sync {
     std::mutex mutex;
-    std::condition_variable changed;  ///< requests are done, or nobody leads
-    std::condition_variable arrived;  ///< a request came while the leader waits for company
+    std::array<std::condition_variable, 2> rounds;  ///< waits of even and of odd rounds: its requests are done, or
+                                                    ///< nobody leads
+    std::condition_variable idle;                   ///< nobody leads: a refresh may
+    std::condition_variable arrived;                ///< as many requests came as the leader waits for
   };
   enum class Doubt : std::uint8_t {
     kNone,
@@ -129,10 +133,11 @@ class FileLog final : public Log {
 
   // The following run as the one leader, without the mutex.
   void lead(std::unique_lock<std::mutex>& lock);
+  void hand_over(std::unique_lock<std::mutex>& lock);
   [[nodiscard]] Result<void> run(std::vector<Request*>& batch);
   [[nodiscard]] Result<void> commit(const std::vector<Request*>& requests);
   [[nodiscard]] Result<void> build_and_write(const std::vector<Request*>& requests, Batch& batch);
-  [[nodiscard]] Result<void> write(const Bytes& bytes);
+  [[nodiscard]] Result<void> write(Bytes bytes);
   [[nodiscard]] Error give_up(Error cause);
   [[nodiscard]] Result<void> blank();
   [[nodiscard]] Result<void> write_zeros(std::uint32_t from, std::size_t count);
@@ -144,6 +149,7 @@ class FileLog final : public Log {
   [[nodiscard]] Result<void> settle(const Tail& tail, ByteView bytes);
   [[nodiscard]] Result<void> replay(ByteView bytes);
   void take(std::vector<Request*>& batch);
+  [[nodiscard]] std::condition_variable& round() { return sync_->rounds[round_ % 2]; }
 
   [[nodiscard]] base::OpenMode mode() const {
     return options_.read_only ? base::OpenMode::kRead : base::OpenMode::kReadWrite;
@@ -172,6 +178,7 @@ class FileLog final : public Log {
   std::unique_ptr<Sync> sync_ = std::make_unique<Sync>();
   // Under the mutex.
   std::vector<Request*> queue_;
+  std::uint64_t round_ = 0;  ///< of the requests in the queue: a flush wakes those it was for, and one of the next
   std::thread::id leader_;   ///< default: nobody leads
   std::size_t company_ = 1;  ///< callers in the last batch
   Position known_;
@@ -219,10 +226,13 @@ Result<void> FileLog::append(const Build& build) {
   std::unique_lock lock(sync_->mutex);
   CASEVAULT_CHECK(check_thread());
   queue_.push_back(&request);
-  sync_->arrived.notify_one();
-  sync_->changed.wait(lock, [&] { return request.done || leader_ == std::thread::id(); });
-  if (!request.done) lead(lock);
-  lock.unlock();
+  if (queue_.size() >= company_) sync_->arrived.notify_one();
+  round().wait(lock, [&] { return request.done || leader_ == std::thread::id(); });
+  if (request.done) {
+    lock.unlock();
+  } else {
+    lead(lock);
+  }
   if (request.exception) std::rethrow_exception(request.exception);
   return std::move(request.result);
 }
@@ -231,7 +241,7 @@ Result<void> FileLog::refresh() {
   CASEVAULT_CHECK(check_caller());
   std::unique_lock lock(sync_->mutex);
   CASEVAULT_CHECK(check_thread());
-  sync_->changed.wait(lock, [&] { return leader_ == std::thread::id(); });
+  sync_->idle.wait(lock, [&] { return leader_ == std::thread::id(); });
   leader_ = std::this_thread::get_id();
   lock.unlock();
 
@@ -247,13 +257,21 @@ Result<void> FileLog::refresh() {
     exception = std::current_exception();
   }
   lock.lock();
-  leader_ = {};
-  sync_->changed.notify_all();
-  lock.unlock();
+  hand_over(lock);
   if (exception) std::rethrow_exception(exception);
   return result;
 }
 
+/// Gives up leading, to one of the next round. Nobody is woken under the mutex, only to wait for it.
+void FileLog::hand_over(std::unique_lock<std::mutex>& lock) {
+  leader_ = {};
+  std::condition_variable& next = round();
+  lock.unlock();
+  next.notify_one();
+  sync_->idle.notify_all();
+}
+
+/// Leaves `lock` open.
 void FileLog::lead(std::unique_lock<std::mutex>& lock) {
   leader_ = std::this_thread::get_id();
   // Without this, callers split into two shifts that flush in turn, each with half of them.
@@ -279,13 +297,17 @@ void FileLog::lead(std::unique_lock<std::mutex>& lock) {
     request->done = true;
   }
   company_ = batch.size();
-  leader_ = {};
-  sync_->changed.notify_all();
+  std::condition_variable& done = sync_->rounds[(round_ - 1) % 2];
+  hand_over(lock);
+  // A round shares it with the one after next: should that be over before this line, its wake-up for one may have gone
+  // to one of these, and comes now.
+  done.notify_all();
 }
 
 void FileLog::take(std::vector<Request*>& batch) {
   const std::lock_guard lock(sync_->mutex);
   batch.swap(queue_);
+  ++round_;
 }
 
 Result<void> FileLog::run(std::vector<Request*>& batch) {
@@ -343,16 +365,18 @@ Result<void> FileLog::build_and_write(const std::vector<Request*>& requests, Bat
   if (batch.refused()) {
     return Error{ErrorCode::kInternal, "log " + folder_.string() + ": the closing frame is empty or too large"};
   }
-  return write(batch.bytes());
+  return write(batch.release());
 }
 
-Result<void> FileLog::write(const Bytes& bytes) {
+Result<void> FileLog::write(Bytes bytes) {
   const std::uint64_t end = std::uint64_t{end_} + bytes.size();
   if (end > std::numeric_limits<std::uint32_t>::max()) {
     return Error{ErrorCode::kInternal, "log segment " + segment_.name + " would pass 4 GiB"};
   }
   CASEVAULT_TRY(const std::uint64_t size, base::file_size(segment_.fd));
   if (end > size) CASEVAULT_CHECK(allocate(segment_.fd, end, segment_.name));
+  const std::uint64_t filled = (end + kFillAhead - 1) / kFillAhead * kFillAhead;
+  if (filled - end_ >= kFillAhead) bytes.resize(std::max(end, std::min(filled, size)) - end_);
 
   doubtful_ = bytes.size();
   doubt_ = Doubt::kWrite;

@@ -2,11 +2,16 @@
 #include "log/segment.hpp"
 
 #include <fcntl.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <system_error>
 
@@ -20,13 +25,18 @@ constexpr std::uint32_t kSegmentHead = 8 + 4 + 4 + 4;  // magic, number, previou
 constexpr std::uint8_t kClosesBatch = 1;
 constexpr std::string_view kUnfinished = "next.tmp";
 
+constexpr std::uint64_t kPolynomial = 0xC96C5795D7870F42U;  // of CRC-64/XZ, lowest power in the highest bit
+
+/// A polynomial times x.
+constexpr std::uint64_t times_x(std::uint64_t value) { return (value >> 1U) ^ ((value & 1U) != 0 ? kPolynomial : 0U); }
+
 using CrcTables = std::array<std::array<std::uint64_t, 256>, 8>;
 
 constexpr CrcTables make_crc_tables() {
   CrcTables tables{};
   for (std::size_t i = 0; i < 256; ++i) {
     std::uint64_t value = i;
-    for (int bit = 0; bit < 8; ++bit) value = (value >> 1U) ^ ((value & 1U) != 0 ? 0xC96C5795D7870F42U : 0U);
+    for (int bit = 0; bit < 8; ++bit) value = times_x(value);
     tables[0][i] = value;
   }
   for (std::size_t k = 1; k < 8; ++k) {
@@ -38,7 +48,43 @@ constexpr CrcTables make_crc_tables() {
 }
 constexpr CrcTables kCrc = make_crc_tables();
 
+#if defined(__x86_64__)
+constexpr std::size_t kLane = 16;
+
+constexpr std::uint64_t x_to_the(unsigned power) {
+  std::uint64_t value = std::uint64_t{1} << 63U;
+  for (; power > 0; --power) value = times_x(value);
+  return value;
+}
+
+/// Replaces the longest whole number of lanes at the head of `bytes` by one lane with the same remainder: each step
+/// moves a lane's two halves to the place of the next lane. A product of reversed polynomials is x too high, hence the
+/// powers 191 and 127. Four times as fast as the tables, which matters at open and to verify.
+__attribute__((target("pclmul"))) std::array<std::uint8_t, kLane> fold(std::uint64_t crc, ByteView& bytes) noexcept {
+  const auto load = [&bytes] {
+    __m128i lane;
+    std::memcpy(&lane, bytes.data(), kLane);
+    bytes = bytes.subspan(kLane);
+    return lane;
+  };
+  const __m128i by =
+      _mm_set_epi64x(std::bit_cast<std::int64_t>(x_to_the(127)), std::bit_cast<std::int64_t>(x_to_the(191)));
+  __m128i lane = _mm_xor_si128(load(), _mm_set_epi64x(0, std::bit_cast<std::int64_t>(crc)));
+  while (bytes.size() >= kLane) {
+    const __m128i moved = _mm_xor_si128(_mm_clmulepi64_si128(lane, by, 0x00), _mm_clmulepi64_si128(lane, by, 0x11));
+    lane = _mm_xor_si128(moved, load());
+  }
+  return std::bit_cast<std::array<std::uint8_t, kLane>>(lane);
+}
+#endif
+
 std::uint64_t crc_update(std::uint64_t crc, ByteView bytes) noexcept {
+#if defined(__x86_64__)
+  if (bytes.size() >= 4 * kLane && __builtin_cpu_supports("pclmul")) {
+    const std::array<std::uint8_t, kLane> folded = fold(crc, bytes);
+    crc = crc_update(0, folded);
+  }
+#endif
   for (; bytes.size() >= 8; bytes = bytes.subspan(8)) {
     for (unsigned i = 0; i < 8; ++i) crc ^= std::uint64_t{bytes[i]} << (8 * i);
     crc = kCrc[7][crc & 0xFFU] ^ kCrc[6][crc >> 8U & 0xFFU] ^ kCrc[5][crc >> 16U & 0xFFU] ^
@@ -67,7 +113,9 @@ std::uint64_t frame_checksum(Position position, std::uint32_t batch_start, std::
 Result<void> write_segment(const base::Fd& fd, const std::string& name, ByteView head, std::uint64_t size,
                            const FileOps& ops) {
   CASEVAULT_CHECK(allocate(fd, size, name));
-  CASEVAULT_CHECK(ops.write_at(fd, 0, head, name));
+  Bytes filled(head.begin(), head.end());
+  filled.resize(static_cast<std::size_t>(std::max<std::uint64_t>(head.size(), std::min(size, kFillAhead))));
+  CASEVAULT_CHECK(ops.write_at(fd, 0, filled, name));
   return ops.sync(fd, name);
 }
 

@@ -11,6 +11,9 @@ namespace casevault::log {
 
 inline constexpr std::uint32_t kFrameHead = 4 + 4 + 1 + 8;  ///< length, batch start, flags, checksum
 inline constexpr std::uint32_t kMaxSegmentHeader = 4096;
+/// Zeros are written ahead up to a multiple of this: the first write to a reserved block makes the file system record
+/// that it is in use, which costs its flush a second write. So it is done for many batches at once.
+inline constexpr std::uint64_t kFillAhead = 64U << 10U;
 inline constexpr std::uint32_t kMaxBatch = 1U << 30U;  ///< bytes of all frames of a batch, heads included
 
 /// What the log does to files while appending; tests put failures here.

@@ -21,6 +21,20 @@ TEST_CASE("the checksum is CRC-64/XZ, whatever the split") {
   }
 }
 
+TEST_CASE("the checksum of any length is the one that dividing bit by bit gives") {
+  Bytes bytes;
+  std::uint32_t state = 1;
+  std::uint64_t divided = ~std::uint64_t{0};
+  for (std::size_t length = 0; length < 700; ++length) {
+    CHECK(log::crc64(bytes) == ~divided);
+    CHECK(log::crc64(ByteView(bytes).first(length / 3), ByteView(bytes).subspan(length / 3)) == ~divided);
+    state = state * 1664525U + 1013904223U;
+    bytes.push_back(static_cast<std::uint8_t>(state >> 24U));
+    divided ^= bytes.back();
+    for (int bit = 0; bit < 8; ++bit) divided = (divided >> 1U) ^ ((divided & 1U) != 0 ? 0xC96C5795D7870F42U : 0U);
+  }
+}
+
 TEST_CASE("the bytes of a segment are those of the README") {
   const LogFolder folder;
   Journal journal;

@@ -147,7 +147,7 @@ class FileLog final : public Log {
   [[nodiscard]] Result<void> catch_up_tail(bool opening);
   [[nodiscard]] Result<Bytes> read_tail(Tail& tail, bool whole) const;
   [[nodiscard]] Result<void> settle(const Tail& tail, ByteView bytes);
-  [[nodiscard]] Result<void> replay(ByteView bytes);
+  [[nodiscard]] Result<void> replay(ByteView bytes, Checksum checksum);
   void take(std::vector<Request*>& batch);
   [[nodiscard]] std::condition_variable& round() { return sync_->rounds[round_ % 2]; }
 
@@ -466,7 +466,7 @@ Result<bool> FileLog::catch_up_one_segment() {
                                                  "failed flush of another process; close the log and open it again"};
   }
   CASEVAULT_TRY(const Bytes bytes, read_range(segment_, end_, next.previous_end));
-  CASEVAULT_CHECK(replay(bytes));
+  CASEVAULT_CHECK(replay(bytes, Checksum::kCompare));
   segment_ = std::move(next);
   end_ = segment_.first_frame;
   doubt_ = Doubt::kNone;
@@ -479,7 +479,7 @@ Result<void> FileLog::catch_up_tail(bool opening) {
   if (tail.damaged) return damage(segment_.name, tail.end, "intact batches follow a broken one");
   if (opening) torn_bytes_ = tail.torn;
   if (!options_.read_only) CASEVAULT_CHECK(settle(tail, bytes));
-  return replay(ByteView(bytes).first(tail.end - end_));
+  return replay(ByteView(bytes).first(tail.end - end_), Checksum::kCompared);  // by find_tail
 }
 
 /// Everything from end_ to the end of the file, or at least to the first zeros after the last batch.
@@ -516,14 +516,14 @@ Result<void> FileLog::settle(const Tail& tail, ByteView bytes) {
   return ops_.sync(segment_.fd, segment_.name);
 }
 
-Result<void> FileLog::replay(ByteView bytes) {
+Result<void> FileLog::replay(ByteView bytes, Checksum checksum) {
   if (bytes.empty()) return {};
   broken_ = Error{ErrorCode::kInternal, "log " + folder_.string() + ": a replay failed; open the log again"};
   const auto visit = [this](const FrameView& frame) -> Result<bool> {
     CASEVAULT_CHECK(client_.replay(frame));
     return true;
   };
-  const Result<bool> done = each_frame(bytes, position(), segment_.name, visit);
+  const Result<bool> done = each_frame(bytes, position(), segment_.name, visit, checksum);
   if (!done) {
     broken_ = done.error();
     return done.error();

@@ -129,6 +129,16 @@ std::optional<std::uint32_t> parse_segment_file_name(const std::string& name) {
   return number;
 }
 
+/// Up to the last byte that is not zero. By pages first: most of a young segment is zeros.
+std::size_t size_without_zeros(ByteView bytes) noexcept {
+  static constexpr std::array<std::uint8_t, 4096> kZeros{};
+  while (bytes.size() >= kZeros.size() &&
+         std::memcmp(bytes.last<kZeros.size()>().data(), kZeros.data(), kZeros.size()) == 0)
+    bytes = bytes.first(bytes.size() - kZeros.size());
+  while (!bytes.empty() && bytes.back() == 0) bytes = bytes.first(bytes.size() - 1);
+  return bytes.size();
+}
+
 /// Whether a frame of a batch other than the one at `broken` stands anywhere in `bytes`. A length that was damaged
 /// cannot be hopped over, so every offset of the `torn` bytes is tried. Input made to be slow runs out of budget and
 /// counts as damage.
@@ -284,25 +294,26 @@ void append_frame(Bytes& out, Position position, std::uint32_t batch_start, bool
       .bytes(body);
 }
 
-std::optional<Frame> parse_frame(ByteView bytes, Position position) noexcept {
+std::optional<Frame> parse_frame(ByteView bytes, Position position, Checksum checksum) noexcept {
   base::Reader reader(bytes);
   const std::uint32_t length = reader.u32();
   const std::uint32_t batch_start = reader.u32();
   const std::uint8_t flags = reader.u8();
-  const std::uint64_t checksum = reader.u64();
+  const std::uint64_t stored = reader.u64();
   const ByteView body = reader.take(length);
   if (!reader.ok() || body.empty() || flags > kClosesBatch) return std::nullopt;
-  if (checksum != frame_checksum(position, batch_start, flags, body)) return std::nullopt;
+  if (checksum == Checksum::kCompare && stored != frame_checksum(position, batch_start, flags, body))
+    return std::nullopt;
   return Frame{batch_start, flags == kClosesBatch, body};
 }
 
 Result<bool> each_frame(ByteView bytes, Position start, const std::string& name,
-                        const std::function<Result<bool>(const FrameView&)>& visit) {
+                        const std::function<Result<bool>(const FrameView&)>& visit, Checksum checksum) {
   Position at = start;
   std::optional<std::uint32_t> batch;
   bool closed = true;
   while (!bytes.empty()) {
-    const auto frame = parse_frame(bytes, at);
+    const auto frame = parse_frame(bytes, at, checksum);
     if (!frame) return damage(name, at.offset, "no intact frame starts there");
     if (!batch) batch = frame->batch_start;
     if (frame->batch_start != *batch || *batch > at.offset) return damage(name, at.offset, "a frame of another batch");
@@ -331,8 +342,7 @@ Tail find_tail(ByteView bytes, Position start) noexcept {
     }
   }
   const ByteView rest = bytes.subspan(tail.end - start.offset);
-  const auto last = std::find_if(rest.rbegin(), rest.rend(), [](std::uint8_t byte) { return byte != 0; });
-  tail.torn = static_cast<std::uint64_t>(rest.rend() - last);
+  tail.torn = size_without_zeros(rest);
   tail.damaged = tail.torn != 0 && holds_later_batch(rest, tail.torn, {start.segment, tail.end});
   return tail;
 }

@@ -59,7 +59,10 @@ struct Frame {
 };
 void append_frame(Bytes& out, Position position, std::uint32_t batch_start, bool closes_batch, ByteView body);
 /// The intact frame at the start of `bytes`, which stand at `position`.
-[[nodiscard]] std::optional<Frame> parse_frame(ByteView bytes, Position position) noexcept;
+/// Whether the checksum of a frame is to be compared, or was for the same bytes in memory.
+enum class Checksum : std::uint8_t { kCompare, kCompared };
+[[nodiscard]] std::optional<Frame> parse_frame(ByteView bytes, Position position,
+                                               Checksum checksum = Checksum::kCompare) noexcept;
 
 [[nodiscard]] Error damage(const std::string& name, std::uint64_t offset, std::string_view what);
 
@@ -67,7 +70,8 @@ void append_frame(Bytes& out, Position position, std::uint32_t batch_start, bool
 /// may be entered at any of its frames); kIntegrity otherwise. Ends early when `visit` returns false; the value says
 /// whether it did not.
 [[nodiscard]] Result<bool> each_frame(ByteView bytes, Position start, const std::string& name,
-                                      const std::function<Result<bool>(const FrameView&)>& visit);
+                                      const std::function<Result<bool>(const FrameView&)>& visit,
+                                      Checksum checksum = Checksum::kCompare);
 
 /// Where the intact batches of a last segment end.
 struct Tail {

@@ -110,7 +110,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   }
   core->log_ = *std::move(opened_log);
   CASEVAULT_TRY(core->vault_key_, core->journal_.find_vault_key(*core->log_, who.x_secret, who.x_public));
-  CASEVAULT_CHECK(core->journal_.unlock(*core->log_, core->vault_key_));
+  CASEVAULT_CHECK(core->journal_.unlock(core->vault_key_));
 
   // The genesis entry is the vault's identity: nothing of the log is believed before its hash is the pinned one.
   CASEVAULT_TRY(const std::vector<SealedLink> chain, core->journal_.authority_chain(*core->log_));
@@ -121,6 +121,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   if (auto database = core->open_database(pinned ? &*pin : nullptr, examination); !database)
     return missing_part(std::move(database).error());
   core->opened_ = true;
+  core->anchor_kept_ms_ = environment.clock->now_ms();
   return core;
 }
 
@@ -588,6 +589,8 @@ Result<std::string> Core::sign_checkpoint(std::uint64_t size) {
 }
 
 Result<audit::Digest> Core::root_at(std::uint64_t size) {
+  // The anchor of the session before, most often, and no frame needs to be read.
+  if (const Journal::State state = journal_.state(); state.tree.size() == size) return state.tree.root();
   std::uint32_t segment = 0;
   CASEVAULT_TRY(audit::CompactRange tree, journal_.tree_before_segment(*log_, size, segment));
   if (tree.size() < size) {

@@ -7,6 +7,7 @@
 #include "format/cbor.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace casevault::vault {
 namespace {
@@ -233,29 +234,42 @@ Result<Journal::State> Journal::open_segment_header(ByteView header) const {
 }
 
 Result<void> Journal::start(ByteView header) {
-  CASEVAULT_TRY(const SegmentHeader h, parse_header(header));
-  const std::lock_guard lock(mutex_);
-  tag_ = h.tag;
-  probe_vault_keys_ = h.vault_keys;
-  probe_epoch_ = h.vault_key_epoch;
-  if (vault_key_.empty()) return {};
+  if (vault_key_.empty()) {
+    CASEVAULT_TRY(const SegmentHeader h, parse_header(header));
+    tag_ = h.tag;
+    locked_ = {};
+    locked_.header.assign(header.begin(), header.end());
+    locked_.size = h.size;
+    locked_.vault_keys = h.vault_keys;
+    locked_.epoch = h.vault_key_epoch;
+    return {};
+  }
   CASEVAULT_TRY(State state, open_segment_header(header));
+  const std::lock_guard lock(mutex_);
   acknowledged_ = state;
   working_ = std::move(state);
   return {};
 }
 
 Result<void> Journal::replay(const log::FrameView& frame) {
-  if (vault_key_.empty()) {
-    const std::lock_guard lock(mutex_);
-    if (const auto close = parse_close(frame)) {
-      probe_vault_keys_ = close->close.vault_keys;
-      probe_epoch_ = close->close.vault_key_epoch;
-    }
+  return vault_key_.empty() ? keep_locked(frame) : absorb(frame);
+}
+
+Result<void> Journal::keep_locked(const log::FrameView& frame) {
+  if (const auto entry = parse_entry(frame)) {
+    locked_.leaves.push_back(entry->leaf_hash);
     return {};
   }
-  if (seen_ && frame.position <= *seen_) return {};
-  return absorb(frame);
+  const auto close = parse_close(frame);
+  if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
+  locked_.last_batch = std::exchange(locked_.batches, locked_.leaves.size());
+  if (close->close.size_before != locked_.size + locked_.last_batch)
+    return corrupt(frame.position, "a batch does not continue the one before");
+  locked_.last_close.assign(frame.body.begin(), frame.body.end());
+  locked_.last_close_at = frame.position;
+  locked_.vault_keys = close->close.vault_keys;
+  locked_.epoch = close->close.vault_key_epoch;
+  return {};
 }
 
 Result<void> Journal::absorb(const log::FrameView& frame) {
@@ -292,9 +306,9 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
 
 Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret,
                                             const crypto::PublicKey& x_public) {
-  const std::uint32_t epoch = probe_epoch_;
+  const std::uint32_t epoch = locked_.epoch;
   const keys::GrantLabel wanted = keys::vault_key_label(tag_, epoch, x_public);
-  log::Position at = probe_vault_keys_;
+  log::Position at = locked_.vault_keys;
   if (at == kNowhere) {
     return Error{ErrorCode::kIntegrity,
                  "the log holds no whole genesis entry: it was cut off or damaged; restore it from your copy", 0};
@@ -322,17 +336,17 @@ Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_
   return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault (no vault key was granted to it)"};
 }
 
-Result<void> Journal::unlock(log::Log& log, const SecretBytes& vault_key) {
+Result<void> Journal::unlock(const SecretBytes& vault_key) {
   vault_key_ = vault_key.clone();
-  vault_key_epoch_ = probe_epoch_;
-  const std::uint32_t last = log.segment_count() - 1;
-  CASEVAULT_TRY(const Bytes header, log.read_segment_header(last));
-  CASEVAULT_CHECK(start(header));
-  return log.scan({last, 0}, [this](const log::FrameView& frame) -> Result<bool> {
-    CASEVAULT_CHECK(absorb(frame));
-    seen_ = frame.position;
-    return true;
-  });
+  const Locked locked = std::exchange(locked_, {});
+  vault_key_epoch_ = locked.epoch;
+  CASEVAULT_CHECK(start(locked.header));
+  if (locked.last_close.empty()) return {};
+  for (std::size_t i = 0; i < locked.leaves.size(); ++i) {
+    if (i == locked.last_batch) acknowledged_ = working_;
+    working_.tree.append(locked.leaves[i]);
+  }
+  return absorb({locked.last_close_at, true, locked.last_close});
 }
 
 Bytes Journal::close_context(const CloseFrame& frame) const {

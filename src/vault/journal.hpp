@@ -77,8 +77,8 @@ class Journal final : public log::LogClient {
   /// The vault key granted to a principal, out of the anonymous grants in the log. kNoGrant when there is none.
   [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, const SecretBytes& x_secret,
                                                    const crypto::PublicKey& x_public);
-  /// Gives the journal the vault key; reads the last segment for the present state.
-  [[nodiscard]] Result<void> unlock(log::Log& log, const SecretBytes& vault_key);
+  /// Gives the journal the vault key, and so the present state: what was replayed until then has waited for it.
+  [[nodiscard]] Result<void> unlock(const SecretBytes& vault_key);
   void set_actor(PrincipalNumber actor, const SecretBytes& ed_seed);
 
   // --- state as of the last acknowledged batch seen ---
@@ -155,6 +155,7 @@ class Journal final : public log::LogClient {
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                                 std::string_view what) const;
   Result<void> absorb(const log::FrameView& frame);
+  Result<void> keep_locked(const log::FrameView& frame);
   /// State a segment begins with, as its head was sealed; kIntegrity when anything in it was altered.
   [[nodiscard]] Result<State> open_segment_header(ByteView header) const;
   [[nodiscard]] Bytes close_context(const CloseFrame& frame) const;
@@ -176,10 +177,21 @@ class Journal final : public log::LogClient {
 
   // Of the log's callbacks, which come one at a time.
   State working_;
-  std::vector<audit::Digest> batch_;                        ///< leaf hashes of the batch being built
-  std::optional<log::Position> seen_;                       ///< frames up to here were absorbed by unlock
-  log::Position probe_vault_keys_{UINT32_MAX, UINT32_MAX};  ///< newest position told by frames before the key is known
-  std::uint32_t probe_epoch_ = 1;
+  std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
+  /// What was replayed before the vault key is known. The end of the last batch states all that is needed: it seals the
+  /// root before it, and so the hashes of all entries up to there.
+  struct Locked {
+    Bytes header;                       ///< of the segment
+    std::uint64_t size = 0;             ///< entries before it
+    std::vector<audit::Digest> leaves;  ///< leaf hashes of the entries since
+    std::size_t batches = 0;            ///< of these, in whole batches
+    std::size_t last_batch = 0;         ///< of these, before the last batch
+    Bytes last_close;
+    log::Position last_close_at;
+    log::Position vault_keys{UINT32_MAX, UINT32_MAX};  ///< newest position told by the frames
+    std::uint32_t epoch = 1;
+  };
+  Locked locked_;
 };
 
 }  // namespace casevault::vault

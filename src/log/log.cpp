@@ -488,7 +488,9 @@ Result<Bytes> FileLog::read_tail(Tail& tail, bool whole) const {
   std::size_t chunk = whole ? std::numeric_limits<std::size_t>::max() : sizeof(std::uint32_t);
   for (int reads = 0;;) {
     CASEVAULT_TRY(const std::uint64_t size, base::file_size(segment_.fd));
-    const std::uint64_t rest = size > end_ ? size - end_ : 0;
+    // What was reserved and never written is not worth reading.
+    const std::uint64_t written = whole && size > end_ ? end_of_data(segment_, end_, size) : size;
+    const std::uint64_t rest = written > end_ ? written - end_ : 0;
     const std::uint64_t count = std::min<std::uint64_t>(rest, chunk);
     if (size > std::numeric_limits<std::uint32_t>::max()) return damage(segment_.name, size, "it is too large");
     CASEVAULT_TRY(Bytes bytes, read_range(segment_, end_, end_ + count));

@@ -48,6 +48,8 @@ struct Segment {
 [[nodiscard]] Result<void> allocate(const base::Fd& fd, std::uint64_t end, std::string_view name);
 /// The number of the last segment of the folder; kIntegrity when one before it is missing.
 [[nodiscard]] Result<std::uint32_t> last_segment(const std::filesystem::path& folder);
+/// All bytes from here to `size` are zeros, as far as the file system knows without reading them; at least `from`.
+[[nodiscard]] std::uint64_t end_of_data(const Segment& segment, std::uint64_t from, std::uint64_t size);
 /// Bytes [from, to) of the file.
 [[nodiscard]] Result<Bytes> read_range(const Segment& segment, std::uint32_t from, std::uint64_t to);
 

@@ -113,7 +113,8 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
   CASEVAULT_CHECK(core->journal_.unlock(core->vault_key_));
 
   // The genesis entry is the vault's identity: nothing of the log is believed before its hash is the pinned one.
-  CASEVAULT_TRY(const std::vector<SealedLink> chain, core->journal_.authority_chain(*core->log_));
+  CASEVAULT_TRY(core->chain_, core->journal_.authority_chain(*core->log_));
+  const std::vector<SealedLink>& chain = core->chain_;
   if (chain.empty() || chain.front().at.entry != 0 || chain.front().at.leaf_hash != line.vault_id) {
     return Error{ErrorCode::kIntegrity,
                  "the log does not begin with the genesis entry that FORMAT and the pin name: this is another vault"};
@@ -302,11 +303,15 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   const std::optional<AuthorityLink> newest = journal_.newest().authority;
   if (!newest) return Error{ErrorCode::kIntegrity, "the log has no genesis entry"};
   const bool pending = newest->entry >= db.applied;
+  std::vector<SealedLink> chain;
   {
     const std::lock_guard lock(mutex_);
     if (authority_ && authority_->newest == newest->entry && authority_->newest_pending == pending) return authority_;
+    chain.swap(chain_);
   }
-  CASEVAULT_TRY(const std::vector<SealedLink> chain, journal_.authority_chain(*log_));
+  if (chain.empty() || chain.back().at.entry != newest->entry) {
+    CASEVAULT_TRY(chain, journal_.authority_chain(*log_));
+  }
   auto fresh = std::make_shared<Authority>();
   CASEVAULT_TRY(fresh->state, fold_authority(chain, db.applied));
   if (fresh->state.tag != tag())

@@ -184,6 +184,7 @@ class Core {
   Bytes state_row_;           ///< bytes of the row that `state_` was decoded from
   DbState state_;
   std::shared_ptr<const Authority> authority_;
+  std::vector<SealedLink> chain_;  ///< read by open(), for the first fold
   std::shared_ptr<const SecretBytes> erasure_root_;
   std::uint64_t root_epoch_ = 0;
   std::uint64_t tree_generation_ = 0;

@@ -85,7 +85,7 @@ Result<void> read_log(Core& core, const LogQuery& query, const std::function<boo
   if (query.from >= size) return {};
   std::vector<LogEntry> batch;
   bool stopped = false;
-  std::map<std::uint32_t, SecretBytes> deposits;
+  std::map<std::uint32_t, DetailsOpener> openers;  // by epoch
   return core.journal().scan(
       core.log(), query.from,
       [&](const EntryFrame& frame) -> Result<bool> {
@@ -100,12 +100,12 @@ Result<void> read_log(Core& core, const LogQuery& query, const std::function<boo
         }
         if (epoch && authority.me().holds({kAuditCompartment, *epoch})) {
           const keys::EpochName name{kAuditCompartment, *epoch};
-          if (!deposits.contains(*epoch)) {
+          auto opener = openers.find(*epoch);
+          if (opener == openers.end()) {
             CASEVAULT_TRY(const auto key, core.epoch_key(*snapshot.txn, authority, name));
-            deposits[*epoch] = keys::deposit_secret(core.tag(), name, *key);
+            opener = openers.try_emplace(*epoch, core.tag(), name, keys::deposit_secret(core.tag(), name, *key)).first;
           }
-          CASEVAULT_TRY(const OpenedDetails details,
-                        open_details(core.tag(), frame.entry, leaf, frame.details, name, deposits[*epoch]));
+          CASEVAULT_TRY(const OpenedDetails details, opener->second.open(frame.entry, leaf, frame.details));
           if (subject && std::ranges::find(details.rows, *subject) == details.rows.end()) return true;
           if (query.details) entry.details = details_json(core, authority.schema(), details);
         }

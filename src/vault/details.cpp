@@ -18,6 +18,7 @@ using format::CborWriter;
 
 constexpr std::size_t kStep = 128;
 constexpr std::size_t kSaltSize = 16;
+constexpr std::size_t kSharedKeys = 256;
 
 Bytes salted(base::Random& random) {
   Bytes out(32);
@@ -191,17 +192,24 @@ bool concerns(ByteView sealed, const SecretBytes& record_key) {
   return false;
 }
 
-Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry, const audit::Leaf& leaf,
-                                   ByteView sealed, keys::EpochName audit_epoch, const SecretBytes& deposit_secret) {
+Result<const SecretBytes*> DetailsOpener::shared_with(const crypto::PublicKey& ephemeral) {
+  if (const auto known = shared_.find(ephemeral); known != shared_.end()) return &known->second;
+  CASEVAULT_TRY(const SecretBytes agreed, crypto::x25519(key_of(deposit_secret_), ephemeral));
+  if (shared_.size() >= kSharedKeys) shared_.clear();
+  SecretBytes& shared = shared_[ephemeral];
+  shared = crypto::derive_key(format::kLogDetails, agreed.view(), ephemeral);
+  return &shared;
+}
+
+Result<OpenedDetails> DetailsOpener::open(std::uint64_t entry, const audit::Leaf& leaf, ByteView sealed) {
   const Error bad{ErrorCode::kIntegrity,
                   "entry " + std::to_string(entry) + ": its details were altered or do not belong to its leaf"};
   const auto parsed = parse(sealed);
-  if (!parsed || parsed->epoch != audit_epoch.epoch) return bad;
-  const auto agreed = crypto::x25519(key_of(deposit_secret), parsed->ephemeral);
-  if (!agreed) return bad;
-  const SecretBytes shared = crypto::derive_key(format::kLogDetails, agreed->view(), parsed->ephemeral);
-  auto inside = crypto::open_envelope(format::kLogDetails, key_of(shared),
-                                      context_of(tag, entry, parsed->epoch, parsed->ephemeral), parsed->envelope);
+  if (!parsed || parsed->epoch != epoch_.epoch) return bad;
+  const auto shared = shared_with(parsed->ephemeral);
+  if (!shared) return bad;
+  auto inside = crypto::open_envelope(format::kLogDetails, key_of(**shared),
+                                      context_of(tag_, entry, parsed->epoch, parsed->ephemeral), parsed->envelope);
   if (!inside) return bad;
   base::Reader r(inside->view());
   const ByteView common = r.block();

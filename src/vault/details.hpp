@@ -6,6 +6,7 @@
 #include "vault/authority.hpp"
 
 #include <functional>
+#include <map>
 
 /// Details of an entry: who, what, for whom. A deposit to the audit compartment: every actor can seal them, only
 /// holders of that compartment open them (FORMAT.md, "Details").
@@ -63,11 +64,23 @@ class DetailsSealer {
   SecretBytes shared_;
 };
 
-/// Opens sealed details with the deposit secret of their audit epoch and checks them against the leaf's commitments.
-/// kIntegrity when they were altered or do not belong to the leaf.
-[[nodiscard]] Result<OpenedDetails> open_details(const keys::VaultTag& tag, std::uint64_t entry,
-                                                 const audit::Leaf& leaf, ByteView sealed, keys::EpochName audit_epoch,
-                                                 const SecretBytes& deposit_secret);
+/// Opens sealed details with the deposit secret of their audit epoch.
+class DetailsOpener {
+ public:
+  DetailsOpener(const keys::VaultTag& tag, keys::EpochName audit_epoch, SecretBytes deposit_secret) noexcept
+      : tag_(tag), epoch_(audit_epoch), deposit_secret_(std::move(deposit_secret)) {}
+  /// Checks them against the leaf's commitments: kIntegrity when they were altered or do not belong to the leaf.
+  [[nodiscard]] Result<OpenedDetails> open(std::uint64_t entry, const audit::Leaf& leaf, ByteView sealed);
+
+ private:
+  [[nodiscard]] Result<const SecretBytes*> shared_with(const crypto::PublicKey& ephemeral);
+
+  keys::VaultTag tag_;
+  keys::EpochName epoch_;
+  SecretBytes deposit_secret_;
+  /// All entries of a session have one ephemeral key, and agreeing on a key takes longer than all else in an entry.
+  std::map<crypto::PublicKey, SecretBytes> shared_;
+};
 /// The epoch whose deposit key opens these details; nullopt when malformed.
 [[nodiscard]] std::optional<std::uint32_t> details_epoch(ByteView sealed);
 /// Whether one of the subject parts is about the record with this key: the tag is a PRF of the key over the part's

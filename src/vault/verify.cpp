@@ -227,12 +227,12 @@ class Verifier {
       check_.details_unchecked = true;
       return {};
     }
-    if (!deposit_ || deposit_epoch_ != *epoch) {
+    if (!opener_ || opener_epoch_ != *epoch) {
       CASEVAULT_TRY(const auto key, core_.epoch_key(*snapshot_.txn, *snapshot_.authority, name));
-      deposit_ = keys::deposit_secret(core_.tag(), name, *key);
-      deposit_epoch_ = *epoch;
+      opener_.emplace(core_.tag(), name, keys::deposit_secret(core_.tag(), name, *key));
+      opener_epoch_ = *epoch;
     }
-    auto opened = open_details(core_.tag(), frame.entry, leaf, frame.details, name, *deposit_);
+    auto opened = opener_->open(frame.entry, leaf, frame.details);
     if (!opened) return fail(frame.entry, opened.error().message);
     named_.push_back({frame.entry, opened->actor, opened->actor_name});
     return {};
@@ -283,8 +283,8 @@ class Verifier {
   };
   std::vector<Named> named_;  ///< whom the details of the batch name as actor
   std::int64_t last_time_ = INT64_MIN;
-  std::optional<SecretBytes> deposit_;
-  std::uint32_t deposit_epoch_ = 0;
+  std::optional<DetailsOpener> opener_;
+  std::uint32_t opener_epoch_ = 0;
 };
 
 /// Every head of the database against the write entries; what is wrong with the first that differs, or nothing.

@@ -118,6 +118,18 @@ TEST_CASE("A signature made for one label never verifies under another, nor with
   REQUIRE(verify_raw(public_key, labelled, signature));
 }
 
+TEST_CASE("A signer that keeps its key signs as the seed does, and for its label only") {
+  const Bytes seed = test::counting(32, 7);
+  const Bytes message = test::counting(200, 1);
+  const Signer signer(as<32>(seed));
+  for (int i = 0; i < 2; ++i) {
+    const Signature signature = signer.sign(format::kLogBatch, message);
+    CHECK(signature == sign(format::kLogBatch, as<32>(seed), message));
+    CHECK(verify(format::kLogBatch, ed25519_public(as<32>(seed)), message, signature));
+    CHECK_FALSE(verify(format::kPrincipalFile, ed25519_public(as<32>(seed)), message, signature));
+  }
+}
+
 TEST_CASE("A small-order public key verifies nothing") {
   // With these keys a forger would need no secret: R = S·B verifies for (nearly) any message.
   Signature forged{};

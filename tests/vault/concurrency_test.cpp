@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <atomic>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "lab.hpp"
 
@@ -166,6 +168,81 @@ TEST_CASE("traced: processes that disclose and import at once leave every entry 
   CHECK(numbers(session, audit::Action::kImport).size() == 12);
   CHECK(REQUIRE_OK(session.status()).records.at("person") == 601);
   require_sound(session);
+}
+
+/// Two processes that take turns.
+class Baton {
+ public:
+  Baton() { REQUIRE((::pipe(to_child_.data()) == 0 && ::pipe(to_parent_.data()) == 0)); }
+  Baton(const Baton&) = delete;
+  Baton& operator=(const Baton&) = delete;
+  ~Baton() {
+    for (const int fd : {to_child_[0], to_child_[1], to_parent_[0], to_parent_[1]}) ::close(fd);
+  }
+  /// Wakes the other one and sleeps until it does the same; false when the other has ended.
+  bool pass(bool child) { return wake(child) && sleep(child); }
+  bool wake(bool child) { return ::write((child ? to_parent_ : to_child_)[1], "x", 1) == 1; }
+  bool sleep(bool child) {
+    // The other end must be closed here, so that a death is an end and not a wait for ever.
+    int& mine = (child ? to_child_ : to_parent_)[1];
+    if (mine >= 0) ::close(std::exchange(mine, -1));
+    char byte = 0;
+    return ::read((child ? to_child_ : to_parent_)[0], &byte, 1) == 1;
+  }
+
+ private:
+  std::array<int, 2> to_child_{};
+  std::array<int, 2> to_parent_{};
+};
+
+TEST_CASE("traced: a session acts at once on what another process granted, wrote or logged") {
+  const Lab lab;
+  RecordId id;
+  Person officer;
+  {
+    Session owner = lab.open();
+    id = add_person(owner, "Hoa").id;
+    officer = lab.add(owner, "officer", "officer", {"statistics"});
+  }
+  Baton baton;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit([&] {
+      auto session = Session::open(lab.vault(), officer.identity(), lab.options());
+      if (!session) return 1;
+      const auto denied = disclose(*session, request_for({id}));
+      if (denied || denied.error().code != ErrorCode::kNoGrant) return 2;
+      if (!baton.pass(true)) return 3;  // the owner grants
+      const auto granted = disclose(*session, request_for({id}));
+      if (!granted || (*granted)[0][0] != "Hoa") return 4;
+      if (!baton.pass(true)) return 5;  // the owner renames
+      const auto renamed = disclose(*session, request_for({id}));
+      if (!renamed || (*renamed)[0][0] != "Mai") return 6;
+      const auto before = session->status();
+      if (!before || !baton.pass(true)) return 7;  // the owner discloses: the log grows, the database does not change
+      const auto after = session->status();
+      if (!after || after->log_size != before->log_size + 1 || after->root == before->root) return 8;
+      if (entries(*session).size() != after->log_size) return 9;
+      const auto report = session->verify_log();
+      return report && report->ok && report->size == after->log_size ? 0 : 10;
+    }());
+  }
+  bool went_on = baton.sleep(false);
+  Session owner = lab.open();
+  const std::vector<std::string> compartments = {"identity"};
+  REQUIRE_OK(owner.grant("officer", compartments));
+  went_on = went_on && baton.pass(false);
+  const FieldInput fields[] = {{"full_name", "Mai"}};
+  REQUIRE_OK(owner.update(id, fields));
+  went_on = went_on && baton.pass(false);
+  REQUIRE_OK(disclose(owner, request_for({id})));
+  went_on = went_on && baton.wake(false);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(went_on);
+  require_sound(owner);
 }
 
 }  // namespace

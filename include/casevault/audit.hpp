@@ -28,7 +28,7 @@ enum class Action : std::uint8_t {
   kCheckpoint = 10,
   kKeyRotate = 11,     ///< a compartment's successor epoch was opened
   kKeyReencrypt = 12,  ///< a re-encryption came to its end
-  kKeyCensus = 13,     ///< how many cells lie under old epochs, stated by who counted them
+  kKeyCensus = 13,     ///< nothing lies under old epochs any more, stated by who counted
   kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
   kPrincipalRevoke = 15,
   kGrantRevoke = 16,

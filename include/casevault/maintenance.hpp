@@ -29,22 +29,22 @@ struct DoctorOptions {
 };
 
 struct DoctorReport {
-  bool ok = false;                 ///< no finding is worse than kInfo
-  std::vector<Finding> findings;   ///< in the order of the examination; at most 1,000 errors and warnings
-  std::uint64_t more = 0;          ///< errors and warnings beyond those
-  std::uint64_t entries = 0;       ///< log entries verified
-  std::uint64_t records = 0;       ///< heads opened
-  std::uint64_t tree_rows = 0;     ///< rows of the key tree opened
-  std::uint64_t cells = 0;         ///< cells opened, when deep
-  std::uint64_t sealed_cells = 0;  ///< cells that this principal holds no key for, when deep
-  [[nodiscard]] CASEVAULT_API Severity worst() const noexcept;
+  bool ok = false;                   ///< no finding is worse than kInfo
+  Severity worst = Severity::kInfo;  ///< also of findings beyond those that are listed
+  std::vector<Finding> findings;     ///< in the order of the examination; at most 1,000 errors and warnings
+  std::uint64_t more = 0;            ///< errors and warnings beyond those
+  std::uint64_t entries = 0;         ///< log entries verified
+  std::uint64_t records = 0;         ///< heads opened
+  std::uint64_t tree_rows = 0;       ///< rows of the key tree opened
+  std::uint64_t cells = 0;           ///< cells opened, when deep
+  std::uint64_t sealed_cells = 0;    ///< cells that this principal holds no key for, when deep
 };
 
 /// Examines a vault without believing anything its writers computed: structure of data.mdb, tree and signatures of the
 /// log, authority, write entries against every head, key tree, erasure root, epochs, counts; with `deep` every cell.
 /// Opens read-only, appends nothing, mends nothing. What is wrong with the vault is a finding; an error means that the
 /// examination itself could not be made: kNotFound, kUntrusted, kNoGrant, kIo, kCancelled, as Session::open says.
-/// The identity's own folder needs no lock; a vault that others have open can be examined too.
+/// A vault that others have open can be examined too.
 [[nodiscard]] CASEVAULT_API Result<DoctorReport> examine(const std::filesystem::path& folder, const Identity& identity,
                                                          const OpenOptions& open = {},
                                                          const DoctorOptions& options = {});

@@ -48,7 +48,8 @@ struct Rotation {
 struct Reencryption {
   std::uint64_t done = 0;            ///< cells moved by this call
   std::uint64_t total = 0;           ///< cells that lay under old epochs when it began
-  bool finished = false;             ///< none of them is left
+  bool finished = false;             ///< nothing is left under old epochs
+  std::vector<std::string> failed;   ///< records whose cells do not open, with the reason; at most 100
   std::vector<std::string> skipped;  ///< compartments with old cells that this principal does not hold
 };
 

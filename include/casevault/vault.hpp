@@ -169,9 +169,10 @@ class CASEVAULT_API Session {
   [[nodiscard]] Result<Census> census();
   /// Erases the half of an old epoch, so that its grants, kept in the log, open nothing any more, also not from older
   /// copies of the database (level as `Status::erasure_level`). Counts first, in the same transaction: kRefused while
-  /// cells are left, for the current epoch, for `audit` (details of the log are under it), and for roles other than
-  /// owner and administrator; refusals are logged. kErasePending: destroyed, but the old root is not overwritten yet;
-  /// the next session that may write does it. Entry number.
+  /// cells are left, for the current epoch, for `audit` (details of the log are under it), for roles other than owner
+  /// and administrator; kNoGrant for who does not hold the compartment, because every cell of it is checked against the
+  /// keys first; these are logged. kIntegrity when the vault does not verify: nothing is destroyed then. kErasePending:
+  /// destroyed, but the old root is not overwritten yet; the next session that may write does it. Entry number.
   [[nodiscard]] Result<std::uint64_t> destroy_epoch(std::string_view compartment, std::uint32_t epoch);
 
   /// Keeps the newest checkpoint as anchor and ends the session; also done by the destructor.

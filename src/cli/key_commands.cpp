@@ -55,7 +55,13 @@ Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments) {
   Json json = Json::array();
   std::string text;
   for (const std::string& name : names) {
-    CASEVAULT_TRY(const Rotation done, session.rotate(name));
+    auto rotated = session.rotate(name);
+    if (!rotated) {
+      Error error = std::move(rotated).error();
+      if (!json.empty()) error.message += "; rotated before that: " + json.dump();
+      return error;
+    }
+    const Rotation done = *std::move(rotated);
     json.push_back(
         {{"compartment", done.compartment}, {"old", done.old_epoch}, {"new", done.new_epoch}, {"entry", done.entry}});
     text += (text.empty() ? "" : "\n") + done.compartment + ": epoch " + std::to_string(done.old_epoch) + " -> " +
@@ -76,9 +82,14 @@ Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& argumen
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const Reencryption done, session.reencrypt(options));
   std::string text = std::to_string(done.done) + " cells moved";
+  for (const std::string& what : done.failed) text += "\ncould not be moved: " + visible(what);
   for (const std::string& name : done.skipped) text += "\n" + name + ": not held by this identity, left as it is";
-  CASEVAULT_CHECK(context.print(
-      Json{{"done", done.done}, {"total", done.total}, {"finished", done.finished}, {"skipped", done.skipped}}, text));
+  CASEVAULT_CHECK(context.print(Json{{"done", done.done},
+                                     {"total", done.total},
+                                     {"finished", done.finished},
+                                     {"skipped", done.skipped},
+                                     {"failed", done.failed}},
+                                text));
   return done.finished ? 0 : exit_code(ErrorCode::kDegraded);
 }
 

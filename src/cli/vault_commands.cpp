@@ -73,9 +73,9 @@ Result<int> doctor(Context& context, const DoctorArguments& arguments) {
             (finding.remedy.empty() ? "" : "\n  remedy: " + finding.remedy) + "\n";
   }
   if (report.more > 0) text += "and " + std::to_string(report.more) + " more\n";
-  text += std::string(report.ok                              ? "ok"
-                      : report.worst() == Severity::kWarning ? "degraded"
-                                                             : "NOT OK") +
+  text += std::string(report.ok                            ? "ok"
+                      : report.worst == Severity::kWarning ? "degraded"
+                                                           : "NOT OK") +
           ": " + std::to_string(report.entries) + " entries, " + std::to_string(report.records) + " records, " +
           std::to_string(report.tree_rows) + " rows of the key tree";
   if (arguments.deep) text += ", " + std::to_string(report.cells) + " cells";
@@ -88,7 +88,7 @@ Result<int> doctor(Context& context, const DoctorArguments& arguments) {
                                      {"cells", report.cells},
                                      {"sealed_cells", report.sealed_cells}},
                                 text));
-  switch (report.worst()) {
+  switch (report.worst) {
     case Severity::kInfo:
       return 0;
     case Severity::kWarning:

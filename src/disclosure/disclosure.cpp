@@ -214,7 +214,7 @@ struct Disclosure::Impl {
   Result<crypto::KeyView> epoch_key(const Snapshot& snapshot, Keys& keys, keys::EpochName name) {
     auto known = keys.epochs.find(name);
     if (known == keys.epochs.end()) {
-      CASEVAULT_TRY(auto key, core->epoch_key(*snapshot.txn, *snapshot.authority, name));
+      CASEVAULT_TRY(auto key, core->epoch_key(*snapshot.txn, snapshot.db, *snapshot.authority, name));
       known = keys.epochs.emplace(name, std::move(key)).first;
     }
     return crypto::key_of(*known->second);
@@ -413,7 +413,7 @@ class Decision {
   Result<void> check_grants(const Snapshot& snapshot, const std::string& basis) {
     const Authority& authority = *snapshot.authority;
     for (const Wanted& each : wanted_) {
-      auto key = core_.epoch_key(*snapshot.txn, authority, authority.state.current(each.compartment->id));
+      auto key = core_.epoch_key(*snapshot.txn, snapshot.db, authority, authority.state.current(each.compartment->id));
       if (key) continue;
       if (key.error().code != ErrorCode::kNoGrant) return std::move(key).error();
       return refuse(authority, audit::Outcome::kDenied, basis, std::move(key).error());

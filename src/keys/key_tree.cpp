@@ -122,7 +122,8 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
   std::uint64_t rows = 0;
   std::optional<SecretBytes> leaf;  // of the slots, which follow each other
   std::uint64_t leaf_index = 0;
-  for (Bytes from;; from.push_back(0)) {
+  Bytes from;
+  for (bool more = true; more; more = store::advance(from)) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kTree, from));
     if (!item) return rows;
     ++rows;
@@ -135,7 +136,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
     const bool known = kind == TreeKind::kRecords || kind == TreeKind::kEpochHalves;
     // Slots of kind 1 are the heads in the records' rows.
     if (!in.ok() || !in.rest().empty() || !known || (slot ? kind == TreeKind::kRecords : level > kTopLevel) ||
-        (slot ? index / kFanout : index << (8U * level)) > kMaxLeaf) {
+        (slot ? index / kFanout > kMaxLeaf : index > kMaxLeaf >> (8U * level))) {
       wrong("a row stands under a key that no node of this version has");
       continue;
     }
@@ -153,6 +154,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
     const auto opened = slot ? unwrap(vault_, from, *leaf, item->value) : node_key(txn, erk, kind, under, level);
     if (!opened) wrong(opened.error().message);
   }
+  return rows;
 }
 
 Result<SecretBytes> KeyTree::leaf_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,

@@ -15,8 +15,6 @@ using vault::Core;
 using vault::Snapshot;
 
 constexpr std::size_t kMaxFindings = 1000;
-constexpr std::size_t kRowKeySize = 8;
-constexpr std::size_t kAttachmentKeySize = 16;
 constexpr std::uint64_t kProgressEvery = 1024;
 
 constexpr std::string_view kRestore =
@@ -66,6 +64,7 @@ class Doctor {
 
  private:
   void find(Severity severity, std::string where, std::string what, std::string_view remedy = {}) {
+    report_.worst = std::max(report_.worst, severity);
     if (severity != Severity::kInfo && bad_++ >= kMaxFindings) {
       ++report_.more;
       return;
@@ -170,15 +169,23 @@ class Doctor {
     const keys::KeyTree tree(core_->tag(), core_->random());
     for (const auto& [name, epoch] : authority().state.epochs) {
       if (epoch.destroyed) {
-        if (tree.get_slot(*snapshot().txn, *core_->erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot)) {
+        if (tree.get_slot(*snapshot().txn, *snapshot().db.root_key, keys::TreeKind::kEpochHalves, epoch.half_slot)) {
           find(Severity::kError, name_of(name), "was destroyed, but its half is still in the key tree", kRestore);
         }
       } else if (authority().me().holds(name)) {
-        auto key = core_->epoch_key(*snapshot().txn, authority(), name);
+        auto key = core_->epoch_key(*snapshot().txn, snapshot().db, authority(), name);
         if (!key) CASEVAULT_CHECK(finding_of(name_of(name), std::move(key).error()));
+        // Who was granted later reaches older epochs through this one alone.
+        const keys::EpochName before{name.compartment, name.epoch - 1};
+        auto granted = core_->granted_key(authority(), name);
+        if (granted && name.epoch > 1) {
+          auto past = keys::open_past_epoch(core_->tag(), name, *granted, epoch.past,
+                                            authority().state.epochs.at(before).commitments);
+          if (!past) CASEVAULT_CHECK(finding_of(name_of(name), std::move(past).error()));
+        }
       } else {
         auto half =
-            tree.get_slot(*snapshot().txn, *core_->erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot);
+            tree.get_slot(*snapshot().txn, *snapshot().db.root_key, keys::TreeKind::kEpochHalves, epoch.half_slot);
         if (!half) CASEVAULT_CHECK(finding_of(name_of(name), std::move(half).error()));
       }
     }
@@ -187,7 +194,7 @@ class Doctor {
 
   Result<void> key_tree() {
     const keys::KeyTree tree(core_->tag(), core_->random());
-    CASEVAULT_TRY(report_.tree_rows, tree.check(*snapshot().txn, *core_->erasure_root(), [&](std::string what) {
+    CASEVAULT_TRY(report_.tree_rows, tree.check(*snapshot().txn, *snapshot().db.root_key, [&](std::string what) {
       find(Severity::kError, "key tree", std::move(what), kRestore);
     }));
     return progress("key tree", report_.tree_rows, report_.tree_rows);
@@ -211,14 +218,15 @@ class Doctor {
     std::uint64_t staged = 0;
     std::uint64_t total = 0;
     for (const auto& [type, count] : snapshot().db.records) total += count;
-    for (Bytes from;; from.push_back(0)) {
+    Bytes from;
+    for (bool more = true; more; more = store::advance(from)) {
       CASEVAULT_TRY(const std::optional<store::Item> item, snapshot().txn->seek(store::Table::kRows, from));
       if (!item) break;
       from.assign(item->key.begin(), item->key.end());
-      if (from.size() != kRowKeySize) {
+      if (from.size() != vault::kRowKeySize) {
         find(Severity::kError, "data.mdb",
-             from.size() == kAttachmentKeySize ? "holds attachments, which this version does not know"
-                                               : "a row stands under a key that is no record's",
+             from.size() == vault::kAttachmentKeySize ? "holds attachments, which this version does not know"
+                                                      : "a row stands under a key that is no record's",
              kRestore);
         continue;
       }
@@ -296,8 +304,14 @@ class Doctor {
       return {};
     }
     const keys::EpochName name{entry.compartment, entry.epoch};
-    if (!authority().state.epochs.contains(name)) {
+    const auto epoch = authority().state.epochs.find(name);
+    if (epoch == authority().state.epochs.end()) {
       find(Severity::kError, where, "has a cell under " + name_of(name) + ", which the log never opened", kRestore);
+      return {};
+    }
+    if (epoch->second.destroyed) {
+      find(Severity::kError, where,
+           "has a cell under " + name_of(name) + ", which was destroyed: an older row was put back", kRestore);
       return {};
     }
     const auto belongs = [&](std::uint16_t id) {
@@ -314,7 +328,7 @@ class Doctor {
       ++report_.sealed_cells;
       return {};
     }
-    auto key = core_->epoch_key(*snapshot().txn, authority(), name);
+    auto key = core_->epoch_key(*snapshot().txn, snapshot().db, authority(), name);
     if (!key) return finding_of(where, std::move(key).error());
     CASEVAULT_TRY(const ByteView bytes, opened.cell_bytes(index));
     auto opener = model::CellOpener::make(core_->row_context(row), *compartment, entry, bytes, crypto::key_of(**key),
@@ -381,7 +395,7 @@ class Doctor {
   SecretBytes text_;          ///< room for one decoded value
   std::uint64_t seen_ = 0;    ///< rows
   std::uint64_t judged_ = 0;  ///< heads that are what the log says
-  std::size_t bad_ = 0;
+  std::size_t bad_ = 0;       ///< errors and warnings
 };
 
 }  // namespace
@@ -396,12 +410,6 @@ std::string_view name_of(Severity severity) noexcept {
       return "error";
   }
   return "error";
-}
-
-Severity DoctorReport::worst() const noexcept {
-  Severity worst = Severity::kInfo;
-  for (const Finding& finding : findings) worst = std::max(worst, finding.severity);
-  return worst;
 }
 
 Result<DoctorReport> examine(const std::filesystem::path& folder, const Identity& identity, const OpenOptions& open,
@@ -419,7 +427,7 @@ Result<DoctorReport> examine(const std::filesystem::path& folder, const Identity
     if (!speaks_of_the_vault(core.error().code)) return std::move(core).error();
     doctor.unopened(examination, core.error());
   }
-  report.ok = report.worst() == Severity::kInfo;
+  report.ok = report.worst == Severity::kInfo;
   return report;
 }
 

@@ -3,11 +3,12 @@
 #include "vault/epochs.hpp"
 #include "vault/people.hpp"
 #include "vault/records.hpp"
-#include "vault/row_key.hpp"
 #include "vault/session_impl.hpp"
+#include "vault/verify.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <set>
 #include <thread>
 
 /// The life of a compartment's epochs: successor, re-encryption, census, end.
@@ -21,6 +22,7 @@ using vault::Snapshot;
 using vault::UnitOfWork;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::size_t kMaxNamed = 100;  // records that could not be moved
 /// How long a background job holds the write lock at a time (design.md section 4).
 constexpr auto kHoldLock = std::chrono::milliseconds(4);
 
@@ -45,18 +47,18 @@ class Mover {
 
   Result<Reencryption> run() {
     CASEVAULT_CHECK(choose());
-    while (true) {
-      CASEVAULT_TRY(const bool found, seek_work());
-      if (!found) break;
-      CASEVAULT_CHECK(batch());
-      if (options_.progress && !options_.progress({"cells", report_.done, std::max(report_.total, report_.done)})) {
-        return report_;  // what was moved stays moved; the next call goes on
-      }
-      slow_down();
+    // Whoever rotates, or publishes an import, while this is at work leaves old cells behind it: passes go on until one
+    // finds nothing.
+    for (bool stopped = false; !stopped;) {
+      const std::uint64_t before = report_.done;
+      CASEVAULT_TRY(stopped, pass());
+      if (report_.done == before) break;
     }
-    report_.finished = report_.skipped.empty();
     if (report_.done > 0) CASEVAULT_CHECK(log_end());
-    return report_;
+    CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
+    CASEVAULT_TRY(const bool left, any_left(snapshot));
+    report_.finished = !left && report_.skipped.empty();
+    return std::move(report_);
   }
 
  private:
@@ -64,12 +66,19 @@ class Mover {
   Result<void> choose() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
     const Authority& authority = *snapshot.authority;
-    CASEVAULT_CHECK(vault::require_writer(authority));
-    CASEVAULT_TRY(const std::vector<KeyInfo> keys, vault::count_keys(core_, *snapshot.txn, snapshot.db, authority));
+    const auto deny = [&](Error error) {
+      return core_.refuse(authority, audit::Action::kKeyReencrypt, audit::Outcome::kDenied, {}, {}, {},
+                          std::move(error));
+    };
+    if (auto writer = vault::require_writer(authority); !writer) return deny(std::move(writer).error());
     if (!options_.compartment.empty()) {
       CASEVAULT_TRY(const Compartment* const only, find_compartment(authority, options_.compartment));
-      CASEVAULT_CHECK(core_.granted_key(authority, authority.state.current(only->id)));
+      auto held = core_.granted_key(authority, authority.state.current(only->id));
+      if (!held) {
+        return held.error().code == ErrorCode::kNoGrant ? deny(std::move(held).error()) : std::move(held).error();
+      }
     }
+    CASEVAULT_TRY(const std::vector<KeyInfo> keys, vault::count_keys(core_, *snapshot.txn, snapshot.db, authority));
     for (const Compartment& compartment : authority.schema().compartments()) {
       if (!options_.compartment.empty() && options_.compartment != compartment.name) continue;
       std::uint64_t old = 0;
@@ -86,6 +95,20 @@ class Mover {
     return {};
   }
 
+  /// From the first row to the last; true when the caller asked to stop.
+  Result<bool> pass() {
+    next_row_ = 0;
+    while (true) {
+      CASEVAULT_TRY(const bool found, seek_work());
+      if (!found) return false;
+      CASEVAULT_CHECK(batch());
+      if (options_.progress && !options_.progress({"cells", report_.done, std::max(report_.total, report_.done)})) {
+        return true;  // what was moved stays moved; the next call goes on
+      }
+      slow_down();
+    }
+  }
+
   bool is_old(const Authority& authority, const model::CellEntry& cell) const {
     return std::ranges::find(compartments_, cell.compartment) != compartments_.end() &&
            cell.epoch != authority.state.current(cell.compartment).epoch;
@@ -93,17 +116,30 @@ class Mover {
   bool has_old(const Authority& authority, const model::Head& head) const {
     return std::ranges::any_of(head.cells, [&](const model::CellEntry& cell) { return is_old(authority, cell); });
   }
+  Result<bool> any_left(const Snapshot& snapshot) const {
+    bool left = false;
+    CASEVAULT_CHECK(core_.scan_rows(
+        *snapshot.txn, snapshot.db, 0,
+        [&](std::uint64_t, const model::OpenedRow& opened) -> Result<bool> {
+          left = has_old(*snapshot.authority, opened.head);
+          return !left;
+        },
+        true));
+    return left;
+  }
 
   /// Finds the next row with something to do without holding the write lock.
   Result<bool> seek_work() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
     bool found = false;
-    CASEVAULT_CHECK(core_.scan_rows(*snapshot.txn, snapshot.db, next_row_,
-                                    [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
-                                      next_row_ = row;
-                                      found = has_old(*snapshot.authority, opened.head);
-                                      return !found;
-                                    }));
+    CASEVAULT_CHECK(core_.scan_rows(
+        *snapshot.txn, snapshot.db, next_row_,
+        [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
+          next_row_ = row;
+          found = has_old(*snapshot.authority, opened.head) && !failed_.contains(row);
+          return !found;
+        },
+        true));
     return found;
   }
 
@@ -111,44 +147,59 @@ class Mover {
     CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core_));
     const Clock::time_point end = Clock::now() + kHoldLock;
     const std::uint64_t before = report_.done;
+    const std::uint64_t most = options_.rate == 0 ? UINT64_MAX : std::max<std::uint64_t>(options_.rate / 20, 1);
     bool more = true;
-    while (more && Clock::now() < end) {
+    while (more && Clock::now() < end && report_.done - before < most) {
       std::optional<std::uint64_t> row;
       // One row at a time: what is found is changed before the next is looked for.
-      CASEVAULT_CHECK(core_.scan_rows(work.txn(), work.db(), next_row_,
-                                      [&](std::uint64_t number, const model::OpenedRow& opened) -> Result<bool> {
-                                        next_row_ = number + 1;
-                                        if (has_old(work.authority(), opened.head)) {
-                                          row = number;
-                                          CASEVAULT_CHECK(move(work, number, opened));
-                                        }
-                                        return !row && Clock::now() < end;
-                                      }));
+      CASEVAULT_CHECK(core_.scan_rows(
+          work.txn(), work.db(), next_row_,
+          [&](std::uint64_t number, const model::OpenedRow& opened) -> Result<bool> {
+            next_row_ = number + 1;
+            if (has_old(work.authority(), opened.head) && !failed_.contains(number)) {
+              row = number;
+              CASEVAULT_CHECK(move_or_name(work, number, opened));
+            }
+            return !row && Clock::now() < end;
+          },
+          true));
       more = row.has_value();
     }
     return report_.done == before ? Result<void>() : work.commit_unseen();
   }
 
+  /// One damaged record does not keep the others from being moved.
+  Result<void> move_or_name(UnitOfWork& work, std::uint64_t number, const model::OpenedRow& opened) {
+    auto moved = move(work, number, opened);
+    if (moved) return {};
+    const ErrorCode code = moved.error().code;
+    if (code != ErrorCode::kIntegrity && code != ErrorCode::kUnsupported && code != ErrorCode::kErased) return moved;
+    failed_.insert(number);
+    if (report_.failed.size() < kMaxNamed) {
+      report_.failed.push_back("record " + core_.id_of(number).to_string() + ": " + moved.error().message);
+    }
+    return {};
+  }
+
   Result<void> move(UnitOfWork& work, std::uint64_t number, const model::OpenedRow& opened) {
-    const Authority& authority = work.authority();
-    model::Head head;
     Bytes cells;
-    std::vector<model::CellEntry> entries;
+    model::Head head = copy_of(opened.head);
+    std::uint64_t moved = 0;
     for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
       const model::CellEntry& entry = opened.head.cells[i];
       CASEVAULT_TRY(const ByteView bytes, opened.cell_bytes(i));
-      if (!is_old(authority, entry)) {
-        entries.push_back(entry);
+      if (!is_old(work.authority(), entry)) {
+        head.cells.push_back(entry);
         cells.insert(cells.end(), bytes.begin(), bytes.end());
         continue;
       }
-      CASEVAULT_TRY(model::CellEntry moved, reseal(work, number, opened.head.record_key, entry, bytes, cells));
-      entries.push_back(std::move(moved));
-      ++report_.done;
+      CASEVAULT_TRY(model::CellEntry fresh, reseal(work, number, opened.head.record_key, entry, bytes, cells));
+      head.cells.push_back(std::move(fresh));
+      ++moved;
     }
-    head = copy_of(opened.head);
-    head.cells = std::move(entries);
-    return vault::rewrite_row(work, number, head, cells);
+    CASEVAULT_CHECK(vault::rewrite_row(work, number, head, cells));
+    report_.done += moved;
+    return {};
   }
 
   Result<model::CellEntry> reseal(UnitOfWork& work, std::uint64_t number, const SecretBytes& record_key,
@@ -161,8 +212,9 @@ class Mover {
                                                 " has a cell of a compartment the schema does not know"};
     }
     const keys::EpochName current = authority.state.current(entry.compartment);
-    CASEVAULT_TRY(const auto old_key, core_.epoch_key(work.txn(), authority, {entry.compartment, entry.epoch}));
-    CASEVAULT_TRY(const auto new_key, core_.epoch_key(work.txn(), authority, current));
+    CASEVAULT_TRY(const auto old_key,
+                  core_.epoch_key(work.txn(), work.db(), authority, {entry.compartment, entry.epoch}));
+    CASEVAULT_TRY(const auto new_key, core_.epoch_key(work.txn(), work.db(), authority, current));
     const model::RowContext context = core_.row_context(number);
     auto opener = model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*old_key),
                                           crypto::key_of(record_key));
@@ -220,12 +272,31 @@ class Mover {
   Reencryption report_;
   std::vector<std::uint16_t> compartments_;
   std::uint64_t next_row_ = 0;
+  std::set<std::uint64_t> failed_;  ///< rows that could not be moved
 };
 
-std::uint64_t cells_under_old(std::span<const KeyInfo> keys) {
-  std::uint64_t total = 0;
-  for (const KeyInfo& key : keys) total += key.state == "old" ? key.cells : 0;
-  return total;
+/// Every cell of the compartment is what its head says: the commitment under the epoch it names is that of the keys. A
+/// head whose labels were changed would otherwise lead to the end of an epoch that cells are still under.
+Result<void> check_labels(UnitOfWork& work, const Compartment& compartment) {
+  Core& core = work.core();
+  return core.scan_rows(
+      work.txn(), work.db(), 0,
+      [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
+        for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
+          const model::CellEntry& cell = opened.head.cells[i];
+          if (cell.compartment != compartment.id) continue;
+          CASEVAULT_TRY(const auto key,
+                        core.epoch_key(work.txn(), work.db(), work.authority(), {cell.compartment, cell.epoch}));
+          CASEVAULT_TRY(const ByteView bytes, opened.cell_bytes(i));
+          auto opener = model::CellOpener::make(core.row_context(row), compartment, cell, bytes, crypto::key_of(*key),
+                                                crypto::key_of(opened.head.record_key));
+          if (!opener) {
+            return Error{opener.error().code, "record " + core.id_of(row).to_string() + ": " + opener.error().message};
+          }
+        }
+        return true;
+      },
+      true);
 }
 
 }  // namespace
@@ -242,28 +313,25 @@ Result<Reencryption> Session::reencrypt(const ReencryptOptions& options) {
 
 Result<Census> Session::census() {
   CASEVAULT_TRY(const auto core, impl_->core());
-  const auto count = [&](store::ReadTxn& txn, const vault::DbState& db, const Authority& authority) -> Result<Census> {
-    Census census;
-    CASEVAULT_TRY(census.keys, vault::count_keys(*core, txn, db, authority));
-    census.old_cells = cells_under_old(census.keys);
-    return census;
-  };
-  if (core->read_only()) {
-    CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
-    return count(*snapshot.txn, snapshot.db, *snapshot.authority);
-  }
-  // Under the write lock: what is signed is true of the database as it stands, not of an earlier one.
-  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
-  CASEVAULT_TRY(Census census, count(work.txn(), work.db(), work.authority()));
+  // No lock is needed: writers seal under the epoch that is current when they hold it, so what is zero stays zero.
+  CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
+  const Authority& authority = *snapshot.authority;
+  Census census;
+  CASEVAULT_TRY(census.keys, vault::count_keys(*core, *snapshot.txn, snapshot.db, authority));
   std::string epochs;
+  bool replayed = false;
   for (const KeyInfo& key : census.keys) {
-    if (key.state == "old") epochs += " " + key.compartment + ":" + std::to_string(key.epoch);
+    if (key.state == "destroyed") replayed = replayed || key.cells > 0;
+    if (key.state != "old") continue;
+    census.old_cells += key.cells;
+    // Details of the log lie under old epochs of audit for good.
+    if (key.compartment != "audit") epochs += " " + key.compartment + ":" + std::to_string(key.epoch);
   }
-  if (census.old_cells > 0 || epochs.empty()) return census;
+  if (census.old_cells > 0 || epochs.empty() || replayed || core->read_only()) return census;
   vault::DetailsDraft details;
   details.text = "no cell is left under" + epochs;
   CASEVAULT_TRY(vault::EntryDraft entry,
-                core->draft(work.authority(), audit::Action::kKeyCensus, audit::Outcome::kOk, std::move(details)));
+                core->draft(authority, audit::Action::kKeyCensus, audit::Outcome::kOk, std::move(details)));
   CASEVAULT_TRY(const vault::EntryPlace place, core->append(std::move(entry)));
   census.entry = place.entry;
   return census;
@@ -272,6 +340,14 @@ Result<Census> Session::census() {
 Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, std::uint32_t epoch) {
   CASEVAULT_TRY(const auto core, impl_->core());
   if (core->read_only()) return Error{ErrorCode::kUsage, "the vault is open read-only"};
+  {
+    // Rows that were hidden or put back would count as moved: a vault that does not verify destroys nothing.
+    CASEVAULT_TRY(const VerifyReport report, vault::verify_log(*core, {}, {}));
+    if (!report.ok) {
+      return Error{ErrorCode::kIntegrity, "nothing is destroyed in a vault that does not verify: " + report.reason,
+                   report.entry};
+    }
+  }
   CASEVAULT_TRY(keys::ErasureRoot root, keys::ErasureRoot::lock(core->root_file()));  // before the write lock, always
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
   const Authority& authority = work.authority();
@@ -297,6 +373,10 @@ Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, 
   if (counted->cells > 0) {
     return refuse(std::to_string(counted->cells) + " cells are left under it; run key reencrypt");
   }
+  if (auto labels = check_labels(work, *compartment); !labels) {
+    if (labels.error().code != ErrorCode::kNoGrant) return std::move(labels).error();
+    return denied(work, audit::Action::kKeyDestroy, std::move(labels).error());
+  }
 
   // What an interrupted change left in the file is settled before another one begins.
   CASEVAULT_CHECK(root.settle(core->root_context(), work.db().root, core->random()));
@@ -304,9 +384,10 @@ Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, 
   const keys::LiveRoot live{work.db().root.epoch + 1, keys::commit_root(core->tag(), work.db().root.epoch + 1, next)};
   const keys::KeyTree tree(core->tag(), core->random());
   CASEVAULT_CHECK(
-      tree.erase_slot(work.txn(), *core->erasure_root(), next, keys::TreeKind::kEpochHalves, state->second.half_slot));
+      tree.erase_slot(work.txn(), *work.db().root_key, next, keys::TreeKind::kEpochHalves, state->second.half_slot));
   CASEVAULT_CHECK(root.stage(core->root_context(), live.epoch, next, core->random()));
   work.db().root = live;
+  work.db().root_key.reset();
   work.db().tree_generation += 1;
   std::vector<AuthorityOp> ops;
   ops.emplace_back(vault::OpDestroyedEpoch{name});
@@ -317,6 +398,7 @@ Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, 
                                                ", but the old root is not overwritten yet (" + settled.error().message +
                                                "); the next session that may write does it"};
   }
+  CASEVAULT_CHECK(core->snapshot());  // drops the keys of before
   return place.entry;
 }
 

@@ -21,6 +21,15 @@ struct Item {
   ByteView value;
 };
 
+/// Turns a key into where to seek for what follows it, within the 64 bytes that a key may have. False: nothing can.
+[[nodiscard]] inline bool advance(Bytes& key) {
+  if (key.size() < 64) return key.push_back(0), true;
+  while (!key.empty() && key.back() == 0xFF) key.pop_back();
+  if (key.empty()) return false;
+  ++key.back();
+  return true;
+}
+
 /// A consistent snapshot. Views stay valid until the transaction ends (or, in a write transaction, until its next
 /// write). Used by one thread at a time; may move between threads. Ends with the object.
 class ReadTxn {

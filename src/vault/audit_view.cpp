@@ -102,7 +102,7 @@ Result<void> read_log(Core& core, const LogQuery& query, const std::function<boo
           const keys::EpochName name{kAuditCompartment, *epoch};
           auto opener = openers.find(*epoch);
           if (opener == openers.end()) {
-            CASEVAULT_TRY(const auto key, core.epoch_key(*snapshot.txn, authority, name));
+            CASEVAULT_TRY(const auto key, core.epoch_key(*snapshot.txn, snapshot.db, authority, name));
             opener = openers.try_emplace(*epoch, core.tag(), name, keys::deposit_secret(core.tag(), name, *key)).first;
           }
           CASEVAULT_TRY(const OpenedDetails details, opener->second.open(frame.entry, leaf, frame.details));

@@ -311,6 +311,9 @@ class Folder {
   Result<void> on(const OpEpoch& o) {
     const keys::EpochName before = state_.current(o.name.compartment);
     if (o.name.epoch != before.epoch + 1 || genesis_ != (before.epoch == 0)) return refuse("an unexpected epoch");
+    // A slot that two epochs shared would end both when one is destroyed.
+    const auto taken = [&](const auto& each) { return each.second.half_slot == o.half_slot; };
+    if (std::ranges::any_of(state_.epochs, taken)) return refuse("an epoch whose half slot another epoch has");
     // Opening a successor adds nobody, so whoever holds the present epoch may do it.
     if (!genesis_ && (actor() == nullptr || !given(*actor(), before)))
       return refuse("its actor does not hold the epoch before the one it opens");
@@ -363,6 +366,7 @@ class Folder {
   Result<void> on(const OpDestroyedEpoch& o) {
     if (!administers()) return refuse("its actor may not destroy epochs");
     const auto epoch = state_.epochs.find(o.name);
+    if (o.name.compartment == kAuditCompartment) return refuse("the end of an epoch that details of the log are under");
     if (epoch == state_.epochs.end() || epoch->second.destroyed || o.name == state_.current(o.name.compartment))
       return refuse("the end of an epoch that is unknown, in use or destroyed already");
     epoch->second.destroyed = true;

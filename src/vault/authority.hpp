@@ -18,7 +18,8 @@
 /// Pure: payloads in, state out. Every payload is signed by its actor and names the one before.
 namespace casevault::vault {
 
-using PrincipalNumber = std::uint32_t;  ///< permanent, from 1, never reused
+inline constexpr std::uint16_t kAuditCompartment = 64;  ///< persisted id
+using PrincipalNumber = std::uint32_t;                  ///< permanent, from 1, never reused
 
 struct OpGenesis {
   keys::VaultTag tag{};

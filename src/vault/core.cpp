@@ -22,7 +22,6 @@ constexpr std::uint64_t kImportLockByte = 1;
 constexpr std::uint64_t kTurnLockByte = 2;
 constexpr std::int64_t kAnchorEveryMs = 1000;
 constexpr std::size_t kLeafCacheLimit = 8192;
-constexpr std::size_t kAttachmentKeySize = 16;  // reserved (FORMAT.md): row ‖ attachment ‖ chunk
 
 Result<audit::Digest> parse_digest(std::string_view hex) {
   const auto bytes = base::from_hex(hex);
@@ -276,7 +275,7 @@ Result<DbState> Core::load_state(store::ReadTxn& txn) {
   CASEVAULT_TRY(DbState state, decode_state(state_seal(), row));
   // Another process wrote: its entries come first, the authority among them.
   if (state.applied > journal_.newest().mutation) CASEVAULT_CHECK(log_->refresh());
-  CASEVAULT_CHECK(refresh_roots(state));
+  CASEVAULT_TRY(state.root_key, root_of(state));
   const std::lock_guard lock(mutex_);
   state_row_ = std::move(row);
   state_ = state;
@@ -284,10 +283,10 @@ Result<DbState> Core::load_state(store::ReadTxn& txn) {
   return state;
 }
 
-Result<void> Core::refresh_roots(const DbState& db) {
+Result<std::shared_ptr<const SecretBytes>> Core::root_of(const DbState& db) {
   {
     const std::lock_guard lock(mutex_);
-    if (erasure_root_ && root_epoch_ == db.root.epoch && tree_generation_ == db.tree_generation) return {};
+    if (erasure_root_ && root_epoch_ == db.root.epoch && tree_generation_ == db.tree_generation) return erasure_root_;
   }
   CASEVAULT_TRY(SecretBytes root, keys::ErasureRoot::load(root_file(), root_context(), db.root));
   const std::lock_guard lock(mutex_);
@@ -296,7 +295,7 @@ Result<void> Core::refresh_roots(const DbState& db) {
   tree_generation_ = db.tree_generation;
   leaf_keys_.clear();
   epoch_keys_.clear();
-  return {};
+  return erasure_root_;
 }
 
 Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) {
@@ -334,8 +333,20 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
 
 Result<Snapshot> Core::snapshot() {
   Snapshot out;
-  CASEVAULT_TRY(out.txn, store_->begin_read());
-  CASEVAULT_TRY(out.db, load_state(*out.txn));
+  for (std::uint64_t last = 0;;) {
+    CASEVAULT_TRY(out.txn, store_->begin_read());
+    auto db = load_state(*out.txn);
+    if (db) {
+      out.db = *std::move(db);
+      break;
+    }
+    // The root may have been swapped since this snapshot began: then a fresh one is newer, else the error is true.
+    const std::uint64_t number = out.txn->number();
+    const bool swapped = db.error().code == ErrorCode::kRolledBack || db.error().code == ErrorCode::kIntegrity;
+    out.txn.reset();
+    if (!swapped || number == last) return std::move(db).error();
+    last = number;
+  }
   CASEVAULT_TRY(out.authority, authority_for(out.db));
   return out;
 }
@@ -370,22 +381,23 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
   return granted;
 }
 
-Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const Authority& authority,
-                                                           keys::EpochName name) {
+Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, const DbState& db,
+                                                           const Authority& authority, keys::EpochName name) {
+  if (const auto known = authority.state.epochs.find(name);
+      known != authority.state.epochs.end() && known->second.destroyed) {
+    return Error{ErrorCode::kErased, "epoch " + std::to_string(name.epoch) + " of compartment " +
+                                         std::to_string(name.compartment) +
+                                         " was destroyed: nothing opens what is under it"};
+  }
   if (authority.me().holds(name)) {
     const std::lock_guard lock(mutex_);
     if (const auto known = epoch_keys_.find(name); known != epoch_keys_.end()) return known->second;
   }
   CASEVAULT_TRY(const SecretBytes granted, granted_key(authority, name));
   const EpochState& epoch = authority.state.epochs.at(name);
-  if (epoch.destroyed) {
-    return Error{ErrorCode::kErased, "epoch " + std::to_string(name.epoch) + " of compartment " +
-                                         std::to_string(name.compartment) +
-                                         " was destroyed: nothing opens what is under it"};
-  }
   const keys::KeyTree tree(tag(), random());
   CASEVAULT_TRY(const SecretBytes half,
-                tree.get_slot(txn, *erasure_root(), keys::TreeKind::kEpochHalves, epoch.half_slot));
+                tree.get_slot(txn, *db.root_key, keys::TreeKind::kEpochHalves, epoch.half_slot));
   CASEVAULT_TRY(SecretBytes key, keys::checked_epoch_key(tag(), name, granted, half, epoch.commitments));
   auto shared = std::make_shared<const SecretBytes>(std::move(key));
   const std::lock_guard lock(mutex_);
@@ -409,7 +421,7 @@ Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn
       return known->second;
   }
   const keys::KeyTree tree(tag(), random());
-  CASEVAULT_TRY(const SecretBytes node, tree.leaf_key(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
+  CASEVAULT_TRY(const SecretBytes node, tree.leaf_key(txn, *db.root_key, keys::TreeKind::kRecords, leaf));
   auto key = std::make_shared<const model::LeafKey>(derive_leaf(node, leaf));
   const std::lock_guard lock(mutex_);
   if (db.tree_generation != tree_generation_) return key;
@@ -418,10 +430,11 @@ Result<std::shared_ptr<const model::LeafKey>> Core::leaf_key(store::ReadTxn& txn
   return key;
 }
 
-Result<std::shared_ptr<const model::LeafKey>> Core::make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf) {
+Result<std::shared_ptr<const model::LeafKey>> Core::make_leaf_key(store::WriteTxn& txn, const DbState& db,
+                                                                  std::uint64_t leaf) {
   // Not cached: the transaction may still roll back and the node be made anew.
   const keys::KeyTree tree(tag(), random());
-  CASEVAULT_TRY(const SecretBytes node, tree.make_leaf(txn, *erasure_root(), keys::TreeKind::kRecords, leaf));
+  CASEVAULT_TRY(const SecretBytes node, tree.make_leaf(txn, *db.root_key, keys::TreeKind::kRecords, leaf));
   return std::make_shared<const model::LeafKey>(derive_leaf(node, leaf));
 }
 

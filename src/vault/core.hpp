@@ -66,15 +66,16 @@ class Core {
   [[nodiscard]] Result<std::shared_ptr<const Authority>> authority_for(const DbState& db);
 
   /// CK of an epoch. kNoGrant when this principal does not hold it, kUnsupported for an unknown epoch.
-  [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const Authority& authority,
-                                                                     keys::EpochName name);
+  [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const DbState& db,
+                                                                     const Authority& authority, keys::EpochName name);
   /// Granted part CK' of an epoch this principal holds.
   [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name) const;
   /// Cached only for the tree generation that the caches belong to: an older snapshot reads its own tree.
   [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, const DbState& db,
                                                                        std::uint64_t leaf);
   /// The same, making the leaf when it does not exist.
-  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> make_leaf_key(store::WriteTxn& txn, std::uint64_t leaf);
+  [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> make_leaf_key(store::WriteTxn& txn, const DbState& db,
+                                                                            std::uint64_t leaf);
   /// A new leaf node key from what the tree holds now, past the cache.
   [[nodiscard]] model::LeafKey derive_leaf(const SecretBytes& node_key, std::uint64_t leaf) const;
   void forget_leaf(std::uint64_t leaf);
@@ -152,7 +153,7 @@ class Core {
   Result<void> check_anchor(const std::string& name, std::string_view note);
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.
   Result<void> check_in_step(const DbState& db) const;
-  Result<void> refresh_roots(const DbState& db);
+  Result<std::shared_ptr<const SecretBytes>> root_of(const DbState& db);
   std::string sign_root(std::uint64_t size, const audit::Digest& root);
   /// Bytes of a published row; kNotFound when `row` is none or there is no such record.
   static Result<ByteView> find_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,

@@ -5,6 +5,7 @@
 #include "store/store.hpp"
 
 #include <map>
+#include <memory>
 
 namespace casevault::vault {
 
@@ -23,6 +24,8 @@ struct DbState {
   std::uint64_t next_half_slot = 0;
   std::map<std::uint16_t, std::uint64_t> records;  ///< published records per type id
   std::vector<StagedRange> staged;
+  /// The erasure root key that this state names: an older snapshot keeps its own. Not part of the row.
+  std::shared_ptr<const SecretBytes> root_key;
 
   [[nodiscard]] bool is_staged(std::uint64_t row) const noexcept;
 };

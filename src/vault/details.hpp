@@ -12,8 +12,7 @@
 /// holders of that compartment open them (FORMAT.md, "Details").
 namespace casevault::vault {
 
-inline constexpr std::uint16_t kAuditCompartment = 64;  ///< persisted id
-inline constexpr std::size_t kMaxSubjectParts = 64;     ///< beyond, a set of rows instead of a part per subject
+inline constexpr std::size_t kMaxSubjectParts = 64;  ///< beyond, a set of rows instead of a part per subject
 
 struct SubjectDraft {
   std::uint64_t row = 0;

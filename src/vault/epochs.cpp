@@ -14,7 +14,7 @@ Result<std::vector<AuthorityOp>> successor(UnitOfWork& work, keys::EpochName bef
   const SecretBytes half = crypto::random_key(core.random());
   const std::uint64_t slot = work.db().next_half_slot++;
   const keys::KeyTree tree(core.tag(), core.random());
-  CASEVAULT_CHECK(tree.put_slot(work.txn(), *core.erasure_root(), keys::TreeKind::kEpochHalves, slot, half));
+  CASEVAULT_CHECK(tree.put_slot(work.txn(), *work.db().root_key, keys::TreeKind::kEpochHalves, slot, half));
   std::vector<AuthorityOp> ops;
   ops.emplace_back(OpEpoch{
       name, keys::commit_epoch(core.tag(), name, granted, keys::epoch_key(core.tag(), name, granted, half)), slot});

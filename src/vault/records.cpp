@@ -43,16 +43,16 @@ std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const R
 }
 
 /// Fields of one cell as they stand in a record, copied into `copies`.
-Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const Authority& authority,
-                                            const model::RowContext& context, const model::OpenedRow& row,
-                                            std::size_t index, const RecordType& type,
+Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const DbState& db,
+                                            const Authority& authority, const model::RowContext& context,
+                                            const model::OpenedRow& row, std::size_t index, const RecordType& type,
                                             std::vector<SecretBytes>& copies) {
   const model::CellEntry& entry = row.head.cells[index];
   const Schema& schema = authority.schema();
   const auto compartment = std::ranges::find(schema.compartments(), entry.compartment, &Compartment::id);
   if (compartment == schema.compartments().end())
     return Error{ErrorCode::kUnsupported, "a cell of a compartment the schema does not know"};
-  CASEVAULT_TRY(const auto key, core.epoch_key(txn, authority, {entry.compartment, entry.epoch}));
+  CASEVAULT_TRY(const auto key, core.epoch_key(txn, db, authority, {entry.compartment, entry.epoch}));
   CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(index));
   CASEVAULT_TRY(model::CellOpener opener,
                 model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
@@ -78,8 +78,6 @@ void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std:
   const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
   if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
 }
-
-/// Every record of a leaf sealed anew under a fresh node key.
 
 }  // namespace
 
@@ -218,7 +216,7 @@ Result<RecordSealer> RecordSealer::make(UnitOfWork& work, std::span<const std::u
       return Error{ErrorCode::kBusy, "a grant of compartment " + schema.compartments()[index].name +
                                          " was taken back meanwhile; try again"};
     }
-    CASEVAULT_TRY(auto key, work.core().epoch_key(work.txn(), work.authority(), name));
+    CASEVAULT_TRY(auto key, work.core().epoch_key(work.txn(), work.db(), work.authority(), name));
     sealer.keys_[index] = {name, std::move(key)};
   }
   return sealer;
@@ -237,7 +235,7 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
   Core& core = work.core();
   const std::uint64_t leaf = row.number / keys::kFanout;
   if (leaf != leaf_) {
-    CASEVAULT_TRY(leaf_key_, core.make_leaf_key(work.txn(), leaf));
+    CASEVAULT_TRY(leaf_key_, core.make_leaf_key(work.txn(), work.db(), leaf));
     leaf_ = leaf;
   }
   model::Head& head = head_;
@@ -356,7 +354,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
       cells[cell.compartment] = {cell, Bytes(bytes.begin(), bytes.end())};
       continue;
     }
-    auto old = open_cell(core, work.txn(), authority, context, row, i, *type, copies);
+    auto old = open_cell(core, work.txn(), work.db(), authority, context, row, i, *type, copies);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
     for (const EncodedField& field : *old) {
       const bool replaced =
@@ -396,12 +394,13 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
 
 namespace {
 
+/// Every record of a leaf sealed anew under a fresh node key.
 Result<void> replace_leaf_key(UnitOfWork& work, std::uint64_t leaf) {
   Core& core = work.core();
   const keys::KeyTree tree(core.tag(), core.random());
   CASEVAULT_TRY(const auto old_key, core.leaf_key(work.txn(), work.db(), leaf));
   CASEVAULT_TRY(const SecretBytes node,
-                tree.replace_leaf(work.txn(), *core.erasure_root(), keys::TreeKind::kRecords, leaf));
+                tree.replace_leaf(work.txn(), *work.db().root_key, keys::TreeKind::kRecords, leaf));
   const model::LeafKey new_key = core.derive_leaf(node, leaf);
   for (std::uint64_t row = leaf * keys::kFanout; row < (leaf + 1) * keys::kFanout; ++row) {
     CASEVAULT_TRY(const std::optional<ByteView> value, work.txn().get(store::Table::kRows, row_key(row)));

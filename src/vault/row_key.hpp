@@ -2,9 +2,13 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 namespace casevault::vault {
+
+inline constexpr std::size_t kRowKeySize = 8;
+inline constexpr std::size_t kAttachmentKeySize = 16;  ///< reserved (FORMAT.md): row ‖ attachment ‖ chunk
 
 /// Key of a record row in the rows table: the row number, big-endian, so that byte order is insertion order.
 [[nodiscard]] constexpr std::array<std::uint8_t, 8> row_key(std::uint64_t row) noexcept {

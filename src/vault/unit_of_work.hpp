@@ -18,7 +18,7 @@ class UnitOfWork {
 
   /// Entry, then commit. Success: both are durable. kUnknownOutcome: settled at the next open.
   [[nodiscard]] Result<EntryPlace> commit(EntryDraft entry);
-  /// Commit without an entry, for rows that nothing can see yet (a staged import) or any more.
+  /// Commit without an entry: rows that nothing can see yet (a staged import) or any more, and cells sealed anew.
   [[nodiscard]] Result<void> commit_unseen();
 
  private:

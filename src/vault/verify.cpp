@@ -228,7 +228,7 @@ class Verifier {
       return {};
     }
     if (!opener_ || opener_epoch_ != *epoch) {
-      CASEVAULT_TRY(const auto key, core_.epoch_key(*snapshot_.txn, *snapshot_.authority, name));
+      CASEVAULT_TRY(const auto key, core_.epoch_key(*snapshot_.txn, snapshot_.db, *snapshot_.authority, name));
       opener_.emplace(core_.tag(), name, keys::deposit_secret(core_.tag(), name, *key));
       opener_epoch_ = *epoch;
     }

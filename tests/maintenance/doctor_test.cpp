@@ -66,7 +66,7 @@ void require_only(const DoctorReport& report, Severity severity, const std::stri
   for (const Finding& finding : found) UNSCOPED_INFO(finding.where << ": " << finding.what);
   REQUIRE(found.size() == 1);
   CHECK_FALSE(report.ok);
-  CHECK(report.worst() == severity);
+  CHECK(report.worst == severity);
   CHECK(found[0].severity == severity);
   CHECK(found[0].where.find(where) != std::string::npos);
   CHECK(found[0].what.find(what) != std::string::npos);
@@ -118,7 +118,7 @@ TEST_CASE("bound: doctor --deep names the record of every changed byte of its ro
       REQUIRE_DONE(txn.put(Table::kRows, vault::row_key(core.row_of(ward.lan).value()), changed));
     });
     const DoctorReport report = ward.look();
-    CHECK(report.worst() == Severity::kError);
+    CHECK(report.worst == Severity::kError);
     for (const Finding& finding : bad(report)) {
       INFO(finding.where << ": " << finding.what);
       // A head that does not open is not counted either.
@@ -253,7 +253,7 @@ TEST_CASE(
       const std::uint64_t row = core.row_of(ward.lan).value();
       const Bytes old = Ward::row(core, txn, ward.lan);
       model::OpenedRow opened = REQUIRE_OK(core.open_row_number(txn, db, row, old));
-      const auto key = REQUIRE_OK(core.epoch_key(txn, *authority, {1, 1}));
+      const auto key = REQUIRE_OK(core.epoch_key(txn, db, *authority, {1, 1}));
       Bytes encoded;
       format::CborWriter(encoded).text(text);
       const std::vector<model::PlainField> fields = {{field, encoded}};
@@ -291,7 +291,7 @@ TEST_CASE("erasable: doctor names each place of erasure.root that does not hold 
   }
   write_bytes(file, ByteView(whole).first(4000));
   CHECK(bad(ward.look(false)).size() == 3);
-  CHECK(ward.look(false).worst() == Severity::kWarning);
+  CHECK(ward.look(false).worst == Severity::kWarning);
   write_bytes(file, ByteView(whole).first(100));
   require_only(ward.look(false), Severity::kError, "data.mdb", "erasure.root");
   write_bytes(file, whole);
@@ -317,7 +317,7 @@ TEST_CASE("tamper-evident: doctor names the log entry that was changed, and a va
 
   const Bytes data = file_bytes(ward.lab.data());
   write_bytes(ward.lab.data(), ByteView(data).first(data.size() / 2));
-  CHECK(ward.look().worst() == Severity::kError);
+  CHECK(ward.look().worst == Severity::kError);
   std::filesystem::remove(ward.lab.data());
   require_only(ward.look(), Severity::kError, "data.mdb", "missing");
   write_bytes(ward.lab.data(), data);

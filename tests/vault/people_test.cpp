@@ -144,7 +144,7 @@ TEST_CASE("compartmented: a principal without the grant does not have the bytes,
   CHECK(snapshot.authority->me().grants.size() == 1);
   CHECK(snapshot.authority->me().holds(statistics));
   CHECK_FALSE(snapshot.authority->me().holds(identity));
-  REQUIRE_ERROR(ErrorCode::kNoGrant, core->epoch_key(*snapshot.txn, *snapshot.authority, identity));
+  REQUIRE_ERROR(ErrorCode::kNoGrant, core->epoch_key(*snapshot.txn, snapshot.db, *snapshot.authority, identity));
   REQUIRE_ERROR(ErrorCode::kNoGrant, core->granted_key(*snapshot.authority, identity));
   REQUIRE_ERROR(ErrorCode::kUnsupported, core->granted_key(*snapshot.authority, {1, 2}));
 

@@ -108,7 +108,7 @@ TEST_CASE("quiet: after close no key and no plaintext is left in the memory of t
     vault_key.emplace(core->vault_key().view());
     root.emplace(core->erasure_root()->view());
     log_seed.emplace(snapshot.authority->state.log_seed.view());
-    epoch.emplace(REQUIRE_OK(core->epoch_key(*snapshot.txn, *snapshot.authority, {1, 1}))->view());
+    epoch.emplace(REQUIRE_OK(core->epoch_key(*snapshot.txn, snapshot.db, *snapshot.authority, {1, 1}))->view());
   }
   const std::vector<std::pair<std::string, const Canary*>> secrets = {
       {"name", &full_name}, {"note", &long_note}, {"vault key", &*vault_key},

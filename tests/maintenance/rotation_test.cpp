@@ -6,6 +6,7 @@
 #include "faulty_calls.hpp"
 #include "keys/key_tree.hpp"
 #include "lab.hpp"
+#include "vault/epochs.hpp"
 #include "vault/people.hpp"
 #include "vault/row_key.hpp"
 
@@ -200,6 +201,7 @@ TEST_CASE("rotatable: a re-encryption that is stopped goes on where it was, also
   REQUIRE_OK(session.rotate("identity"));
   ReencryptOptions options;
   options.compartment = "identity";
+  options.rate = 20;
   options.progress = [](const Progress&) { return false; };
   const Reencryption first = REQUIRE_OK(session.reencrypt(options));
   CHECK(first.done > 0);
@@ -432,6 +434,155 @@ TEST_CASE("rotatable: a compartment that is taken back is closed for what comes 
   owner.close();
   Session officer = archive.lab.open(archive.officer);
   CHECK(REQUIRE_OK(disclose(officer, request_for({archive.ids[0]}, {"sex"})))[0][0] == "male");
+}
+
+TEST_CASE("rotatable: a slot of the key tree is the half of one epoch only, and details of the log keep theirs") {
+  const Archive archive;
+  const auto core = archive.lab.core();
+  const auto attempt = [&](std::vector<vault::AuthorityOp> ops) {
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    return vault::commit_authority(work, audit::Action::kKeyDestroy, "forged", std::move(ops), {});
+  };
+  {
+    // Destroying an epoch whose half is also another's would end both.
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    base::Random& random = core->random();
+    const keys::EpochName name{3, 2};
+    const SecretBytes granted = crypto::random_key(random);
+    const SecretBytes past = REQUIRE_OK(core->granted_key(work.authority(), {3, 1}));
+    const std::uint64_t slot = work.authority().state.epochs.at({1, 1}).half_slot;
+    const SecretBytes half =
+        REQUIRE_OK(keys::KeyTree(core->tag(), random)
+                       .get_slot(work.txn(), *work.db().root_key, keys::TreeKind::kEpochHalves, slot));
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(vault::OpEpoch{
+        name, keys::commit_epoch(core->tag(), name, granted, keys::epoch_key(core->tag(), name, granted, half)), slot});
+    ops.emplace_back(vault::OpPastEpoch{name, keys::seal_past_epoch(core->tag(), name, granted, past, random)});
+    ops.emplace_back(vault::OpGrant{1, name, Bytes(137), true, 0});
+    REQUIRE_ERROR(ErrorCode::kBadInput,
+                  vault::commit_authority(work, audit::Action::kKeyRotate, "forged", std::move(ops), {}));
+  }
+  std::vector<vault::AuthorityOp> present;
+  present.emplace_back(vault::OpDestroyedEpoch{{1, 1}});
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(std::move(present)));
+  REQUIRE_OK(vault::open_successor(*core, "audit"));
+  std::vector<vault::AuthorityOp> details;
+  details.emplace_back(vault::OpDestroyedEpoch{{vault::kAuditCompartment, 1}});
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(std::move(details)));
+}
+
+TEST_CASE(
+    "rotatable: an older row put back under a destroyed epoch is named, and keeps nothing else from being moved") {
+  const Archive archive(300);
+  Bytes old;
+  const auto row_of = [&](vault::Core& core) { return core.row_of(archive.ids[3]).value(); };
+  {
+    const auto core = archive.lab.core();
+    const auto txn = REQUIRE_OK(core->store().begin_read());
+    const auto value = REQUIRE_OK(txn->get(store::Table::kRows, vault::row_key(row_of(*core))));
+    old.assign(value->begin(), value->end());
+  }
+  {
+    Session session = archive.lab.open();
+    REQUIRE_OK(session.rotate("identity"));
+    REQUIRE_OK(session.reencrypt({}));
+    REQUIRE_OK(session.destroy_epoch("identity", 1));
+    REQUIRE_OK(session.rotate("identity"));
+  }
+  {
+    // No key is needed for this: the head still says what the log says.
+    const auto core = archive.lab.core();
+    auto txn = REQUIRE_OK(core->store().begin_write());
+    REQUIRE_DONE(txn->put(store::Table::kRows, vault::row_key(row_of(*core)), old));
+    REQUIRE_DONE(txn->commit());
+  }
+  for (const bool deep : {false, true}) {
+    DoctorOptions options;
+    options.deep = deep;
+    const DoctorReport report =
+        REQUIRE_OK(examine(archive.lab.vault(), archive.lab.owner.identity(), archive.lab.options(), options));
+    CHECK(report.worst == Severity::kError);
+    CHECK(std::ranges::any_of(report.findings, [&](const Finding& finding) {
+      return finding.where == "record " + archive.ids[3].to_string() &&
+             finding.what.find("was destroyed") != std::string::npos;
+    }));
+  }
+  Session session = archive.lab.open();
+  const Reencryption moved = REQUIRE_OK(session.reencrypt({}));
+  CHECK(moved.done == 299);
+  CHECK_FALSE(moved.finished);
+  REQUIRE(moved.failed.size() == 1);
+  CHECK(moved.failed[0].find(archive.ids[3].to_string()) != std::string::npos);
+  CHECK_FALSE(REQUIRE_OK(session.census()).entry);
+}
+
+TEST_CASE("rotatable: a head that an insider labelled anew does not lead to the end of an epoch that is in use") {
+  const Archive archive;
+  {
+    Session session = archive.lab.open();
+    REQUIRE_OK(session.rotate("identity"));
+  }
+  {
+    // With the vault key, and without the compartment: heads say that their cells are under the new epoch.
+    const auto core = archive.lab.core();
+    auto txn = REQUIRE_OK(core->store().begin_write());
+    const vault::DbState db = REQUIRE_OK(core->load_state(*txn));
+    for (const RecordId& id : archive.ids) {
+      const std::uint64_t row = core->row_of(id).value();
+      const auto value = REQUIRE_OK(txn->get(store::Table::kRows, vault::row_key(row)));
+      const Bytes bytes(value->begin(), value->end());
+      model::OpenedRow opened = REQUIRE_OK(core->open_row_number(*txn, db, row, bytes));
+      for (model::CellEntry& cell : opened.head.cells) {
+        if (cell.compartment == 1) cell.epoch = 2;
+      }
+      const auto leaf = REQUIRE_OK(core->leaf_key(*txn, db, 0));
+      REQUIRE_DONE(txn->put(store::Table::kRows, vault::row_key(row),
+                            model::seal_row(core->row_context(row), opened.head, *leaf, opened.cells, core->random())));
+    }
+    REQUIRE_DONE(txn->commit());
+  }
+  Session session = archive.lab.open();
+  CHECK(REQUIRE_OK(session.reencrypt({})).done == 0);
+  REQUIRE_ERROR(ErrorCode::kIntegrity, session.destroy_epoch("identity", 1));
+  CHECK(state_of(session, "identity", 1) == "old");
+}
+
+TEST_CASE("rotatable: readers of this and of other processes are not disturbed while epochs are destroyed") {
+  const Archive archive(600);
+  Session session = archive.lab.open();
+  std::atomic<bool> done = false;
+  std::vector<std::string> wrong;
+  std::thread reader([&] {
+    for (int i = 0; !done || i < 5; ++i) {
+      if (const auto keys = session.keys(); !keys) wrong.push_back(keys.error().message);
+      if (const auto report = session.verify_log(); !report || !report->ok) {
+        wrong.push_back(report ? report->reason : report.error().message);
+      }
+    }
+  });
+  const pid_t child = ::fork();
+  if (child == 0) {
+    for (int i = 0; i < 40; ++i) {
+      auto beside = Session::open(archive.lab.vault(), archive.officer.identity(), archive.lab.options());
+      if (!beside) ::_exit(1);
+      if (!beside->keys()) ::_exit(2);
+    }
+    ::_exit(0);
+  }
+  for (std::uint32_t epoch = 1; epoch <= 4; ++epoch) {
+    REQUIRE_OK(session.rotate("identity"));
+    REQUIRE(REQUIRE_OK(session.reencrypt({})).finished);
+    REQUIRE_OK(session.destroy_epoch("identity", epoch));
+  }
+  done = true;
+  reader.join();
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+  for (const std::string& what : wrong) UNSCOPED_INFO(what);
+  CHECK(wrong.empty());
+  archive.require_names(session, 600);
 }
 
 TEST_CASE(

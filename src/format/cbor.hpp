@@ -4,6 +4,8 @@
 #include <casevault/bytes.hpp>
 
 #include <array>
+#include <concepts>
+#include <limits>
 
 /// Deterministic CBOR (RFC 8949 section 4.2.1), a subset: unsigned and negative integers, byte strings, text strings
 /// (valid UTF-8), arrays, maps with unsigned keys in ascending order, false, true, null. Definite lengths, shortest
@@ -40,6 +42,13 @@ class CborReader {
   enum class Kind : std::uint8_t { kUint, kNegative, kBytes, kText, kArray, kMap, kBool, kNull, kEnd };
   [[nodiscard]] Kind peek() const noexcept;  ///< kEnd at the end or after a failure
   [[nodiscard]] std::uint64_t uint() noexcept;
+  /// A number that fits T: one that does not is never cut off, it fails.
+  template <std::unsigned_integral T>
+  [[nodiscard]] T narrow() noexcept {
+    const std::uint64_t v = uint();
+    if (v > std::numeric_limits<T>::max()) return fail(), T{0};
+    return static_cast<T>(v);
+  }
   [[nodiscard]] std::int64_t integer() noexcept;
   [[nodiscard]] ByteView bytes() noexcept;
   [[nodiscard]] std::string_view text() noexcept;

@@ -80,13 +80,6 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
              op);
 }
 
-template <typename T>
-T narrow_uint(CborReader& r) {
-  const std::uint64_t v = r.uint();
-  if (v > std::numeric_limits<T>::max()) r.fail();
-  return static_cast<T>(v);
-}
-
 std::optional<AuthorityOp> decode_op(CborReader& r) {
   const std::size_t count = r.array();
   const std::uint64_t code = r.uint();
@@ -112,14 +105,14 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     case kVaultKey: {
       require(3);
       OpVaultKey o;
-      o.epoch = narrow_uint<std::uint32_t>(r);
+      o.epoch = r.narrow<std::uint32_t>();
       o.commitment = r.fixed<32>();
       return o;
     }
     case kPrincipal: {
       require(6);
       OpPrincipal o;
-      o.number = narrow_uint<PrincipalNumber>(r);
+      o.number = r.narrow<PrincipalNumber>();
       o.public_string = std::string(r.text());
       o.role = std::string(r.text());
       o.unit = std::string(r.text());
@@ -130,8 +123,8 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     case kEpoch: {
       require(7);
       OpEpoch o;
-      o.name.compartment = narrow_uint<std::uint16_t>(r);
-      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      o.name.compartment = r.narrow<std::uint16_t>();
+      o.name.epoch = r.narrow<std::uint32_t>();
       o.commitments.granted = r.fixed<32>();
       o.commitments.key = r.fixed<32>();
       o.commitments.deposit_public = r.fixed<32>();
@@ -141,9 +134,9 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     case kGrant: {
       require(7);
       OpGrant o;
-      o.principal = narrow_uint<PrincipalNumber>(r);
-      o.name.compartment = narrow_uint<std::uint16_t>(r);
-      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      o.principal = r.narrow<PrincipalNumber>();
+      o.name.compartment = r.narrow<std::uint16_t>();
+      o.name.epoch = r.narrow<std::uint32_t>();
       const ByteView box = r.bytes();
       o.box.assign(box.begin(), box.end());
       o.may_grant = r.boolean();
@@ -158,8 +151,8 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     case kPastEpoch: {
       require(4);
       OpPastEpoch o;
-      o.name.compartment = narrow_uint<std::uint16_t>(r);
-      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      o.name.compartment = r.narrow<std::uint16_t>();
+      o.name.epoch = r.narrow<std::uint32_t>();
       const ByteView envelope = r.bytes();
       o.envelope.assign(envelope.begin(), envelope.end());
       return o;
@@ -167,8 +160,8 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     case kDestroyedEpoch: {
       require(3);
       OpDestroyedEpoch o;
-      o.name.compartment = narrow_uint<std::uint16_t>(r);
-      o.name.epoch = narrow_uint<std::uint32_t>(r);
+      o.name.compartment = r.narrow<std::uint16_t>();
+      o.name.epoch = r.narrow<std::uint32_t>();
       return o;
     }
     case kRevoke: {
@@ -202,8 +195,8 @@ std::optional<AuthorityLink> decode_link(CborReader& r) {
   AuthorityLink link;
   link.entry = r.uint();
   link.leaf_hash = r.fixed<32>();
-  link.position.segment = narrow_uint<std::uint32_t>(r);
-  link.position.offset = narrow_uint<std::uint32_t>(r);
+  link.position.segment = r.narrow<std::uint32_t>();
+  link.position.offset = r.narrow<std::uint32_t>();
   return link;
 }
 
@@ -212,7 +205,7 @@ Result<Decoded> decode_payload(ByteView bytes) {
   Decoded out;
   if (r.array() != 5) return malformed();
   (void)r.fixed<32>();
-  out.payload.actor = narrow_uint<PrincipalNumber>(r);
+  out.payload.actor = r.narrow<PrincipalNumber>();
   out.payload.previous = decode_link(r);
   const std::size_t ops = r.array();
   for (std::size_t i = 0; i < ops && r.ok(); ++i) {

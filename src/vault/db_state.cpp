@@ -45,8 +45,8 @@ Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
   state.next_half_slot = r.uint();
   const std::size_t types = r.map();
   for (std::size_t i = 0; i < types && r.ok(); ++i) {
-    const std::uint64_t type = r.uint();
-    state.records[static_cast<std::uint16_t>(type)] = r.uint();
+    const auto type = r.narrow<std::uint16_t>();
+    state.records[type] = r.uint();
   }
   const std::size_t staged = r.array();
   for (std::size_t i = 0; i < staged && r.ok(); ++i) {

@@ -238,13 +238,13 @@ Result<OpenedDetails> DetailsOpener::open(std::uint64_t entry, const audit::Leaf
   }
   CborReader a(actor.subspan(32));
   if (a.array() != 2) a.fail();
-  out.actor = static_cast<PrincipalNumber>(a.uint());
+  out.actor = a.narrow<PrincipalNumber>();
   out.actor_name = std::string(a.text());
   CborReader f(fields.subspan(32));
   if (f.array() != 2) f.fail();
-  out.type = static_cast<std::uint16_t>(f.uint());
+  out.type = f.narrow<std::uint16_t>();
   const std::size_t count = f.array();
-  for (std::size_t i = 0; i < count && f.ok(); ++i) out.fields.push_back(static_cast<std::uint16_t>(f.uint()));
+  for (std::size_t i = 0; i < count && f.ok(); ++i) out.fields.push_back(f.narrow<std::uint16_t>());
   if (!a.finish() || !f.finish()) return bad;
   // The commitment to the subjects covers the rows and the tags that stand outside the seal.
   base::Reader s(subjects.subspan(32));

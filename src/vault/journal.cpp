@@ -128,11 +128,9 @@ std::optional<ParsedClose> parse_close(const log::FrameView& frame) {
 void decode_state(CborReader& r, Journal::State& state) {
   if (r.array() != 7) r.fail();
   const std::uint64_t authority = r.uint();
-  const std::uint64_t segment = r.uint();
-  const std::uint64_t offset = r.uint();
-  if (segment > UINT32_MAX || offset > UINT32_MAX) r.fail();
-  AuthorityLink link{
-      authority - 1, r.fixed<32>(), {static_cast<std::uint32_t>(segment), static_cast<std::uint32_t>(offset)}};
+  const auto segment = r.narrow<std::uint32_t>();
+  const auto offset = r.narrow<std::uint32_t>();
+  AuthorityLink link{authority - 1, r.fixed<32>(), {segment, offset}};
   state.last_authority.reset();
   if (authority > 0) state.last_authority = link;
   state.last_mutation = r.uint();
@@ -288,13 +286,13 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   if (!opened) return corrupt(frame.position, "the end of a batch does not open under the vault key: altered");
   CborReader r(opened->view());
   if (r.array() != 6) r.fail();
-  (void)r.uint();
-  (void)r.uint();
+  (void)r.narrow<PrincipalNumber>();
+  const std::uint64_t size_before = r.uint();
   const audit::Digest root_before = r.fixed<32>();
   const std::uint64_t count = r.uint();
   (void)r.fixed<64>();
   decode_state(r, working_);
-  if (!r.finish() || close->close.size_before + count != working_.tree.size() ||
+  if (!r.finish() || size_before != close->close.size_before || size_before + count != working_.tree.size() ||
       root_before != acknowledged_.tree.root()) {
     return corrupt(frame.position, "the end of a batch does not fit its entries");
   }
@@ -605,7 +603,7 @@ Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const 
   if (r.array() != 6) return bad;
   out.payload.first_row = r.uint();
   out.payload.rows = r.uint();
-  out.payload.version = static_cast<std::uint32_t>(r.uint());
+  out.payload.version = r.narrow<std::uint32_t>();
   out.payload.stamp = r.fixed<16>();
   out.payload.range = r.boolean();
   out.payload.import_id = r.uint();
@@ -623,7 +621,7 @@ Result<BatchClose> Journal::open_close(const CloseFrame& frame) const {
   CborReader r(opened->view());
   BatchClose out;
   if (r.array() != 6) return bad;
-  out.actor = static_cast<PrincipalNumber>(r.uint());
+  out.actor = r.narrow<PrincipalNumber>();
   out.size_before = r.uint();
   out.root_before = r.fixed<32>();
   out.count = r.uint();

@@ -410,5 +410,19 @@ TEST_CASE("of all inputs of up to three bytes, what is accepted is written back 
   REQUIRE(accepted > 100000);
 }
 
+TEST_CASE("robust: a number that does not fit is refused, and not cut off") {
+  const auto narrow = [](std::uint64_t number) {
+    Bytes bytes;
+    CborWriter(bytes).uint(number);
+    CborReader in(bytes);
+    const std::uint16_t value = in.narrow<std::uint16_t>();
+    return in.finish() ? std::optional(value) : std::nullopt;
+  };
+  CHECK(narrow(65535) == 65535);
+  for (const std::uint64_t wide : {std::uint64_t{65536}, std::uint64_t{1} << 32U, UINT64_MAX}) {
+    CHECK_FALSE(narrow(wide).has_value());
+  }
+}
+
 }  // namespace
 }  // namespace casevault::format

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <set>
+
+#include "crypto/keypair.hpp"
+#include "forger.hpp"
+
+/// What an insider with the vault key writes into the parts of the log that no signature covers, and into what only
+/// its own signatures cover, held against every rule of FORMAT.md.
+namespace casevault::test {
+namespace {
+
+struct Attack {
+  std::string name;
+  std::function<void(Entries&, vault::Core&)> edit;
+  std::function<void(Rewriter::State&)> head = [](Rewriter::State&) {};  ///< what the second segment's head says
+  std::string told{};                                                    ///< part of what opening or verifying says
+};
+
+/// Each attack in a log of one segment, whose batches an opener replays, and in one of two, where it sees the last head
+/// only.
+void require_told(const Story& story, const std::vector<Attack>& attacks) {
+  for (const bool two : {false, true}) {
+    story.rewrite([](Entries&, vault::Core&) {},
+                  two ? [](Rewriter::State&) {} : std::function<void(Rewriter::State&)>{});
+    const Story::Verdict truth = story.judge(story.lab.owner, Anchor::kNone);
+    INFO(truth.reason);
+    REQUIRE(truth.ok);  // without this the refusals below could rest on a clumsy forger
+    for (const Attack& attack : attacks) {
+      CAPTURE(attack.name, two);
+      story.rewrite(attack.edit, two ? attack.head : std::function<void(Rewriter::State&)>{});
+      const Story::Verdict verdict = story.judge(story.lab.owner, Anchor::kNone);
+      INFO(verdict.reason);
+      CHECK_FALSE(verdict.ok);
+      CHECK(verdict.reason.find(attack.told) != std::string::npos);
+    }
+  }
+}
+
+/// An entry of mallory's with a details block put together by hand.
+struct Shape {
+  std::uint64_t actor = 2;
+  std::uint64_t type = 0;
+  std::uint64_t field = 1;
+  std::size_t parts = 0;
+  std::uint8_t padding = 0;
+};
+Rewriter::Entry hand_made(const Story& story, vault::Core& core, const Rewriter::Entry& like, const Shape& shape) {
+  base::Random& random = core.random();
+  const auto salted = [&] {
+    Bytes out(32);
+    random.fill(out);
+    return out;
+  };
+  Bytes actor = salted();
+  format::CborWriter(actor).array(2).uint(shape.actor).text(story.mallory.name);
+  Bytes fields = salted();
+  format::CborWriter(fields).array(2).uint(shape.type).array(1).uint(shape.field);
+  Bytes subjects = salted();
+  Bytes tags;
+  for (std::size_t i = 0; i < shape.parts; ++i) {
+    base::Writer(tags).bytes(Bytes(32, static_cast<std::uint8_t>(i)));
+    base::Writer(subjects).u64(0).bytes(Bytes(32, static_cast<std::uint8_t>(i))).bytes(Bytes(32));
+  }
+  Bytes common = salted();
+  format::CborWriter(common).array(7).bytes(actor).bytes(fields).bytes(subjects).text("").text("").text("").map(0);
+  Rewriter::Entry entry = like;
+  story.sign(entry, 2);
+  entry.leaf.actor = audit::commit(format::kCommitActor, actor);
+  entry.leaf.fields = audit::commit(format::kCommitFields, fields);
+  entry.leaf.subjects = audit::commit(format::kCommitSubjects, subjects);
+  entry.leaf.details = audit::commit(format::kCommitDetails, common);
+
+  const vault::Snapshot snapshot = REQUIRE_OK(core.snapshot());
+  const crypto::PublicKey deposit =
+      snapshot.authority->state.epochs.at({vault::kAuditCompartment, 1}).commitments.deposit_public;
+  const SecretBytes secret = crypto::random_key(random);
+  const crypto::PublicKey ephemeral = crypto::x25519_public(crypto::key_of(secret));
+  const SecretBytes agreed = REQUIRE_OK(crypto::x25519(crypto::key_of(secret), deposit));
+  const auto shared = std::make_shared<SecretBytes>(crypto::derive_key(format::kLogDetails, agreed.view(), ephemeral));
+  entry.details = [=, tag = core.tag(), &random](std::uint64_t number) {
+    Bytes context, inside, out;
+    base::Writer(context).bytes(tag).u64(number).u32(1).bytes(ephemeral);
+    base::Writer w(inside);
+    w.block(common).u8(static_cast<std::uint8_t>(shape.parts));
+    for (std::size_t i = 0; i < shape.parts; ++i) w.block(Bytes(90));
+    inside.resize((inside.size() + 128) / 128 * 128);
+    inside.back() = shape.padding;
+    base::Writer outer(out);
+    outer.bytes(ephemeral).u32(1);
+    outer.block(crypto::seal_envelope(format::kLogDetails, crypto::key_of(*shared), context, inside, random));
+    outer.u8(static_cast<std::uint8_t>(shape.parts)).bytes(tags);
+    return out;
+  };
+  return entry;
+}
+
+TEST_CASE("tamper-evident: numbers of people, types and fields that are too great are told, and never cut off") {
+  const Story story;
+  const auto shaped = [&](const Shape& shape) {
+    return [&story, shape](Entries& e, vault::Core& core) { e[6] = hand_made(story, core, e[6], shape); };
+  };
+  const std::function<void(Rewriter::State&)> honest = [](Rewriter::State&) {};
+  constexpr std::uint64_t kWide = std::uint64_t{1} << 32U;
+  story.rewrite(shaped({2, 65535, 65535, 0, 0}));
+  REQUIRE(story.judge(story.lab.owner, Anchor::kNone).ok);
+  require_told(story, {
+                          {"actor of a batch", [&](Entries& e, vault::Core&) { story.sign(e[6], kWide + 2); }},
+                          {"actor", shaped({kWide + 2, 0, 1, 0, 0}), honest, "entry 6"},
+                          {"type", shaped({2, 65536, 1, 0, 0}), honest, "entry 6"},
+                          {"field", shaped({2, 0, 65537, 0, 0}), honest, "entry 6"},
+                      });
+}
+
+TEST_CASE("robust: a state row that counts records of a type beyond 16 bits does not open") {
+  const Lab lab;
+  SecretBytes vault_key;
+  keys::VaultTag tag{};
+  {
+    const auto core = lab.core();
+    vault_key = core->vault_key().clone();
+    tag = core->tag();
+  }
+  {
+    const auto store = REQUIRE_OK(store::open_lmdb_store(lab.vault(), {}));
+    auto txn = REQUIRE_OK(store->begin_write());
+    const vault::StateSeal seal{tag, &vault_key};
+    const vault::DbState state = REQUIRE_OK(vault::decode_state(seal, REQUIRE_OK(vault::read_state_row(*txn))));
+    Bytes row;
+    format::CborWriter w(row);
+    w.array(9).uint(state.applied).uint(state.tree_generation).uint(state.root.epoch).bytes(state.root.commitment);
+    w.uint(state.next_row).uint(state.next_half_slot).map(1).uint(65537).uint(1).array(0).map(0);
+    row.resize(256);
+    REQUIRE_DONE(txn->put(store::Table::kMeta, as_bytes("state"),
+                          crypto::seal_envelope(format::kMetaRow, crypto::key_of(vault_key), tag, row,
+                                                *base::system_environment().random)));
+    REQUIRE_DONE(txn->commit());
+  }
+  REQUIRE_ERROR(ErrorCode::kIntegrity, lab.try_open(lab.owner));
+}
+
+}  // namespace
+}  // namespace casevault::test

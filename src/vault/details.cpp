@@ -99,6 +99,7 @@ std::optional<Parsed> parse(ByteView sealed) {
   p.epoch = r.u32();
   p.envelope = r.block();
   const std::uint8_t count = r.u8();
+  if (count > kMaxSubjectParts) return std::nullopt;
   p.tags = r.take(std::size_t{count} * 32);
   return r.finish() ? std::optional(p) : std::nullopt;
 }
@@ -215,7 +216,8 @@ Result<OpenedDetails> DetailsOpener::open(std::uint64_t entry, const audit::Leaf
   const ByteView common = r.block();
   const std::uint8_t parts = r.u8();
   for (int i = 0; i < parts && r.ok(); ++i) (void)r.block();
-  if (!r.ok() || common.size() < 32 || audit::commit(format::kCommitDetails, common) != leaf.details) return bad;
+  if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) return bad;
+  if (common.size() < 32 || audit::commit(format::kCommitDetails, common) != leaf.details) return bad;
   if (parsed->tags.size() != std::size_t{parts} * 32) return bad;
 
   OpenedDetails out;

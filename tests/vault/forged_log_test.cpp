@@ -94,6 +94,27 @@ Rewriter::Entry hand_made(const Story& story, vault::Core& core, const Rewriter:
   return entry;
 }
 
+TEST_CASE("tamper-evident: details that are padded with something, or hold more than 64 parts, are told") {
+  const Story story;
+  const auto shaped = [&](const Shape& shape) {
+    return [&story, shape](Entries& e, vault::Core& core) { e[6] = hand_made(story, core, e[6], shape); };
+  };
+  for (const Shape& fine : {Shape{}, Shape{2, 0, 1, 64, 0}, Shape{2, 65535, 65535, 0, 0}}) {
+    CAPTURE(fine.parts);
+    story.rewrite(shaped(fine));
+    const Story::Verdict verdict = story.judge(story.lab.owner, Anchor::kNone);
+    INFO(verdict.reason);
+    REQUIRE(verdict.ok);
+  }
+  const std::function<void(Rewriter::State&)> honest = [](Rewriter::State&) {};
+  require_told(story, {
+                          {"padding", shaped({2, 0, 1, 0, 1}), honest, "entry 6"},
+                          {"padding after parts", shaped({2, 0, 1, 3, 0x80}), honest, "entry 6"},
+                          {"65 parts", shaped({2, 0, 1, 65, 0}), honest, "entry 6"},
+                          {"255 parts", shaped({2, 0, 1, 255, 0}), honest, "entry 6"},
+                      });
+}
+
 TEST_CASE("tamper-evident: numbers of people, types and fields that are too great are told, and never cut off") {
   const Story story;
   const auto shaped = [&](const Shape& shape) {

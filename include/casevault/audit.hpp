@@ -25,7 +25,7 @@ enum class Action : std::uint8_t {
   kGrantAdd = 7,
   kNotApplied = 8,  ///< names a mutation entry whose database transaction never committed
   kReadLog = 9,     ///< details of the log were opened
-  kCheckpoint = 10,
+  // 10 is reserved
   kKeyRotate = 11,     ///< a compartment's successor epoch was opened
   kKeyReencrypt = 12,  ///< a re-encryption came to its end
   kKeyCensus = 13,     ///< nothing lies under old epochs any more, stated by who counted

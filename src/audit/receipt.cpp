@@ -32,8 +32,6 @@ std::string_view name_of(Action action) noexcept {
       return "not-applied";
     case Action::kReadLog:
       return "read-log";
-    case Action::kCheckpoint:
-      return "checkpoint";
     case Action::kKeyRotate:
       return "key-rotate";
     case Action::kKeyReencrypt:

@@ -132,6 +132,21 @@ TEST_CASE("tamper-evident: numbers of people, types and fields that are too grea
                       });
 }
 
+TEST_CASE("tamper-evident: an entry under an action that is reserved is told") {
+  const Story story;
+  const std::function<void(Rewriter::State&)> honest = [](Rewriter::State&) {};
+  std::vector<Attack> attacks;
+  for (const int action : {0, 10, 255}) {
+    attacks.push_back({std::to_string(action),
+                       [&story, action](Entries& e, vault::Core&) {
+                         e[6].leaf.action = static_cast<audit::Action>(action);
+                         story.sign(e[6], 2);
+                       },
+                       honest, "action " + std::to_string(action)});
+  }
+  require_told(story, attacks);
+}
+
 TEST_CASE("robust: a state row that counts records of a type beyond 16 bits does not open") {
   const Lab lab;
   SecretBytes vault_key;

@@ -122,6 +122,11 @@ Result<SecretBytes> checked_epoch_key(const VaultTag& vault, EpochName name, con
     return Error{ErrorCode::kIntegrity,
                  "the half of " + describe(name) + " in the key tree is not the one the log commits to"};
   }
+  // Whoever opened the epoch stated this key too: a false one would send all deposits to somebody else.
+  if (crypto::x25519_public(key_of(deposit_secret(vault, name, key))) != commitments.deposit_public) {
+    return Error{ErrorCode::kIntegrity,
+                 "the deposit key that the log names for " + describe(name) + " is not that of its key"};
+  }
   return key;
 }
 

@@ -38,6 +38,13 @@ TEST_CASE("compartmented: a grant opens for its principal, to the key the log co
   CHECK(REQUIRE_OK(keys::checked_epoch_key(f.vault, f.name, opened, f.half, f.commitments)).equals(f.key.view()));
 }
 
+TEST_CASE("compartmented: an epoch whose deposit key is somebody else's is refused before it is used") {
+  Fixture f;
+  keys::EpochCommitments foreign = f.commitments;
+  foreign.deposit_public = f.binh.key;
+  REQUIRE_ERROR(ErrorCode::kIntegrity, keys::checked_epoch_key(f.vault, f.name, f.granted, f.half, foreign));
+}
+
 TEST_CASE("bound: a grant moved to another compartment, epoch, vault or principal does not open") {
   Fixture f;
   const Bytes box = REQUIRE_OK(keys::seal_epoch(f.vault, f.name, f.an.key, f.granted, f.random));

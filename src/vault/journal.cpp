@@ -608,7 +608,11 @@ Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const 
   out.payload.range = r.boolean();
   out.payload.import_id = r.uint();
   constexpr std::uint64_t kMaxRow = std::uint64_t{1} << 32U;  // rows of the key tree
-  if (!r.finish() || out.payload.first_row >= kMaxRow || out.payload.rows > kMaxRow - out.payload.first_row) return bad;
+  const WritePayload& p = out.payload;
+  if (!r.finish() || p.first_row >= kMaxRow || p.rows > kMaxRow - p.first_row || p.rows == 0 || p.version == 0 ||
+      (p.range ? p.version != 1 : p.rows != 1)) {
+    return bad;
+  }
   return out;
 }
 

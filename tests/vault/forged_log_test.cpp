@@ -147,6 +147,51 @@ TEST_CASE("tamper-evident: an entry under an action that is reserved is told") {
   require_told(story, attacks);
 }
 
+/// 7 mallory adds a record.
+struct Added : Story {
+  Added() {
+    go_on([&] {
+      Session session = lab.open(mallory);
+      add_person(session, "Lan");
+    });
+    REQUIRE(size == 8);
+  }
+};
+
+Bytes write_opening(std::uint64_t first, std::uint64_t rows, std::uint64_t version, ByteView stamp, bool range) {
+  Bytes out(32, 7);
+  format::CborWriter(out).array(6).uint(first).uint(rows).uint(version).bytes(stamp).boolean(range).uint(0);
+  return out;
+}
+
+TEST_CASE("tamper-evident: a write payload of no rows, of no version, or of a shape that nothing writes is told") {
+  const Added story;
+  const auto shaped = [&](std::uint64_t rows, std::uint64_t version, bool range) {
+    return [&story, rows, version, range](Entries& e, vault::Core&) {
+      format::CborReader r(ByteView(e[7].write).subspan(32));
+      REQUIRE(r.array() == 6);
+      const std::uint64_t row = r.uint();
+      for (int i = 0; i < 2; ++i) r.skip();
+      e[7].write = write_opening(row, rows, version, r.fixed<16>(), range);
+      story.sign(e[7], 2);
+    };
+  };
+  story.rewrite(shaped(1, 1, false));
+  REQUIRE(story.judge(story.lab.owner, Anchor::kNone).ok);
+  const std::function<void(Rewriter::State&)> honest = [](Rewriter::State&) {};
+  constexpr std::uint64_t kWide = std::uint64_t{1} << 32U;
+  const char* told = "entry 7: its write payload is malformed";
+  require_told(story, {
+                          {"no rows", shaped(0, 1, false), honest, told},
+                          {"two rows of one record", shaped(2, 1, false), honest, told},
+                          {"version 0", shaped(1, 0, false), honest, told},
+                          {"version beyond 32 bits", shaped(1, kWide + 1, false), honest, told},
+                          {"a range of version 2", shaped(1, 2, true), honest, told},
+                          {"a range without rows", shaped(0, 1, true), honest, told},
+                          {"rows beyond the last", shaped(kWide, 1, true), honest, told},
+                      });
+}
+
 TEST_CASE("robust: a state row that counts records of a type beyond 16 bits does not open") {
   const Lab lab;
   SecretBytes vault_key;

@@ -10,12 +10,18 @@
 
 namespace casevault::vault {
 
-void WriteHistory::apply(const WritePayload& write) {
-  if (write.range) {
-    ranges_[write.first_row] = write;
-  } else {
+bool WriteHistory::apply(const WritePayload& write) {
+  if (!write.range) {
     singles_[write.first_row] = {write.version, write.stamp};
+    return true;
   }
+  const auto begins_inside = [&](const auto& entries) {
+    const auto next = entries.lower_bound(write.first_row);
+    return next != entries.end() && next->first - write.first_row < write.rows;
+  };
+  if (range_of(write.first_row) != nullptr || begins_inside(ranges_) || begins_inside(singles_)) return false;
+  ranges_[write.first_row] = write;
+  return true;
 }
 
 const WritePayload* WriteHistory::range_of(std::uint64_t row) const {
@@ -200,7 +206,8 @@ class Verifier {
       CASEVAULT_TRY(const Journal::OpenedWrite write, journal_.open_write(frame));
       if (audit::commit(format::kCommitWrite, write.opening.view()) != *leaf.write)
         return fail_entry(frame.entry, "its write payload is not the one its leaf commits to");
-      if (applied) check_.history.apply(write.payload);
+      if (applied && !check_.history.apply(write.payload))
+        return fail_entry(frame.entry, "it imports over rows that entries before it have written");
     }
     CASEVAULT_CHECK(details(frame, leaf));
     if (failed()) return false;

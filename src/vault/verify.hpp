@@ -9,7 +9,8 @@ namespace casevault::vault {
 /// The write payloads of applied entries, in order: ranges of imports, then single rows over them.
 class WriteHistory {
  public:
-  void apply(const WritePayload& write);
+  /// False when a range names a row that was written before: an import only makes rows, so singles stand over ranges.
+  [[nodiscard]] bool apply(const WritePayload& write);
   /// What is wrong with this head, or nothing: it must be what the newest entry about its row wrote.
   [[nodiscard]] std::string judge(std::uint64_t row, const model::Head& head) const;
   [[nodiscard]] std::uint64_t rows() const;  ///< how many rows the log has written
@@ -24,7 +25,7 @@ class WriteHistory {
   [[nodiscard]] std::optional<Expected> expected(std::uint64_t row) const;
   [[nodiscard]] const WritePayload* range_of(std::uint64_t row) const;
   std::map<std::uint64_t, WritePayload> ranges_;  ///< imports by first row; rows are never given twice
-  std::unordered_map<std::uint64_t, Expected> singles_;
+  std::map<std::uint64_t, Expected> singles_;
 };
 
 /// What is wrong with a row that the log wrote and no reader sees, or nothing.

@@ -192,6 +192,51 @@ TEST_CASE("tamper-evident: a write payload of no rows, of no version, or of a sh
                       });
 }
 
+/// Says of the database what suits the log: every principal with the vault key can.
+void set_applied(const Lab& lab, const SecretBytes& vault_key, const keys::VaultTag& tag, std::uint64_t applied) {
+  const auto store = REQUIRE_OK(store::open_lmdb_store(lab.vault(), {}));
+  auto txn = REQUIRE_OK(store->begin_write());
+  const vault::StateSeal seal{tag, &vault_key};
+  vault::DbState state = REQUIRE_OK(vault::decode_state(seal, REQUIRE_OK(vault::read_state_row(*txn))));
+  state.applied = applied;
+  REQUIRE_DONE(vault::write_state(seal, *txn, state, *base::system_environment().random));
+  REQUIRE_DONE(txn->commit());
+}
+
+TEST_CASE("bound: a range of an import over rows that an entry has named before is told, with the entry") {
+  const Added story;
+  struct Range {
+    std::uint64_t first, rows;
+    std::optional<std::pair<std::uint64_t, std::uint64_t>> before{};  ///< another range, in an entry of its own
+  };
+  for (const Range& range : {Range{0, 1}, Range{0, 1000}, Range{1, 1}, Range{50, 10, {{55, 1}}},
+                             Range{50, 10, {{40, 11}}}, Range{50, 10, {{40, 100}}}, Range{50, 10, {{59, 7}}}}) {
+    CAPTURE(range.first, range.rows, range.before.has_value());
+    SecretBytes vault_key;
+    keys::VaultTag tag{};
+    std::uint64_t applied = 0;
+    story.rewrite([&](Entries& e, vault::Core& core) {
+      vault_key = core.vault_key().clone();
+      tag = core.tag();
+      const auto add = [&](std::uint64_t first, std::uint64_t rows) {
+        const std::uint64_t before = e.back().last_mutation;
+        e.push_back(own_entry(story, core, e[6]));
+        e.back().leaf.action = audit::Action::kImport;
+        e.back().write = write_opening(first, rows, 1, Bytes(16, 9), true);
+        e.back().floor = before;
+        e.back().last_mutation = applied = e.size();
+      };
+      if (range.before) add(range.before->first, range.before->second);
+      add(range.first, range.rows);
+    });
+    set_applied(story.lab, vault_key, tag, applied);
+    const Story::Verdict verdict = story.judge(story.lab.owner, Anchor::kNone);
+    INFO(verdict.reason);
+    CHECK_FALSE(verdict.ok);
+    CHECK(verdict.entry == applied - 1);
+  }
+}
+
 TEST_CASE("robust: a state row that counts records of a type beyond 16 bits does not open") {
   const Lab lab;
   SecretBytes vault_key;

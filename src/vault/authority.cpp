@@ -252,7 +252,8 @@ class Folder {
   bool administers() const { return genesis_ || (actor() != nullptr && policy::may_administer(actor()->role)); }
 
   Result<void> on(const OpGenesis& o) {
-    if (!genesis_ || !state_.principals.empty()) return refuse("a genesis that is not the first entry");
+    if (!genesis_ || !state_.id_key.empty() || !state_.principals.empty())
+      return refuse("a genesis that is not the first entry, or said twice");
     state_.tag = o.tag;
     state_.created_ms = o.created_ms;
     const std::optional<crypto::Suite> suite = crypto::suite_of(o.suite);
@@ -267,14 +268,14 @@ class Folder {
     return {};
   }
   Result<void> on(const OpSchema& o) {
-    if (!genesis_) return refuse("a schema outside the genesis");
+    if (!genesis_ || state_.schema) return refuse("a schema outside the genesis, or a second one");
     auto schema = Schema::parse(o.source);
     if (!schema) return refuse("its schema does not parse: " + schema.error().message);
     state_.schema = *std::move(schema);
     return {};
   }
   Result<void> on(const OpVaultKey& o) {
-    if (!genesis_ || o.epoch != 1) return refuse("an unexpected vault key epoch");
+    if (!genesis_ || o.epoch != 1 || state_.vault_key_epoch != 0) return refuse("an unexpected vault key epoch");
     state_.vault_key_epoch = o.epoch;
     state_.vault_key_commitment = o.commitment;
     return {};
@@ -485,8 +486,8 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     last = chain[i].at;
     const bool genesis = i == 0;
     if (payload.ops.empty()) return refuse("says nothing");
-    if (genesis && (payload.ops.empty() || !std::holds_alternative<OpGenesis>(payload.ops.front())))
-      return refuse("is no genesis");
+    if (genesis && (!std::holds_alternative<OpGenesis>(payload.ops.front()))) return refuse("is no genesis");
+    if (genesis && payload.actor != 1) return refuse("is not by the first principal");
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
                       std::ranges::all_of(
                           payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });

@@ -264,5 +264,47 @@ TEST_CASE("robust: a state row that counts records of a type beyond 16 bits does
   REQUIRE_ERROR(ErrorCode::kIntegrity, lab.try_open(lab.owner));
 }
 
+TEST_CASE(
+    "compartmented: a genesis that says a thing twice, or is signed by another than its first principal, is "
+    "refused") {
+  const TempFolder folder;
+  base::Random& random = *base::system_environment().random;
+  const Person owner = Person::make("owner", folder / "owner");
+  const Person second = Person::make("second", folder / "second");
+  const keys::VaultTag tag{7};
+  const std::string schema = [] {
+    const Lab lab;
+    const auto core = lab.core();
+    return REQUIRE_OK(core->snapshot()).authority->schema().source();
+  }();
+  const auto fold = [&](std::vector<int> kinds, const Person& signer, std::uint32_t number) {
+    std::vector<vault::AuthorityOp> ops;
+    for (const int kind : kinds) {
+      if (kind == 1)
+        ops.emplace_back(vault::OpGenesis{tag, 0, crypto::random_key(random), crypto::random_key(random), 1});
+      if (kind == 2) ops.emplace_back(vault::OpSchema{schema});
+      if (kind == 3) ops.emplace_back(vault::OpVaultKey{1, {}});
+      if (kind == 4) ops.emplace_back(vault::OpPrincipal{1, owner.public_string, "owner", {}, {}});
+      if (kind == 5) ops.emplace_back(vault::OpPrincipal{2, second.public_string, "owner", {}, {}});
+    }
+    const SecretBytes seed = SecretBytes::copy(signer.ed_seed);
+    std::vector<vault::SealedLink> chain;
+    chain.push_back({{}, vault::encode_authority(tag, {number, {}, std::move(ops)}, crypto::key_of(seed), random)});
+    return vault::fold_authority(chain, 1);
+  };
+  REQUIRE_OK(fold({1, 2, 3, 4, 5}, owner, 1));
+  for (const std::vector<int>& kinds : {std::vector{1, 1, 2, 3, 4},
+                                        {1, 2, 2, 3, 4},
+                                        {1, 2, 3, 3, 4},
+                                        {1, 2, 3, 4, 2},
+                                        {1, 2, 3, 4, 3},
+                                        {1, 2, 3, 4, 1}}) {
+    CAPTURE(kinds);
+    REQUIRE_ERROR(ErrorCode::kIntegrity, fold(kinds, owner, 1));
+  }
+  REQUIRE_ERROR(ErrorCode::kIntegrity, fold({1, 2, 3, 4, 5}, second, 2));
+  REQUIRE_ERROR(ErrorCode::kIntegrity, fold({1, 2, 3, 4, 5}, owner, 2));
+}
+
 }  // namespace
 }  // namespace casevault::test

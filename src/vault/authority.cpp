@@ -445,14 +445,13 @@ SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload
   return result;
 }
 
-Result<std::optional<AuthorityLink>> previous_of(ByteView payload) {
-  CborReader r(payload);
-  if (r.array() != 5) return malformed();
-  (void)r.fixed<32>();
-  (void)r.uint();
-  auto link = decode_link(r);
-  if (!r.ok()) return malformed();
-  return link;
+Result<AuthorityFacts> facts_of(ByteView payload) {
+  CASEVAULT_TRY(const Decoded decoded, decode_payload(payload));
+  AuthorityFacts facts{decoded.payload.actor, decoded.payload.previous, {}};
+  for (const AuthorityOp& op : decoded.payload.ops) {
+    if (const auto* undo = std::get_if<OpNotApplied>(&op)) facts.not_applied = undo->entry;
+  }
+  return facts;
 }
 
 Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied) {
@@ -480,8 +479,9 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     // A mutation that another authority payload followed was committed: only the newest can still be undone.
     for (const AuthorityOp& op : payload.ops) {
       const auto* undo = std::get_if<OpNotApplied>(&op);
-      if (undo != nullptr && (undo->entry >= entry || !last || undo->entry < last->entry))
-        return refuse("undoes an entry that is settled");
+      if (undo == nullptr) continue;
+      if (payload.ops.size() != 1) return refuse("undoes an entry beside something else");
+      if (undo->entry >= entry || !last || undo->entry < last->entry) return refuse("undoes an entry that is settled");
     }
     last = chain[i].at;
     const bool genesis = i == 0;
@@ -489,8 +489,7 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     if (genesis && (!std::holds_alternative<OpGenesis>(payload.ops.front()))) return refuse("is no genesis");
     if (genesis && payload.actor != 1) return refuse("is not by the first principal");
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
-                      std::ranges::all_of(
-                          payload.ops, [](const AuthorityOp& op) { return std::holds_alternative<OpNotApplied>(op); });
+                      std::holds_alternative<OpNotApplied>(payload.ops.front());
     if (!live) continue;
     if (const auto before = state.principals.find(payload.actor);
         before != state.principals.end() && before->second.revoked) {

@@ -157,8 +157,13 @@ struct SealedLink {
 /// and those named by a later OpNotApplied change nothing, but stay in the chain. kIntegrity when the chain is broken,
 /// a signature fails, or an actor did what its role does not allow.
 [[nodiscard]] Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied);
-/// The link a payload names as its predecessor, without checking anything else.
-[[nodiscard]] Result<std::optional<AuthorityLink>> previous_of(ByteView payload);
+/// What a payload says about itself; nothing of it is checked.
+struct AuthorityFacts {
+  PrincipalNumber actor = 0;
+  std::optional<AuthorityLink> previous;
+  std::optional<std::uint64_t> not_applied;  ///< the mutation that it marks
+};
+[[nodiscard]] Result<AuthorityFacts> facts_of(ByteView payload);
 
 /// Name of the log's key: "casevault/<tag in hex>".
 [[nodiscard]] std::string log_origin(const keys::VaultTag& tag);

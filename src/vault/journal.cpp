@@ -651,10 +651,11 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log) const {
     if (!leaf.authority || *leaf.authority != authority_commitment(payload.view(), entry->vault_keys)) {
       return refuse("its leaf does not commit to its payload");
     }
-    CASEVAULT_TRY(const std::optional<AuthorityLink> previous, previous_of(payload.view()));
-    if (previous && previous->entry >= link->entry) return refuse("names a predecessor that comes after it");
+    CASEVAULT_TRY(const AuthorityFacts facts, facts_of(payload.view()));
+    if (facts.previous && facts.previous->entry >= link->entry)
+      return refuse("names a predecessor that comes after it");
     chain.push_back({*link, std::move(payload)});
-    link = previous;
+    link = facts.previous;
   }
   std::ranges::reverse(chain);
   return chain;

@@ -174,22 +174,25 @@ class Verifier {
     if (leaf.authority.has_value() != !frame.authority.empty() || leaf.write.has_value() != !frame.write.empty()) {
       return fail_entry(frame.entry, "a payload was added or dropped");
     }
+    std::optional<std::uint64_t> marked;
     if (!frame.authority.empty()) {
       CASEVAULT_TRY(const SecretBytes payload, journal_.open_authority(frame));
       if (Journal::authority_commitment(payload.view(), frame.vault_keys) != *leaf.authority)
         return fail_entry(frame.entry, "its authority payload is not the one its leaf commits to");
-      CASEVAULT_TRY(const std::optional<AuthorityLink> previous, previous_of(payload.view()));
+      CASEVAULT_TRY(const AuthorityFacts facts, facts_of(payload.view()));
+      const std::optional<AuthorityLink>& previous = facts.previous;
       if (previous.has_value() != link_.has_value() ||
           (previous && (previous->entry != link_->entry || previous->leaf_hash != link_->leaf_hash))) {
         return fail_entry(frame.entry, "its authority payload passes over the one before it");
       }
+      marked = facts.not_applied;
       link_ = AuthorityLink{frame.entry, frame.leaf_hash, frame.position};
     }
-    if (leaf.action == audit::Action::kNotApplied) {
+    if (marked.has_value() != (leaf.action == audit::Action::kNotApplied) || (marked && !frame.write.empty()))
+      return fail_entry(frame.entry, "what it undoes does not stand alone under the action for it");
+    if (marked) {
       // Undoing anything but the newest mutation would hide one that took effect.
-      if (!newest_mutation_ || !snapshot_.authority->state.not_applied.contains(*newest_mutation_)) {
-        return fail_entry(frame.entry, "it undoes a mutation that is settled");
-      }
+      if (marked != newest_mutation_) return fail_entry(frame.entry, "it undoes a mutation that is settled");
       undone_.insert(*newest_mutation_);
       newest_mutation_.reset();
     } else if (!frame.write.empty() || !frame.authority.empty()) {

@@ -36,6 +36,80 @@ void require_told(const Story& story, const std::vector<Attack>& attacks) {
   }
 }
 
+/// An authority payload of this principal after the newest one.
+Bytes payload_of(vault::Core& core, const Person& who, std::uint32_t number,
+                 const std::optional<vault::AuthorityLink>& previous, std::vector<vault::AuthorityOp> ops) {
+  const SecretBytes seed = SecretBytes::copy(who.ed_seed);
+  const SecretBytes bytes =
+      vault::encode_authority(core.tag(), {number, previous, std::move(ops)}, crypto::key_of(seed), core.random());
+  return {bytes.view().begin(), bytes.view().end()};
+}
+std::vector<vault::AuthorityOp> undo(std::initializer_list<std::uint64_t> marked) {
+  std::vector<vault::AuthorityOp> ops;
+  for (const std::uint64_t entry : marked) ops.emplace_back(vault::OpNotApplied{entry});
+  return ops;
+}
+
+/// Mallory's word that a mutation never reached the database.
+Rewriter::Entry mark(const Story& story, vault::Core& core, const Rewriter::Entry& like, std::uint64_t entry) {
+  Rewriter::Entry out = own_entry(story, core, like);
+  out.leaf.action = audit::Action::kNotApplied;
+  out.authority = payload_of(core, story.mallory, 2, core.journal().state().last_authority, undo({entry}));
+  return out;
+}
+
+/// 7 mallory's record whose transaction never committed, 8 mallory's next session marks it.
+struct Marked : Story {
+  Marked() {
+    go_on([&] {
+      append_pending(*lab.core(mallory));
+      Session settled = lab.open(mallory);
+    });
+    REQUIRE(size == 9);
+  }
+};
+
+TEST_CASE("tamper-evident: not applied is said alone, of the newest mutation, under its own action") {
+  const Marked story;
+  const auto replaced = [&](std::vector<vault::AuthorityOp> (*ops)()) {
+    return [&story, ops](Entries& e, vault::Core& core) {
+      auto chain = REQUIRE_OK(core.journal().authority_chain(core.log()));
+      e[8].authority = payload_of(core, story.mallory, 2, chain.at(chain.size() - 2).at, ops());
+      story.sign(e[8], 2);
+    };
+  };
+  require_told(story, {
+                          {"twice", replaced(+[] { return undo({7, 7}); })},
+                          {"beside a grant", replaced(+[] {
+                             std::vector<vault::AuthorityOp> ops = undo({7});
+                             ops.emplace_back(vault::OpGrant{2, {3, 1}, Bytes(100), true, 0});
+                             return ops;
+                           })},
+                          {"of a mutation before the newest", replaced(+[] { return undo({2}); })},
+                          {"under another action",
+                           [&](Entries& e, vault::Core&) {
+                             e[8].leaf.action = audit::Action::kReadLog;
+                             story.sign(e[8], 2);
+                           }},
+                          {"as an action without words",
+                           [&](Entries& e, vault::Core& core) {
+                             e.push_back(own_entry(story, core, e[6]));
+                             e.back().leaf.action = audit::Action::kNotApplied;
+                             e.back().last_mutation = e.back().floor = 3;
+                           }},
+                          {"with something written",
+                           [&](Entries& e, vault::Core&) {
+                             e[8].write = e[7].write;
+                             story.sign(e[8], 2);
+                           }},
+                          {"again",
+                           [&](Entries& e, vault::Core& core) {
+                             e.push_back(mark(story, core, e[8], 7));
+                             e.back().last_mutation = e.back().floor = 3;
+                           }},
+                      });
+}
+
 /// An entry of mallory's with a details block put together by hand.
 struct Shape {
   std::uint64_t actor = 2;

@@ -186,6 +186,7 @@ class Verifier {
         return fail_entry(frame.entry, "its authority payload passes over the one before it");
       }
       marked = facts.not_applied;
+      authors_.emplace_back(frame.entry, facts.actor);
       link_ = AuthorityLink{frame.entry, frame.leaf_hash, frame.position};
     }
     if (marked.has_value() != (leaf.action == audit::Action::kNotApplied) || (marked && !frame.write.empty()))
@@ -258,10 +259,16 @@ class Verifier {
     const auto actor = snapshot_.authority->state.principals.find(opened.actor);
     if (actor == snapshot_.authority->state.principals.end())
       return fail_entry(first, "its batch is signed by an unknown principal");
+    if (first > 0 ? actor->second.entry >= first : actor->second.entry != 0)
+      return fail_entry(first, "its batch is signed by a principal who was certified later");
     if (!crypto::verify(format::kLogBatch, actor->second.who.ed_public,
                         Journal::batch_message(core_.tag(), first, opened.root_before, batch_), opened.signature)) {
       return fail_entry(first, "the signature of its batch does not verify");
     }
+    for (const auto& [entry, author] : authors_) {
+      if (author != opened.actor) return fail_entry(entry, "its authority payload is not by who signed its batch");
+    }
+    authors_.clear();
     for (const Named& named : named_) {
       if (named.number != opened.actor || named.name != actor->second.who.name) {
         return fail_entry(named.entry, "its details name another actor than the one who signed it");
@@ -291,7 +298,8 @@ class Verifier {
     PrincipalNumber number = 0;
     std::string name;
   };
-  std::vector<Named> named_;  ///< whom the details of the batch name as actor
+  std::vector<Named> named_;                                        ///< whom the details of the batch name as actor
+  std::vector<std::pair<std::uint64_t, PrincipalNumber>> authors_;  ///< of the batch's authority payloads, by entry
   std::int64_t last_time_ = INT64_MIN;
   std::optional<DetailsOpener> opener_;
   std::uint32_t opener_epoch_ = 0;

@@ -110,6 +110,57 @@ TEST_CASE("tamper-evident: not applied is said alone, of the newest mutation, un
                       });
 }
 
+/// 7 the owner certifies an administrator, 8 that one is refused a look, 9 certifies an accomplice, 10 another.
+struct Administered : Story {
+  Person admin, accomplice;
+  Administered() {
+    go_on([&] {
+      Session session = lab.open();
+      admin = lab.add(session, "admin", "administrator", {});
+      session.close();
+      {
+        const auto core = lab.core(admin);
+        const vault::Snapshot now = REQUIRE_OK(core->snapshot());
+        REQUIRE_OK(core->append(
+            REQUIRE_OK(core->draft(*now.authority, audit::Action::kReadLog, audit::Outcome::kDenied, {}))));
+      }
+      session = lab.open(admin);
+      accomplice = lab.add(session, "accomplice", "officer", {});
+      (void)lab.add(session, "another", "officer", {});
+    });
+    REQUIRE(size == 11);
+  }
+};
+
+TEST_CASE("traced: who signs a batch was certified before it, and wrote the authority that stands in it") {
+  const Administered story;
+  const auto sign_rest = [&](Entries& e) {
+    for (std::size_t i = 8; i < e.size(); ++i) {
+      if (e[i].seed == nullptr) e[i].seed = &story.admin.ed_seed;
+    }
+  };
+  require_told(story, {
+                          {"signed by one who was certified later",
+                           [&](Entries& e, vault::Core& core) {
+                             e[8] = entry_of(core, story.accomplice, 4, e[8]);
+                             sign_rest(e);
+                           },
+                           [](Rewriter::State&) {}, "entry 8"},
+                          {"signed by one who did not write the payload",
+                           [&](Entries& e, vault::Core& core) {
+                             e[10] = entry_of(core, story.accomplice, 4, e[10]);
+                             sign_rest(e);
+                           },
+                           [](Rewriter::State&) {}, "entry 10"},
+                          {"vault key grants that pass over those before",
+                           [&](Entries& e, vault::Core&) {
+                             std::copy_n(e[2].vault_keys.begin(), 8, e[10].vault_keys.begin());
+                             sign_rest(e);
+                           },
+                           [](Rewriter::State&) {}, "entry 10"},
+                      });
+}
+
 /// An entry of mallory's with a details block put together by hand.
 struct Shape {
   std::uint64_t actor = 2;

@@ -166,13 +166,13 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
     }
     case kRevoke: {
       require(2);
-      return OpRevoke{narrow_uint<PrincipalNumber>(r)};
+      return OpRevoke{r.narrow<PrincipalNumber>()};
     }
     case kEndGrant: {
       require(3);
       OpEndGrant o;
-      o.principal = narrow_uint<PrincipalNumber>(r);
-      o.compartment = narrow_uint<std::uint16_t>(r);
+      o.principal = r.narrow<PrincipalNumber>();
+      o.compartment = r.narrow<std::uint16_t>();
       return o;
     }
     default:

@@ -82,6 +82,7 @@ struct AuthorityLink {
   std::uint64_t entry = 0;
   audit::Digest leaf_hash{};
   log::Position position;  ///< where to look; what stands there is judged by the hash
+  bool operator==(const AuthorityLink&) const = default;
 };
 
 struct AuthorityPayload {

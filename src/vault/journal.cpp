@@ -132,10 +132,30 @@ void decode_state(CborReader& r, Journal::State& state) {
   const auto offset = r.narrow<std::uint32_t>();
   AuthorityLink link{authority - 1, r.fixed<32>(), {segment, offset}};
   state.last_authority.reset();
-  if (authority > 0) state.last_authority = link;
+  if (authority > 0) {
+    state.last_authority = link;
+  } else if (link != AuthorityLink{UINT64_MAX, {}, {}}) {
+    r.fail();
+  }
   state.last_mutation = r.uint();
   state.database_floor = r.uint();
+  if (state.database_floor > state.last_mutation) r.fail();
   state.last_time_ms = r.integer();
+}
+
+std::optional<BatchClose> decode_close(ByteView opened, const CloseFrame& frame) {
+  CborReader r(opened);
+  BatchClose out;
+  if (r.array() != 6) r.fail();
+  out.actor = r.narrow<PrincipalNumber>();
+  out.size_before = r.uint();
+  out.root_before = r.fixed<32>();
+  out.count = r.uint();
+  out.signature = r.fixed<64>();
+  decode_state(r, out.state);
+  out.state.vault_keys = frame.vault_keys;
+  out.state.vault_key_epoch = frame.vault_key_epoch;
+  return r.finish() ? std::optional(std::move(out)) : std::nullopt;
 }
 
 }  // namespace
@@ -254,7 +274,9 @@ Result<void> Journal::replay(const log::FrameView& frame) {
 }
 
 Result<void> Journal::keep_locked(const log::FrameView& frame) {
-  if (const auto entry = parse_entry(frame)) {
+  if (auto entry = parse_entry(frame)) {
+    entry->entry = locked_.size + locked_.leaves.size();
+    locked_.moves.add(*entry);
     locked_.leaves.push_back(entry->leaf_hash);
     return {};
   }
@@ -273,7 +295,9 @@ Result<void> Journal::keep_locked(const log::FrameView& frame) {
 Result<void> Journal::absorb(const log::FrameView& frame) {
   const std::lock_guard lock(mutex_);
   promote();
-  if (const auto entry = parse_entry(frame)) {
+  if (auto entry = parse_entry(frame)) {
+    entry->entry = working_.tree.size();
+    moves_.add(*entry);
     working_.tree.append(entry->leaf_hash);
     return {};
   }
@@ -284,22 +308,36 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   const auto opened =
       crypto::open_envelope(format::kLogClose, key_of(vault_key_), close_context(close->close), close->close.sealed);
   if (!opened) return corrupt(frame.position, "the end of a batch does not open under the vault key: altered");
-  CborReader r(opened->view());
-  if (r.array() != 6) r.fail();
-  (void)r.narrow<PrincipalNumber>();
-  const std::uint64_t size_before = r.uint();
-  const audit::Digest root_before = r.fixed<32>();
-  const std::uint64_t count = r.uint();
-  (void)r.fixed<64>();
-  decode_state(r, working_);
-  if (!r.finish() || size_before != close->close.size_before || size_before + count != working_.tree.size() ||
-      root_before != acknowledged_.tree.root()) {
+  auto end = decode_close(opened->view(), close->close);
+  if (!end || end->size_before != close->close.size_before || end->size_before + end->count != working_.tree.size() ||
+      end->root_before != acknowledged_.tree.root() || !follows(acknowledged_, moves_, end->state)) {
     return corrupt(frame.position, "the end of a batch does not fit its entries");
   }
-  working_.vault_keys = close->close.vault_keys;
-  working_.vault_key_epoch = close->close.vault_key_epoch;
+  end->state.tree = std::move(working_.tree);
+  working_ = std::move(end->state);
+  moves_ = {};
   acknowledged_ = working_;
   return {};
+}
+
+void Journal::Moves::add(const EntryFrame& entry) {
+  if (!entry.vault_keys.empty()) vault_keys = entry.position;
+  if (!entry.authority.empty()) authority = AuthorityLink{entry.entry, entry.leaf_hash, entry.position};
+  if (entry.authority.empty() && entry.write.empty()) return;
+  before = std::exchange(newest, entry.entry);
+  may_mark = entry.write.empty();
+}
+
+/// Leaves are not opened here, so an authority payload may be a mutation or mark the one before it; nothing else moves
+/// last_mutation, and nothing lowers the floor.
+bool Journal::follows(const State& before, const Moves& moves, const State& said) {
+  const std::uint64_t unmarked = moves.newest ? *moves.newest + 1 : before.last_mutation;
+  const std::uint64_t marked = moves.before ? *moves.before + 1 : before.last_mutation;
+  const bool marks = moves.may_mark && said.last_mutation == said.database_floor && said.last_mutation < marked;
+  return (marks || said.last_mutation == unmarked) && said.database_floor >= before.database_floor &&
+         said.last_authority == (moves.authority ? moves.authority : before.last_authority) &&
+         said.vault_keys == moves.vault_keys.value_or(before.vault_keys) &&
+         said.vault_key_epoch == before.vault_key_epoch;
 }
 
 Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret,
@@ -344,6 +382,7 @@ Result<void> Journal::unlock(const SecretBytes& vault_key) {
     if (i == locked.last_batch) acknowledged_ = working_;
     working_.tree.append(locked.leaves[i]);
   }
+  moves_ = locked.moves;  // of the whole segment: its head is the state before
   return absorb({locked.last_close_at, true, locked.last_close});
 }
 
@@ -518,12 +557,12 @@ std::uint64_t Journal::intact_entries(const std::filesystem::path& folder) {
   return acknowledged;
 }
 
-Result<std::vector<audit::CompactRange>> Journal::segment_trees(log::Log& log) const {
-  std::vector<audit::CompactRange> out;
+Result<std::vector<Journal::State>> Journal::segment_heads(log::Log& log) const {
+  std::vector<State> out;
   for (std::uint32_t segment = 0; segment < log.segment_count(); ++segment) {
     CASEVAULT_TRY(const Bytes bytes, log.read_segment_header(segment));
     CASEVAULT_TRY(State state, open_segment_header(bytes));
-    out.push_back(std::move(state.tree));
+    out.push_back(std::move(state));
   }
   return out;
 }
@@ -622,22 +661,17 @@ Result<BatchClose> Journal::open_close(const CloseFrame& frame) const {
                                              " to " + std::to_string(frame.size_after) +
                                              " (exclusive) does not open: altered or moved"};
   if (!opened) return bad;
-  CborReader r(opened->view());
-  BatchClose out;
-  if (r.array() != 6) return bad;
-  out.actor = r.narrow<PrincipalNumber>();
-  out.size_before = r.uint();
-  out.root_before = r.fixed<32>();
-  out.count = r.uint();
-  out.signature = r.fixed<64>();
-  r.skip();
-  if (!r.finish()) return bad;
-  return out;
+  auto close = decode_close(opened->view(), frame);
+  if (!close) return bad;
+  return *std::move(close);
 }
 
 Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log) const {
+  return authority_chain(log, state().last_authority);
+}
+
+Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log, std::optional<AuthorityLink> link) const {
   std::vector<SealedLink> chain;
-  std::optional<AuthorityLink> link = state().last_authority;
   while (link) {
     const auto refuse = [&](std::string_view why) {
       return Error{ErrorCode::kIntegrity, "authority entry " + std::to_string(link->entry) + ": " + std::string(why)};

@@ -55,14 +55,7 @@ struct CloseFrame {
   std::uint32_t vault_key_epoch = 0;
   ByteView sealed;
 };
-/// The opened closing frame.
-struct BatchClose {
-  PrincipalNumber actor = 0;
-  std::uint64_t size_before = 0;
-  audit::Digest root_before{};
-  std::uint64_t count = 0;
-  crypto::Signature signature{};
-};
+struct BatchClose;
 
 class Journal final : public log::LogClient {
  public:
@@ -135,13 +128,14 @@ class Journal final : public log::LogClient {
                                            const audit::Digest& root_before, std::span<const audit::Digest> leaves);
   /// The authority chain up to the newest link, oldest first.
   [[nodiscard]] Result<std::vector<SealedLink>> authority_chain(log::Log& log) const;
+  [[nodiscard]] Result<std::vector<SealedLink>> authority_chain(log::Log& log, std::optional<AuthorityLink> link) const;
   /// Tree just before the segment that holds entry `from` (or is the last one).
   [[nodiscard]] Result<audit::CompactRange> tree_before_segment(log::Log& log, std::uint64_t from,
                                                                 std::uint32_t& segment) const;
   /// Entries that can be read from the first on, without a key: the number of the first that cannot.
   [[nodiscard]] static std::uint64_t intact_entries(const std::filesystem::path& folder);
-  /// The tree each segment's header claims to continue, in order: hints for readers, judged by a full verification.
-  [[nodiscard]] Result<std::vector<audit::CompactRange>> segment_trees(log::Log& log) const;
+  /// What each segment's header claims to continue, in order: hints for readers, judged by a full verification.
+  [[nodiscard]] Result<std::vector<State>> segment_heads(log::Log& log) const;
 
  private:
   // log::LogClient
@@ -151,11 +145,21 @@ class Journal final : public log::LogClient {
   Result<Bytes> close_batch(log::Position position) override;
   void rollback() override;
 
+  /// How entries move a state, as far as their frames show it without a key.
+  struct Moves {
+    std::optional<AuthorityLink> authority;
+    std::optional<log::Position> vault_keys;
+    std::optional<std::uint64_t> newest, before;  ///< entries with an authority or write payload
+    bool may_mark = false;                        ///< the newest has no write payload
+    void add(const EntryFrame& entry);
+  };
   [[nodiscard]] Bytes entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                                 std::string_view what) const;
   Result<void> absorb(const log::FrameView& frame);
   Result<void> keep_locked(const log::FrameView& frame);
+  /// Whether the state that ends a batch is one that the frames since `before` can have given.
+  [[nodiscard]] static bool follows(const State& before, const Moves& moves, const State& said);
   /// State a segment begins with, as its head was sealed; kIntegrity when anything in it was altered.
   [[nodiscard]] Result<State> open_segment_header(ByteView header) const;
   [[nodiscard]] Bytes close_context(const CloseFrame& frame) const;
@@ -178,12 +182,14 @@ class Journal final : public log::LogClient {
   // Of the log's callbacks, which come one at a time.
   State working_;
   std::vector<audit::Digest> batch_;  ///< leaf hashes of the batch being built
+  Moves moves_;                       ///< of the batch being absorbed
   /// What was replayed before the vault key is known. The end of the last batch states all that is needed: it seals the
   /// root before it, and so the hashes of all entries up to there.
   struct Locked {
     Bytes header;                       ///< of the segment
     std::uint64_t size = 0;             ///< entries before it
     std::vector<audit::Digest> leaves;  ///< leaf hashes of the entries since
+    Moves moves;                        ///< of the same
     std::size_t batches = 0;            ///< of these, in whole batches
     std::size_t last_batch = 0;         ///< of these, before the last batch
     Bytes last_close;
@@ -192,6 +198,16 @@ class Journal final : public log::LogClient {
     std::uint32_t epoch = 1;
   };
   Locked locked_;
+};
+
+/// The opened closing frame. No signature covers the state: it is what the entries give, or a lie.
+struct BatchClose {
+  PrincipalNumber actor = 0;
+  std::uint64_t size_before = 0;
+  audit::Digest root_before{};
+  std::uint64_t count = 0;
+  crypto::Signature signature{};
+  Journal::State state;  ///< without the tree
 };
 
 }  // namespace casevault::vault

@@ -2,6 +2,7 @@
 #include "vault/verify.hpp"
 
 #include "audit/note.hpp"
+#include "base/cursor.hpp"
 #include "vault/import.hpp"
 #include "vault/row_key.hpp"
 
@@ -74,6 +75,17 @@ Result<std::string> judge_absent(const Snapshot& snapshot, std::uint64_t row) {
 
 namespace {
 
+/// Where a stored state departs from the one that the entries before it give, or nothing. Trees apart.
+std::string_view difference(const Journal::State& said, const Journal::State& given) {
+  if (said.last_authority != given.last_authority) return "the newest authority entry";
+  if (said.last_mutation != given.last_mutation) return "the newest mutation";
+  if (said.database_floor != given.database_floor) return "what the database has applied";
+  if (said.vault_keys != given.vault_keys || said.vault_key_epoch != given.vault_key_epoch)
+    return "the vault key grants";
+  if (said.last_time_ms != given.last_time_ms) return "the time of the newest entry";
+  return {};
+}
+
 class Verifier {
  public:
   /// `end`: the log as far as it is verified; what others append meanwhile is not looked at.
@@ -99,6 +111,7 @@ class Verifier {
         return scanned;
       return fail(tree_.size(), scanned.error().message);
     }
+    heads_up_to(UINT32_MAX);
     if (failed()) return {};
     if (tree_.size() != total || tree_.root() != end_.tree.root()) {
       return fail(tree_.size(), "the log holds other entries than its last segment says");
@@ -112,9 +125,9 @@ class Verifier {
     return {};
   }
 
-  /// Checkpoints that the log must contain, and the trees that segments claim to continue: compared with the recomputed
-  /// tree.
-  Result<void> expect(std::string_view caller_anchor) {
+  /// Checkpoints that the log must contain, and the states that segments claim to continue: compared with what is
+  /// recomputed.
+  Result<void> expect(std::string_view caller_anchor, Result<std::vector<Journal::State>> heads) {
     const auto add = [&](const std::string& name, std::string_view note) {
       const auto checkpoint = audit::verify_checkpoint(note, core_.log_key());
       if (!checkpoint) {
@@ -126,13 +139,8 @@ class Verifier {
     };
     for (const auto& [name, note] : core_.anchor_notes()) add("anchor " + name, note);
     if (!caller_anchor.empty()) add("the anchor", caller_anchor);
-    auto trees = journal_.segment_trees(core_.log());
-    if (!trees) return fail(std::nullopt, trees.error().message);
-    for (const audit::CompactRange& tree : *trees) {
-      expected_roots_.emplace(
-          tree.size(),
-          std::pair(tree.root(), std::string("the head of a log segment claims other entries up to here")));
-    }
+    if (!heads) return fail(std::nullopt, heads.error().message);
+    heads_ = *std::move(heads);
     return at_size();
   }
   Result<void> all_expected_seen() {
@@ -153,6 +161,19 @@ class Verifier {
     }
     return {};
   }
+  /// The heads of the segments up to this one, held against the batches before them.
+  void heads_up_to(std::uint32_t segment) {
+    for (; next_head_ < heads_.size() && next_head_ <= segment && !failed(); ++next_head_) {
+      const Journal::State& head = heads_[next_head_];
+      std::string_view wrong = difference(head, given_);
+      if (head.tree.size() != given_.tree.size() || head.tree.root() != given_.tree.root()) wrong = "the entries";
+      if (wrong.empty()) continue;
+      const std::uint64_t size = given_.tree.size();
+      (void)fail(size == 0 ? 0 : size - 1, "the head of log segment " + std::to_string(next_head_) +
+                                               " does not say of " + std::string(wrong) +
+                                               " what the log says up to here");
+    }
+  }
   static Error stopped() { return {ErrorCode::kCancelled, "the verification was stopped"}; }
   Result<void> fail(std::optional<std::uint64_t> entry, std::string reason) {
     if (!failed()) {
@@ -167,12 +188,21 @@ class Verifier {
   }
 
   Result<bool> entry(const EntryFrame& frame, std::uint64_t total) {
+    heads_up_to(frame.position.segment);
+    if (failed()) return false;
     if (progress_ && frame.entry % 1024 == 0 && !progress_({"log", frame.entry, total})) return stopped();
     CASEVAULT_TRY(const audit::Leaf leaf, journal_.open_leaf(frame));
     if (frame.authority.empty() && !frame.vault_keys.empty())
       return fail_entry(frame.entry, "vault key grants were added to it");
     if (leaf.authority.has_value() != !frame.authority.empty() || leaf.write.has_value() != !frame.write.empty()) {
       return fail_entry(frame.entry, "a payload was added or dropped");
+    }
+    if (!frame.vault_keys.empty()) {
+      base::Reader grants(frame.vault_keys);
+      const std::uint32_t segment = grants.u32();
+      if (log::Position{segment, grants.u32()} != vault_keys_)
+        return fail_entry(frame.entry, "its vault key grants pass over those before it");
+      vault_keys_ = frame.position;
     }
     std::optional<std::uint64_t> marked;
     if (!frame.authority.empty()) {
@@ -193,16 +223,19 @@ class Verifier {
       return fail_entry(frame.entry, "what it undoes does not stand alone under the action for it");
     if (marked) {
       // Undoing anything but the newest mutation would hide one that took effect.
-      if (marked != newest_mutation_) return fail_entry(frame.entry, "it undoes a mutation that is settled");
-      undone_.insert(*newest_mutation_);
-      newest_mutation_.reset();
+      if (newest_marked_ || waiting_.empty() || *waiting_.rbegin() != *marked + 1)
+        return fail_entry(frame.entry, "it undoes a mutation that is settled");
+      undone_.insert(*marked);
+      waiting_.erase(*marked + 1);
+      newest_marked_ = true;
     } else if (!frame.write.empty() || !frame.authority.empty()) {
-      if (newest_mutation_ && *newest_mutation_ >= snapshot_.db.applied) {
+      if (last_mutation() > snapshot_.db.applied) {
         return fail_entry(
-            *newest_mutation_,
+            last_mutation() - 1,
             "another mutation follows it, but the database does not hold it: the database was rolled back");
       }
-      newest_mutation_ = frame.entry;
+      waiting_.insert(frame.entry + 1);
+      newest_marked_ = false;
     }
     const bool applied =
         frame.entry < snapshot_.db.applied && !snapshot_.authority->state.not_applied.contains(frame.entry);
@@ -251,8 +284,8 @@ class Verifier {
 
   Result<bool> batch(const CloseFrame& close) {
     CASEVAULT_TRY(const BatchClose opened, journal_.open_close(close));
-    const std::uint64_t first = batch_start_.size();
-    if (opened.size_before != first || opened.root_before != batch_start_.root() || opened.count != batch_.size() ||
+    const std::uint64_t first = given_.tree.size();
+    if (opened.size_before != first || opened.root_before != given_.tree.root() || opened.count != batch_.size() ||
         batch_.empty()) {
       return fail_entry(first, "its batch was signed over another log");
     }
@@ -276,7 +309,34 @@ class Verifier {
     }
     named_.clear();
     batch_.clear();
-    batch_start_ = tree_;
+    return state(opened.state);
+  }
+
+  /// Entry + 1 of the newest mutation that is not marked.
+  [[nodiscard]] std::uint64_t last_mutation() const {
+    return waiting_.empty() ? given_.database_floor : *waiting_.rbegin();
+  }
+
+  /// The state that ends a batch. Only the floor is its signer's to say, within bounds: a mutation that the database
+  /// may hold, never an earlier one than before, and the newest as soon as one after it is marked.
+  Result<bool> state(const Journal::State& said) {
+    const std::uint64_t last_entry = tree_.size() - 1;
+    if (said.database_floor != given_.database_floor) {
+      const auto floor = waiting_.find(said.database_floor);
+      if (floor == waiting_.end())
+        return fail_entry(last_entry, "after it the log says that the database holds what it cannot hold");
+      waiting_.erase(waiting_.begin(), std::next(floor));
+      given_.database_floor = said.database_floor;
+    }
+    if (newest_marked_ && !waiting_.empty())
+      return fail_entry(last_entry, "after it the log does not say what the database holds instead of what is undone");
+    given_.tree = tree_;
+    given_.last_authority = link_;
+    given_.last_mutation = last_mutation();
+    given_.vault_keys = vault_keys_;
+    given_.last_time_ms = last_time_;
+    if (const std::string_view wrong = difference(said, given_); !wrong.empty())
+      return fail_entry(last_entry, "after it the log does not say of " + std::string(wrong) + " what its entries say");
     return true;
   }
 
@@ -287,10 +347,14 @@ class Verifier {
   LogCheck& check_;
   const ProgressCallback& progress_;
   audit::CompactRange tree_;
-  audit::CompactRange batch_start_;
+  Journal::State given_;  ///< what the whole batches so far give
+  std::vector<Journal::State> heads_;
+  std::size_t next_head_ = 0;
   std::vector<audit::Digest> batch_;
   std::multimap<std::uint64_t, std::pair<audit::Digest, std::string>> expected_roots_;  ///< by size
-  std::optional<std::uint64_t> newest_mutation_;
+  std::set<std::uint64_t> waiting_;  ///< entry + 1 of each mutation above the floor that is not marked
+  bool newest_marked_ = false;
+  log::Position vault_keys_ = given_.vault_keys;  ///< newest vault key grants
   std::set<std::uint64_t> undone_;
   std::optional<AuthorityLink> link_;  ///< newest authority entry seen
   struct Named {
@@ -349,6 +413,7 @@ Result<LogCheck> check_log(Core& core, std::string_view anchor, const ProgressCa
   LogCheck check;
   CASEVAULT_CHECK(core.log().refresh());
   CASEVAULT_TRY(check.snapshot, core.snapshot());
+  auto heads = core.journal().segment_heads(core.log());  // before the state: it knows all entries that they continue
   Journal::State end = core.journal().state();
   // Others write on: principals of the entries that are looked at must be known to the snapshot.
   const auto together = [&] {
@@ -365,7 +430,7 @@ Result<LogCheck> check_log(Core& core, std::string_view anchor, const ProgressCa
   if (end.last_mutation > check.snapshot.db.applied) check.pending = end.last_mutation - 1;
   check.torn = core.log().torn_bytes() > 0;
   Verifier verifier(core, std::move(end), check, progress);
-  CASEVAULT_CHECK(verifier.expect(anchor));
+  CASEVAULT_CHECK(verifier.expect(anchor, std::move(heads)));
   if (!verifier.failed()) CASEVAULT_CHECK(verifier.log());
   if (!verifier.failed()) CASEVAULT_CHECK(verifier.all_expected_seen());
   check.size = verifier.tree().size();

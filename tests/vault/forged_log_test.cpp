@@ -58,6 +58,76 @@ Rewriter::Entry mark(const Story& story, vault::Core& core, const Rewriter::Entr
   return out;
 }
 
+/// 7 the owner certifies quan, 8 mallory looks.
+struct Certified : Story {
+  Certified() {
+    go_on([&] {
+      Session session = lab.open();
+      (void)lab.add(session, "quan", "officer", {"identity"});
+      session.close();
+      look(mallory);
+    });
+    REQUIRE(size == 9);
+  }
+};
+
+TEST_CASE(
+    "tamper-evident: a state in a closing frame or in the head of a segment that is not what the entries give is "
+    "told") {
+  const Certified story;
+  const auto last = [](Entries& e) -> Rewriter::Entry& { return e.back(); };
+  const auto honest = [](Entries&, vault::Core&) {};
+  const auto marked = [&](std::uint64_t mutation, std::uint64_t floor) {
+    return [&story, mutation, floor](Entries& e, vault::Core& core) {
+      e.push_back(mark(story, core, e.back(), 7));
+      e.back().last_mutation = mutation;
+      e.back().floor = floor;
+    };
+  };
+  const auto claim = [&](std::size_t entry, const std::function<void(Rewriter::State&)>& lie) {
+    return [entry, lie](Entries& e, vault::Core&) { e[entry].claim = lie; };
+  };
+  std::vector<Attack> attacks = {
+      {"the newest mutation marked, M left", marked(8, 8)},
+      {"the newest mutation marked, M left, M' let fall", marked(8, 3)},
+      {"the newest mutation marked, a look raises M and M' again",
+       [&](Entries& e, vault::Core& core) {
+         marked(3, 3)(e, core);
+         e[8].floor = 3;
+         e.push_back(e[5]);
+         e.back().last_mutation = e.back().floor = 8;
+       }},
+      {"M' falls", [&](Entries& e, vault::Core&) { last(e).floor = 1; }},
+      {"M' above M", [&](Entries& e, vault::Core&) { last(e).floor = 9; }},
+      {"M' names no mutation", [&](Entries& e, vault::Core&) { last(e).floor = 5; }},
+      {"M raised by a look", [&](Entries& e, vault::Core&) { last(e).last_mutation = 9; }},
+      {"M lowered", [&](Entries& e, vault::Core&) { last(e).last_mutation = last(e).floor = 3; }},
+      {"M lowered, long ago", [&](Entries& e, vault::Core&) { e[5].last_mutation = 1; }},
+      {"A names an older entry", claim(8, [](Rewriter::State& s) { s.last_authority->entry = 2; })},
+      {"A stands elsewhere, long ago", claim(5, [](Rewriter::State& s) { s.last_authority->position.offset += 1; })},
+      {"A has another hash, long ago", claim(5, [](Rewriter::State& s) { s.last_authority->leaf_hash[0] ^= 1; })},
+      {"there is no A, long ago", claim(5, [](Rewriter::State& s) { s.last_authority.reset(); })},
+      {"the time", claim(8, [](Rewriter::State& s) { s.last_time_ms += 1000; })},
+      {"the vault key grants are elsewhere, long ago", claim(5, [](Rewriter::State& s) { s.vault_keys.offset += 1; })},
+  };
+  require_told(story, attacks);
+  attacks = {
+      {"M'", honest, [](Rewriter::State& s) { s.database_floor = 3; }},
+      {"M", honest, [](Rewriter::State& s) { s.last_mutation = 9; }},
+      {"A", honest, [](Rewriter::State& s) { s.last_authority->position.offset += 1; }},
+      {"the time", honest, [](Rewriter::State& s) { s.last_time_ms -= 1; }},
+      {"the vault key grants", honest, [](Rewriter::State& s) { s.vault_keys = {UINT32_MAX, UINT32_MAX}; }},
+      {"the size", honest, [](Rewriter::State& s) { s.tree.append(s.last_authority->leaf_hash); }},
+  };
+  for (const Attack& attack : attacks) {
+    CAPTURE(attack.name);
+    story.rewrite(attack.edit, attack.head);
+    const Story::Verdict verdict = story.judge(story.lab.owner, Anchor::kNone);
+    INFO(verdict.reason);
+    CHECK_FALSE(verdict.ok);
+  }
+}
+
 /// 7 mallory's record whose transaction never committed, 8 mallory's next session marks it.
 struct Marked : Story {
   Marked() {

@@ -454,6 +454,14 @@ Result<AuthorityFacts> facts_of(ByteView payload) {
   return facts;
 }
 
+Result<void> check_not_undone(const AuthorityState& state, std::uint64_t mutation) {
+  if (mutation == 0 || !state.not_applied.contains(mutation - 1)) return {};
+  return Error{ErrorCode::kIntegrity,
+               "the log says that entry " + std::to_string(mutation - 1) +
+                   " never reached the database, which holds it: somebody with the vault key undoes what was done",
+               mutation - 1};
+}
+
 Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied) {
   AuthorityState state;
   std::vector<Decoded> decoded;
@@ -503,6 +511,7 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
       return refuse("its signature does not verify");
     }
   }
+  CASEVAULT_CHECK(check_not_undone(state, applied));
   if (state.principals.empty() || !state.schema || state.vault_key_epoch == 0) {
     return Error{ErrorCode::kIntegrity, "the genesis entry of the log is incomplete"};
   }

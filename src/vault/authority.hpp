@@ -156,8 +156,11 @@ struct SealedLink {
 
 /// Folds the chain, oldest first. Payloads at or after entry `applied` (mutations whose transaction has not committed)
 /// and those named by a later OpNotApplied change nothing, but stay in the chain. kIntegrity when the chain is broken,
-/// a signature fails, or an actor did what its role does not allow.
+/// a signature fails, an actor did what its role does not allow, or the mutation before `applied` is named so.
 [[nodiscard]] Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied);
+/// kIntegrity when a mutation that the database or the log counts as applied (entry + 1; 0 for none) is marked as one
+/// that never was.
+[[nodiscard]] Result<void> check_not_undone(const AuthorityState& state, std::uint64_t mutation);
 /// What a payload says about itself; nothing of it is checked.
 struct AuthorityFacts {
   PrincipalNumber actor = 0;

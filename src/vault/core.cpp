@@ -299,7 +299,8 @@ Result<std::shared_ptr<const SecretBytes>> Core::root_of(const DbState& db) {
 }
 
 Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) {
-  const std::optional<AuthorityLink> newest = journal_.newest().authority;
+  const Journal::Newest log = journal_.newest();
+  const std::optional<AuthorityLink>& newest = log.authority;
   if (!newest) return Error{ErrorCode::kIntegrity, "the log has no genesis entry"};
   const bool pending = newest->entry >= db.applied;
   std::vector<SealedLink> chain;
@@ -309,10 +310,12 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
     chain.swap(chain_);
   }
   if (chain.empty() || chain.back().at.entry != newest->entry) {
-    CASEVAULT_TRY(chain, journal_.authority_chain(*log_));
+    CASEVAULT_TRY(chain, journal_.authority_chain(*log_, newest));
   }
   auto fresh = std::make_shared<Authority>();
   CASEVAULT_TRY(fresh->state, fold_authority(chain, db.applied));
+  CASEVAULT_CHECK(check_not_undone(fresh->state, log.mutation));
+  CASEVAULT_CHECK(check_not_undone(fresh->state, log.floor));
   if (fresh->state.tag != tag())
     return Error{ErrorCode::kIntegrity, "the genesis entry names another vault tag than the log's files"};
   const PrincipalState* self = fresh->state.find(ed_public_);

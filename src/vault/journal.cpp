@@ -189,7 +189,7 @@ Journal::State Journal::state() const {
 
 Journal::Newest Journal::newest() const {
   const std::lock_guard lock(mutex_);
-  return {acknowledged_.last_authority, acknowledged_.last_mutation};
+  return {acknowledged_.last_authority, acknowledged_.last_mutation, acknowledged_.database_floor};
 }
 
 Bytes Journal::encode_state(const State& state) const {

@@ -93,6 +93,7 @@ class Journal final : public log::LogClient {
   struct Newest {
     std::optional<AuthorityLink> authority;
     std::uint64_t mutation = 0;
+    std::uint64_t floor = 0;
   };
   [[nodiscard]] Newest newest() const;
 

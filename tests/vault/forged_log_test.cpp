@@ -128,6 +128,27 @@ TEST_CASE(
   }
 }
 
+TEST_CASE(
+    "tamper-evident: a mutation that the database holds is not undone by whoever says so: the vault does not open") {
+  const Certified story;
+  for (const bool two : {false, true}) {
+    for (const std::uint64_t floor : {3, 8}) {
+      CAPTURE(two, floor);
+      story.rewrite(
+          [&](Entries& e, vault::Core& core) {
+            e[8].floor = floor;
+            e.push_back(mark(story, core, e[6], 7));
+            e.back().last_mutation = 8;
+            e.back().floor = floor;
+          },
+          two ? [](Rewriter::State&) {} : std::function<void(Rewriter::State&)>{});
+      REQUIRE_ERROR(ErrorCode::kIntegrity, story.lab.try_open(story.lab.owner));
+      std::filesystem::remove_all(story.lab.state());
+      REQUIRE_ERROR(ErrorCode::kIntegrity, story.lab.try_open(story.lab.owner));
+    }
+  }
+}
+
 /// 7 mallory's record whose transaction never committed, 8 mallory's next session marks it.
 struct Marked : Story {
   Marked() {

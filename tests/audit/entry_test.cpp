@@ -34,7 +34,7 @@ bool same(const Leaf& a, const Leaf& b) {
 }
 
 TEST_CASE("every leaf comes back as it went in") {
-  for (const int action : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14}) {
+  for (const int action : {1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16}) {
     for (int outcome = 0; outcome <= 2; ++outcome) {
       for (const std::int64_t time : {std::int64_t{0}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::min(),
                                       std::numeric_limits<std::int64_t>::max()}) {
@@ -66,8 +66,8 @@ TEST_CASE("actions, outcomes and versions that are not known are unsupported, no
     raw[at] = value;
     return decode_leaf(raw);
   };
-  REQUIRE_DONE(with(2, 14));
-  for (const std::uint8_t action : Bytes{0, 10, 15, 23}) REQUIRE_ERROR(ErrorCode::kUnsupported, with(2, action));
+  REQUIRE_DONE(with(2, 16));
+  for (const std::uint8_t action : Bytes{0, 10, 17, 23}) REQUIRE_ERROR(ErrorCode::kUnsupported, with(2, action));
   REQUIRE_ERROR(ErrorCode::kUnsupported, with(3, 3));
   REQUIRE_ERROR(ErrorCode::kUnsupported, with(1, 2));
   REQUIRE_ERROR(ErrorCode::kUnsupported, with(1, 0));
@@ -126,7 +126,7 @@ TEST_CASE("every action and outcome has its name, and no other number has one") 
   REQUIRE(name_of(Action::kDisclose) == "disclose");
   REQUIRE(name_of(Outcome::kDenied) == "denied");
   for (int number = 0; number < 256; ++number) {
-    REQUIRE(name_of(static_cast<Action>(number)).empty() == (number < 1 || number == 10 || number > 14));
+    REQUIRE(name_of(static_cast<Action>(number)).empty() == (number < 1 || number == 10 || number > 16));
     REQUIRE(name_of(static_cast<Outcome>(number)).empty() == (number > 2));
   }
 }

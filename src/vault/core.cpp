@@ -528,7 +528,13 @@ Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
   if (options_.read_only)
     return Error{ErrorCode::kUsage,
                  "the vault is open read-only: nothing can be logged, so nothing is released or changed"};
-  CASEVAULT_TRY(const EntryPlace place, journal_.append(*log_, std::move(entry), guard));
+  const auto unchanged = [under = entry.decided_under, &guard](const Journal::State& state) -> Result<void> {
+    if (under && (!state.last_authority || state.last_authority->entry != *under)) {
+      return Error{ErrorCode::kBusy, "the authority of the vault changed meanwhile; try again"};
+    }
+    return guard ? guard(state) : Result<void>();
+  };
+  CASEVAULT_TRY(const EntryPlace place, journal_.append(*log_, std::move(entry), unchanged));
   const std::int64_t now = environment_.clock->now_ms();
   bool due = false;
   {
@@ -559,6 +565,7 @@ Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action,
     sealers_[epoch.epoch] = sealer;  // kept for the session, so the closures below may point into it
   }
   EntryDraft entry;
+  entry.decided_under = authority.newest;
   entry.leaf.action = action;
   entry.leaf.outcome = outcome;
   details.actor = authority.self;

@@ -27,6 +27,9 @@ struct WritePayload {
 struct EntryDraft {
   audit::Leaf leaf;       ///< time and the commitments of payloads are filled in by the journal
   bool mutation = false;  ///< a database transaction belongs to it
+  /// Newest authority entry that its actor knew. When it is not the newest any more (the actor may have been revoked),
+  /// the entry is not written: kBusy.
+  std::optional<std::uint64_t> decided_under;
   std::vector<AuthorityOp> authority;
   std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants;
   std::optional<WritePayload> write;

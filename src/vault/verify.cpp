@@ -294,6 +294,8 @@ class Verifier {
       return fail_entry(first, "its batch is signed by an unknown principal");
     if (first > 0 ? actor->second.entry >= first : actor->second.entry != 0)
       return fail_entry(first, "its batch is signed by a principal who was certified later");
+    if (actor->second.revoked && first > *actor->second.revoked)
+      return fail_entry(first, "its batch is signed by a principal who was revoked before");
     if (!crypto::verify(format::kLogBatch, actor->second.who.ed_public,
                         Journal::batch_message(core_.tag(), first, opened.root_before, batch_), opened.signature)) {
       return fail_entry(first, "the signature of its batch does not verify");

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace casevault {
@@ -21,6 +22,42 @@ class Passphrase {
   SecretBytes text_;
 };
 
+/// `words` words of two syllables, 10 bits each, with a space between two. kUsage outside 6 (60 bits) to 64.
+[[nodiscard]] CASEVAULT_API Result<Passphrase> generate_passphrase(unsigned words = 6);
+
+/// A file that nobody can guess: 32 bytes to 64 KiB, of which every byte counts.
+class CASEVAULT_API KeyFile {
+ public:
+  explicit KeyFile(SecretBytes content) noexcept : content_(std::move(content)) {}
+  [[nodiscard]] static Result<KeyFile> read(const std::filesystem::path& file);    ///< others must not read it
+  [[nodiscard]] static Result<KeyFile> create(const std::filesystem::path& file);  ///< 0600, never overwrites: kUsage
+  [[nodiscard]] const SecretBytes& secret() const noexcept { return content_; }
+
+ private:
+  SecretBytes content_;
+};
+
+/// The content of an identity file of age: lines "AGE-SECRET-KEY-1...".
+class CASEVAULT_API AgeIdentity {
+ public:
+  explicit AgeIdentity(SecretBytes text) noexcept : text_(std::move(text)) {}
+  [[nodiscard]] static Result<AgeIdentity> read(const std::filesystem::path& file);  ///< others must not read it
+  [[nodiscard]] const SecretBytes& secret() const noexcept { return text_; }
+
+ private:
+  SecretBytes text_;
+};
+
+/// What opens an identity. Each tries the slots of its own kind only.
+using Unlock = std::variant<Passphrase, KeyFile, AgeIdentity>;
+
+/// To whom an age slot is sealed: "age1...".
+struct AgeRecipient {
+  std::string text;
+};
+/// What a new slot is made of. An age slot needs nothing secret.
+using NewSlot = std::variant<Passphrase, KeyFile, AgeRecipient>;
+
 /// Cost of a passphrase slot. Floor 64 MiB and 1 pass, ceiling 1 GiB and 8 passes (kUsage outside).
 struct SlotCost {
   std::uint32_t passes = 3;
@@ -33,12 +70,21 @@ struct Pin {
   std::string log_key;
 };
 
+/// One way to open an identity, as its file shows it without a key.
+struct SlotInfo {
+  std::string id;    ///< 16 hexadecimal digits
+  std::string kind;  ///< passphrase keyfile age pkcs11 shares; unknown: of a later version
+};
+
 /// What an identity file shows without a key.
 struct IdentityInfo {
   std::string name;
-  std::string public_string;       ///< self-signed principal string, for `principal add --public`
-  std::vector<std::string> slots;  ///< kinds, e.g. "passphrase"
+  std::string public_string;  ///< self-signed principal string, for `principal add --public`
+  std::vector<SlotInfo> slots;
 };
+
+/// `$XDG_STATE_HOME/casevault`, else `~/.local/state/casevault`; empty when neither is known.
+[[nodiscard]] CASEVAULT_API std::filesystem::path default_state_folder();
 
 /// An unlocked identity: the X25519 and Ed25519 secrets of one principal, in locked memory, and its pins.
 /// Move-only. Thread rule: one thread at a time; open sessions hold their own copy.
@@ -49,7 +95,11 @@ class CASEVAULT_API Identity {
   [[nodiscard]] static Result<Identity> create(const std::filesystem::path& file, std::string_view name,
                                                const Passphrase& passphrase, SlotCost cost = {});
   /// kWrongKey for a wrong passphrase, kIntegrity for a damaged or altered file, kNotFound, kUnsafePermissions.
-  [[nodiscard]] static Result<Identity> open(const std::filesystem::path& file, const Passphrase& passphrase);
+  /// kRolledBack for a file older than one that `state_folder` (empty: default_state_folder()) remembers.
+  [[nodiscard]] static Result<Identity> open(const std::filesystem::path& file, const Passphrase& passphrase,
+                                             const std::filesystem::path& state_folder = {});
+  [[nodiscard]] static Result<Identity> open(const std::filesystem::path& file, const Unlock& unlock,
+                                             const std::filesystem::path& state_folder = {});
   [[nodiscard]] static Result<IdentityInfo> inspect(const std::filesystem::path& file);
 
   Identity(Identity&&) noexcept;
@@ -60,6 +110,14 @@ class CASEVAULT_API Identity {
   [[nodiscard]] const std::string& public_string() const noexcept;
   [[nodiscard]] const std::vector<Pin>& pins() const noexcept;
   [[nodiscard]] const std::filesystem::path& file() const noexcept;
+
+  /// Changes of the slots rewrite the file at once, whole or not at all. kConflict when another process has changed it
+  /// since it was opened. Who has seen the identity's keys, or keeps a copy of the file, is not shut out by a removal.
+  [[nodiscard]] std::vector<SlotInfo> slots() const;
+  /// Answers the new slot's id. `cost` counts for passphrases only.
+  [[nodiscard]] Result<std::string> add_slot(const NewSlot& slot, SlotCost cost = {});
+  /// kUsage for the last slot that this version can open, kNotFound for no such id.
+  [[nodiscard]] Result<void> remove_slot(std::string_view id);
 
   struct Impl;  ///< library internal
   [[nodiscard]] Impl& impl() noexcept { return *impl_; }

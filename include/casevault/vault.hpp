@@ -46,9 +46,6 @@ struct OpenOptions {
   std::string trust_id;                        ///< opens a vault that the identity has not pinned, if this is its id
 };
 
-/// `$XDG_STATE_HOME/casevault`, else `~/.local/state/casevault`; empty when neither is known.
-[[nodiscard]] CASEVAULT_API std::filesystem::path default_state_folder();
-
 struct EpochInfo {
   std::string compartment;
   std::uint32_t epoch = 0;

@@ -27,9 +27,11 @@ Result<int> identity_new(Context& context, const IdentityNewArguments& arguments
 
 Result<int> identity_show(Context& context, const IdentityShowArguments& arguments) {
   CASEVAULT_TRY(const IdentityInfo info, Identity::inspect(arguments.file));
+  std::vector<std::string> kinds;
+  for (const SlotInfo& slot : info.slots) kinds.push_back(slot.kind);
   CASEVAULT_CHECK(context.print(
-      Json{{"name", info.name}, {"public", info.public_string}, {"slots", info.slots}, {"file", arguments.file}},
-      "name:   " + visible(info.name) + "\npublic: " + info.public_string + "\nslots:  " + joined(info.slots)));
+      Json{{"name", info.name}, {"public", info.public_string}, {"slots", kinds}, {"file", arguments.file}},
+      "name:   " + visible(info.name) + "\npublic: " + info.public_string + "\nslots:  " + joined(kinds)));
   return 0;
 }
 

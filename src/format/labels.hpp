@@ -16,8 +16,13 @@ consteval Label label(const char (&text)[17]) {
   return out;
 }
 
-// keys/identity.cpp
+// keys/slot.cpp
 inline constexpr Label kSlotPassphrase = label("cv1 slot passphr");
+inline constexpr Label kSlotKeyFile = label("cv1 slot keyfile");
+inline constexpr Label kSlotAge = label("cv1 slot age    ");
+// keys/slot_memory.cpp
+inline constexpr Label kSlotMemory = label("cv1 slot memory ");
+// keys/identity.cpp
 inline constexpr Label kIdentityBody = label("cv1 identity key");
 inline constexpr Label kPrincipalFile = label("cv1 principal fl");
 // keys/grants.cpp

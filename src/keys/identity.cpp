@@ -7,8 +7,11 @@
 #include "crypto/hash.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
+#include "keys/slot.hpp"
+#include "keys/slot_memory.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace casevault {
 namespace {
@@ -20,62 +23,23 @@ using format::CborWriter;
 constexpr std::string_view kFirstLine = "casevault-identity 1\n";
 constexpr std::string_view kPublicPrefix = "cvp1:";
 constexpr std::size_t kMaxFile = 256 * 1024;
-constexpr std::uint64_t kPassphraseSlot = 1;
-constexpr std::size_t kMaxSlots = 32;
-
-struct Slot {
-  std::uint64_t kind = 0;
-  std::array<std::uint8_t, 8> id{};
-  crypto::Argon2Cost cost;
-  std::array<std::uint8_t, 16> salt{};
-  Bytes envelope;
-};
 
 /// The file as anyone can read it.
 struct FileView {
   keys::Principal principal;
   std::string public_string;
-  std::vector<Slot> slots;
+  std::vector<keys::Slot> slots;
   Bytes slot_table;
   Bytes body;
+  crypto::Hash hash{};
 };
-
-Bytes public_part(const keys::Principal& principal) {
-  Bytes out;
-  CborWriter(out).array(3).text(principal.name).bytes(principal.x_public).bytes(principal.ed_public);
-  return out;
-}
-
-/// What a slot's envelope is bound to: the principal it opens and the slot's own parameters.
-Bytes slot_context(const keys::Principal& principal, const Slot& slot) {
-  Bytes out = public_part(principal);
-  CborWriter(out)
-      .array(5)
-      .uint(slot.kind)
-      .bytes(slot.id)
-      .uint(slot.cost.passes)
-      .uint(slot.cost.memory_kib)
-      .bytes(slot.salt);
-  return out;
-}
 
 /// What the body is bound to: the principal and the slot table as a set, so that no slot can be added or dropped in the
 /// file.
 Bytes body_context(const keys::Principal& principal, ByteView slot_table) {
-  Bytes out = public_part(principal);
+  Bytes out = keys::public_part(principal);
   const crypto::Hash hash = crypto::sha256({slot_table});
   out.insert(out.end(), hash.begin(), hash.end());
-  return out;
-}
-
-Bytes encode_slots(const std::vector<Slot>& slots) {
-  Bytes out;
-  CborWriter writer(out);
-  writer.array(slots.size());
-  for (const Slot& slot : slots) {
-    writer.array(6).uint(slot.kind).bytes(slot.id).uint(slot.cost.passes).uint(slot.cost.memory_kib);
-    writer.bytes(slot.salt).bytes(slot.envelope);
-  }
   return out;
 }
 
@@ -83,31 +47,10 @@ Error damaged(const std::filesystem::path& file) {
   return {ErrorCode::kIntegrity, "identity " + file.string() + ": damaged or altered; restore the file from your copy"};
 }
 
-Result<std::vector<Slot>> decode_slots(ByteView table, const std::filesystem::path& file) {
-  CborReader reader(table);
-  const std::size_t count = reader.array();
-  if (count == 0 || count > kMaxSlots) return damaged(file);
-  std::vector<Slot> slots;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (reader.array() != 6) reader.fail();
-    Slot slot;
-    slot.kind = reader.uint();
-    slot.id = reader.fixed<8>();
-    const std::uint64_t passes = reader.uint();
-    const std::uint64_t memory = reader.uint();
-    slot.salt = reader.fixed<16>();
-    const ByteView envelope = reader.bytes();
-    slot.envelope.assign(envelope.begin(), envelope.end());
-    if (!reader.ok() || passes > UINT32_MAX || memory > UINT32_MAX) return damaged(file);
-    slot.cost = {static_cast<std::uint32_t>(passes), static_cast<std::uint32_t>(memory)};
-    slots.push_back(std::move(slot));
-  }
-  if (!reader.finish()) return damaged(file);
-  return slots;
-}
-
 Result<FileView> read_file_view(const std::filesystem::path& file, bool private_only) {
   CASEVAULT_TRY(const Bytes raw, base::read_file(file, kMaxFile, private_only));
+  FileView view;
+  view.hash = crypto::sha256({raw});
   const std::string_view text = as_text(raw);
   if (!text.starts_with(kFirstLine)) {
     return Error{ErrorCode::kBadInput, "identity " + file.string() + ": not an identity file of this version"};
@@ -120,7 +63,6 @@ Result<FileView> read_file_view(const std::filesystem::path& file, bool private_
   if (!body) return damaged(file);
   CborReader reader(*body);
   if (reader.array() != 3) return damaged(file);
-  FileView view;
   view.public_string = std::string(reader.text());
   const ByteView table = reader.bytes();
   view.slot_table.assign(table.begin(), table.end());
@@ -130,17 +72,22 @@ Result<FileView> read_file_view(const std::filesystem::path& file, bool private_
   auto principal = keys::parse_principal(view.public_string);
   if (!principal) return damaged(file);
   view.principal = *std::move(principal);
-  CASEVAULT_TRY(view.slots, decode_slots(view.slot_table, file));
+  auto slots = keys::decode_slots(view.slot_table);
+  if (!slots) return damaged(file);
+  view.slots = *std::move(slots);
   return view;
 }
 
+keys::Principal principal_of(const Identity::Impl& impl) { return {impl.name, impl.x_public, impl.ed_public}; }
+
 Bytes render_file(const Identity::Impl& impl, base::Random& random) {
-  const keys::Principal principal{impl.name, impl.x_public, impl.ed_public};
-  // Lay the secrets out once in locked memory: two keys, then the pins.
+  const keys::Principal principal = principal_of(impl);
+  // Lay the secrets out once in locked memory: two keys, then the pins and the generation.
   Bytes pins;
   CborWriter pin_writer(pins);
   pin_writer.array(impl.pins.size());
   for (const Pin& pin : impl.pins) pin_writer.array(2).bytes(pin.vault_id).text(pin.log_key);
+  if (impl.generation != 0) pin_writer.uint(impl.generation);
   SecretBytes body(64 + pins.size());
   std::ranges::copy(impl.x_secret.view(), body.mutable_view().begin());
   std::ranges::copy(impl.ed_seed.view(), body.mutable_view().begin() + 32);
@@ -155,16 +102,45 @@ Bytes render_file(const Identity::Impl& impl, base::Random& random) {
   return {out.begin(), out.end()};
 }
 
-Result<void> check_passphrase(const Passphrase& passphrase) {
-  if (passphrase.secret().empty()) return Error{ErrorCode::kUsage, "the passphrase is empty"};
-  if (!base::valid_utf8(passphrase.secret().text()))
-    return Error{ErrorCode::kUsage, "the passphrase is not valid UTF-8"};
+/// Writes what `impl` now is over its file, unless that is no longer the file it was read from.
+Result<void> rewrite(Identity::Impl& impl, base::Random& random) {
+  CASEVAULT_TRY(const Bytes present, base::read_file(impl.file, kMaxFile, true));
+  if (crypto::sha256({present}) != impl.seen) {
+    return Error{ErrorCode::kConflict,
+                 "identity " + impl.file.string() + ": another process has changed it meanwhile; try again"};
+  }
+  const Bytes next = render_file(impl, random);
+  CASEVAULT_CHECK(base::replace_file(impl.file, next));
+  impl.seen = crypto::sha256({next});
   return {};
+}
+
+/// Puts another slot table in force: the next generation, remembered outside the file.
+Result<void> change_slots(Identity::Impl& impl, std::span<const keys::Slot> slots, base::Random& random) {
+  Bytes before = std::exchange(impl.slots, keys::encode_slots(slots));
+  ++impl.generation;
+  if (auto written = rewrite(impl, random); !written) {
+    impl.slots = std::move(before);
+    --impl.generation;
+    return written;
+  }
+  keys::SlotMemory(impl.state_folder, impl.ed_public).remember(impl.generation, impl.identity_key);
+  return {};
+}
+
+std::vector<keys::Slot> slots_of(const Identity::Impl& impl) {
+  return keys::decode_slots(impl.slots).value_or(std::vector<keys::Slot>());  // it was decoded when it was read
 }
 
 }  // namespace
 
 namespace keys {
+
+Bytes public_part(const Principal& principal) {
+  Bytes out;
+  CborWriter(out).array(3).text(principal.name).bytes(principal.x_public).bytes(principal.ed_public);
+  return out;
+}
 
 Result<void> check_name(std::string_view name) {
   const bool control =
@@ -204,10 +180,6 @@ Result<Principal> parse_principal(std::string_view text) {
 Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name, const Passphrase& passphrase,
                                SlotCost cost, const base::Environment& environment) {
   CASEVAULT_CHECK(check_name(name));
-  CASEVAULT_CHECK(check_passphrase(passphrase));
-  if (cost.memory_mib < 64 || cost.memory_mib > 1024 || cost.passes < 1 || cost.passes > 8) {
-    return Error{ErrorCode::kUsage, "passphrase cost must be 1 to 8 passes and 64 to 1024 MiB"};
-  }
   base::Random& random = *environment.random;
   auto impl = std::make_unique<Identity::Impl>();
   impl->file = file;
@@ -217,23 +189,20 @@ Result<Identity> make_identity(const std::filesystem::path& file, std::string_vi
   impl->x_public = crypto::x25519_public(key_of(impl->x_secret));
   impl->ed_public = crypto::ed25519_public(key_of(impl->ed_seed));
   impl->identity_key = crypto::random_key(random);
-  const Principal principal{impl->name, impl->x_public, impl->ed_public};
+  impl->state_folder = default_state_folder();
+  const Principal principal = principal_of(*impl);
   impl->public_string = principal_string(principal, key_of(impl->ed_seed));
-
-  Slot slot;
-  slot.kind = kPassphraseSlot;
-  slot.cost = {cost.passes, cost.memory_mib * 1024};
-  random.fill(slot.id);
-  random.fill(slot.salt);
-  CASEVAULT_TRY(const SecretBytes stretched, crypto::argon2id(passphrase.secret().view(), slot.salt, slot.cost));
-  slot.envelope = crypto::seal_envelope(format::kSlotPassphrase, key_of(stretched), slot_context(principal, slot),
-                                        impl->identity_key.view(), random);
-  impl->slots = encode_slots({slot});
+  CASEVAULT_TRY(const Slot slot,
+                seal_slot(Passphrase(passphrase.secret().clone()), cost, principal, impl->identity_key, random));
+  impl->slots = encode_slots(std::span(&slot, 1));
   return Identity(std::move(impl));
 }
 
-Result<void> write_identity(const Identity& identity, base::Random& random) {
-  return base::write_new_file(identity.file(), render_file(identity.impl(), random));
+Result<void> write_identity(Identity& identity, base::Random& random) {
+  const Bytes file = render_file(identity.impl(), random);
+  CASEVAULT_CHECK(base::write_new_file(identity.file(), file));
+  identity.impl().seen = crypto::sha256({file});
+  return {};
 }
 
 Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random) {
@@ -246,7 +215,7 @@ Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random) {
                  "identity " + identity.name() + " has pinned this vault with another log key already"};
   }
   pins.push_back(pin);
-  auto written = base::replace_file(identity.file(), render_file(identity.impl(), random));
+  auto written = rewrite(identity.impl(), random);
   if (!written) pins = before;
   return written;
 }
@@ -261,23 +230,21 @@ Result<Identity> Identity::create(const std::filesystem::path& file, std::string
   return identity;
 }
 
-Result<Identity> Identity::open(const std::filesystem::path& file, const Passphrase& passphrase) {
+Result<Identity> Identity::open(const std::filesystem::path& file, const Passphrase& passphrase,
+                                const std::filesystem::path& state_folder) {
+  return open(file, Unlock(Passphrase(passphrase.secret().clone())), state_folder);
+}
+
+Result<Identity> Identity::open(const std::filesystem::path& file, const Unlock& unlock,
+                                const std::filesystem::path& state_folder) {
   CASEVAULT_TRY(FileView view, read_file_view(file, true));
-  CASEVAULT_CHECK(check_passphrase(passphrase));
   auto impl = std::make_unique<Impl>();
-  for (const Slot& slot : view.slots) {
-    if (slot.kind != kPassphraseSlot) continue;
-    CASEVAULT_TRY(const SecretBytes stretched, crypto::argon2id(passphrase.secret().view(), slot.salt, slot.cost));
-    auto opened = crypto::open_envelope(format::kSlotPassphrase, key_of(stretched), slot_context(view.principal, slot),
-                                        slot.envelope);
-    if (!opened && opened.error().code == ErrorCode::kWrongKey) continue;
-    if (!opened || opened->size() != 32) return damaged(file);
-    impl->identity_key = *std::move(opened);
-    break;
+  auto identity_key = keys::open_slots(view.slots, unlock, view.principal);
+  if (!identity_key && identity_key.error().code == ErrorCode::kIntegrity) return damaged(file);
+  if (!identity_key) {
+    return Error{identity_key.error().code, "identity " + file.string() + ": " + identity_key.error().message};
   }
-  if (impl->identity_key.empty()) {
-    return Error{ErrorCode::kWrongKey, "identity " + file.string() + ": wrong passphrase (or a slot was altered)"};
-  }
+  impl->identity_key = *std::move(identity_key);
   // The slot proved the key, so a body that does not open under it was altered, or its slot table was.
   auto body = crypto::open_envelope(format::kIdentityBody, key_of(impl->identity_key),
                                     body_context(view.principal, view.slot_table), view.body);
@@ -286,6 +253,8 @@ Result<Identity> Identity::open(const std::filesystem::path& file, const Passphr
   impl->name = view.principal.name;
   impl->public_string = view.public_string;
   impl->slots = view.slot_table;
+  impl->seen = view.hash;
+  impl->state_folder = state_folder.empty() ? default_state_folder() : state_folder;
   impl->x_secret = SecretBytes::copy(body->view().first(32));
   impl->ed_seed = SecretBytes::copy(body->view().subspan(32, 32));
   impl->x_public = crypto::x25519_public(key_of(impl->x_secret));
@@ -301,15 +270,61 @@ Result<Identity> Identity::open(const std::filesystem::path& file, const Passphr
     if (!pins.ok()) return damaged(file);
     impl->pins.push_back(std::move(pin));
   }
+  if (pins.ok() && !pins.rest().empty()) {
+    impl->generation = pins.uint();
+    if (impl->generation == 0) return damaged(file);
+  }
   if (!pins.finish()) return damaged(file);
+  const keys::SlotMemory memory(impl->state_folder, impl->ed_public);
+  if (const std::uint64_t newest = memory.newest(impl->identity_key); newest > impl->generation) {
+    return Error{ErrorCode::kRolledBack,
+                 "identity " + file.string() + ": its slots are of generation " + std::to_string(impl->generation) +
+                     ", but generation " + std::to_string(newest) +
+                     " was seen here: an older copy was put back; restore the newest copy, or, if the older one is "
+                     "wanted, remove " +
+                     memory.file().string()};
+  }
+  memory.remember(impl->generation, impl->identity_key);
   return Identity(std::move(impl));
 }
 
 Result<IdentityInfo> Identity::inspect(const std::filesystem::path& file) {
   CASEVAULT_TRY(const FileView view, read_file_view(file, false));
   IdentityInfo info{view.principal.name, view.public_string, {}};
-  for (const Slot& slot : view.slots) info.slots.emplace_back(slot.kind == kPassphraseSlot ? "passphrase" : "unknown");
+  for (const keys::Slot& slot : view.slots) info.slots.push_back(keys::describe(slot));
   return info;
+}
+
+std::vector<SlotInfo> Identity::slots() const {
+  std::vector<SlotInfo> out;
+  for (const keys::Slot& slot : slots_of(*impl_)) out.push_back(keys::describe(slot));
+  return out;
+}
+
+Result<std::string> Identity::add_slot(const NewSlot& with, SlotCost cost) {
+  base::Random& random = *base::system_environment().random;
+  std::vector<keys::Slot> slots = slots_of(*impl_);
+  if (slots.size() == keys::kMaxSlots) {
+    return Error{ErrorCode::kUsage, "identity " + impl_->file.string() + " has 32 slots already; remove one first"};
+  }
+  CASEVAULT_TRY(keys::Slot slot, keys::seal_slot(with, cost, principal_of(*impl_), impl_->identity_key, random));
+  slots.push_back(std::move(slot));
+  CASEVAULT_CHECK(change_slots(*impl_, slots, random));
+  return keys::describe(slots.back()).id;
+}
+
+Result<void> Identity::remove_slot(std::string_view id) {
+  std::vector<keys::Slot> slots = slots_of(*impl_);
+  const auto gone = std::ranges::find(slots, id, [](const keys::Slot& slot) { return keys::describe(slot).id; });
+  if (gone == slots.end()) {
+    return Error{ErrorCode::kNotFound, "identity " + impl_->file.string() + " has no such slot; list its slots"};
+  }
+  slots.erase(gone);
+  if (std::ranges::none_of(slots, keys::known_kind)) {
+    return Error{ErrorCode::kUsage, "identity " + impl_->file.string() +
+                                        ": the last slot cannot be removed, nobody could open it; add another first"};
+  }
+  return change_slots(*impl_, slots, *base::system_environment().random);
 }
 
 Identity::Identity(std::unique_ptr<Impl> impl) noexcept : impl_(std::move(impl)) {}

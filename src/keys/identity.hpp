@@ -18,8 +18,11 @@ struct Identity::Impl {
   crypto::PublicKey x_public{};
   crypto::PublicKey ed_public{};
   std::vector<Pin> pins;
-  SecretBytes identity_key;  ///< seals the body; every slot wraps it
-  Bytes slots;               ///< the slot table as it stands in the file
+  SecretBytes identity_key;      ///< seals the body; every slot wraps it
+  Bytes slots;                   ///< the slot table as it stands in the file
+  std::uint64_t generation = 0;  ///< of the slot table: how often it was changed
+  crypto::Hash seen{};           ///< hash of the file as it was read or written last
+  std::filesystem::path state_folder;
 };
 
 namespace keys {
@@ -30,6 +33,8 @@ struct Principal {
   crypto::PublicKey x_public{};
   crypto::PublicKey ed_public{};
 };
+/// CBOR [name, x25519, ed25519]: what is signed, and what slots and body are bound to.
+[[nodiscard]] Bytes public_part(const Principal& principal);
 /// "cvp1:" ‖ base64(CBOR [name, x25519, ed25519, signature]).
 [[nodiscard]] std::string principal_string(const Principal& principal, crypto::KeyView ed_seed);
 /// kBadInput when it is no principal string or its signature does not verify.
@@ -37,7 +42,8 @@ struct Principal {
 /// 1 to 64 bytes of UTF-8 without control characters; kBadInput otherwise.
 [[nodiscard]] Result<void> check_name(std::string_view name);
 
-/// Adds the pin and rewrites the identity file atomically. kUntrusted when the vault is pinned with another log key.
+/// Adds the pin and rewrites the identity file atomically. kUntrusted when the vault is pinned with another log key,
+/// kConflict when the file was changed meanwhile.
 [[nodiscard]] Result<void> add_pin(Identity& identity, const Pin& pin, base::Random& random);
 
 /// Like Identity::create, with everything from outside passed in. Writes nothing: see write_identity.
@@ -45,7 +51,7 @@ struct Principal {
                                              const Passphrase& passphrase, SlotCost cost,
                                              const base::Environment& environment);
 /// Writes the file for the first time (kUsage when it exists).
-[[nodiscard]] Result<void> write_identity(const Identity& identity, base::Random& random);
+[[nodiscard]] Result<void> write_identity(Identity& identity, base::Random& random);
 
 }  // namespace keys
 }  // namespace casevault

@@ -1,27 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/anchors.hpp"
 
-#include <casevault/vault.hpp>
-
 #include "base/file.hpp"
 #include "base/text.hpp"
 
-#include <cstdlib>
-
-namespace casevault {
-
-std::filesystem::path default_state_folder() {
-  // XDG Base Directory Specification: relative paths are invalid and ignored.
-  if (const char* state = std::getenv("XDG_STATE_HOME"); state != nullptr && state[0] == '/') {
-    return std::filesystem::path(state) / "casevault";
-  }
-  if (const char* home = std::getenv("HOME"); home != nullptr && home[0] == '/') {
-    return std::filesystem::path(home) / ".local/state/casevault";
-  }
-  return {};
-}
-
-namespace vault {
+namespace casevault::vault {
 
 AnchorStore::AnchorStore(std::filesystem::path folder, const audit::Digest& vault_id) {
   if (!folder.empty()) file_ = std::move(folder) / (base::to_hex(vault_id) + ".anchor");
@@ -66,5 +49,4 @@ bool AnchorStore::keep(std::string_view note, std::uint64_t size, std::string_vi
   }
 }
 
-}  // namespace vault
-}  // namespace casevault
+}  // namespace casevault::vault

@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -48,8 +49,24 @@ class CASEVAULT_API AgeIdentity {
   SecretBytes text_;
 };
 
+/// Shares of one quorum, as many as it needs: lines "cvs1...", of which any changed character is told.
+class CASEVAULT_API Shares {
+ public:
+  struct Share {
+    std::string name;  ///< what messages call it
+    SecretBytes line;
+  };
+  explicit Shares(std::vector<Share> all) noexcept : all_(std::move(all)) {}
+  /// One share a file; others must not read it.
+  [[nodiscard]] static Result<Shares> read(std::span<const std::filesystem::path> files);
+  [[nodiscard]] const std::vector<Share>& all() const noexcept { return all_; }
+
+ private:
+  std::vector<Share> all_;
+};
+
 /// What opens an identity. Each tries the slots of its own kind only.
-using Unlock = std::variant<Passphrase, KeyFile, AgeIdentity>;
+using Unlock = std::variant<Passphrase, KeyFile, AgeIdentity, Shares>;
 
 /// To whom an age slot is sealed: "age1...".
 struct AgeRecipient {
@@ -72,8 +89,9 @@ struct Pin {
 
 /// One way to open an identity, as its file shows it without a key.
 struct SlotInfo {
-  std::string id;    ///< 16 hexadecimal digits
-  std::string kind;  ///< passphrase keyfile age pkcs11 shares; unknown: of a later version
+  std::string id;      ///< 16 hexadecimal digits
+  std::string kind;    ///< passphrase keyfile age pkcs11 shares; unknown: of a later version
+  std::string detail;  ///< shares: "2 of 3"; else empty
 };
 
 /// What an identity file shows without a key.
@@ -94,8 +112,9 @@ class CASEVAULT_API Identity {
   /// `name`: 1 to 64 bytes of UTF-8 without control characters. kUsage for an empty passphrase.
   [[nodiscard]] static Result<Identity> create(const std::filesystem::path& file, std::string_view name,
                                                const Passphrase& passphrase, SlotCost cost = {});
-  /// kWrongKey for a wrong passphrase, kIntegrity for a damaged or altered file, kNotFound, kUnsafePermissions.
-  /// kRolledBack for a file older than one that `state_folder` (empty: default_state_folder()) remembers.
+  /// kWrongKey for a wrong passphrase, kWaiting for too few shares, kIntegrity for a damaged or altered file,
+  /// kNotFound, kUnsafePermissions. kRolledBack for a file older than one that `state_folder` (empty:
+  /// default_state_folder()) remembers.
   [[nodiscard]] static Result<Identity> open(const std::filesystem::path& file, const Passphrase& passphrase,
                                              const std::filesystem::path& state_folder = {});
   [[nodiscard]] static Result<Identity> open(const std::filesystem::path& file, const Unlock& unlock,
@@ -116,6 +135,9 @@ class CASEVAULT_API Identity {
   [[nodiscard]] std::vector<SlotInfo> slots() const;
   /// Answers the new slot's id. `cost` counts for passphrases only.
   [[nodiscard]] Result<std::string> add_slot(const NewSlot& slot, SlotCost cost = {});
+  /// Makes `total` shares (at most 32), any `threshold` of which (at least 2) open the identity: files
+  /// share-NN-of-NN.txt in a new folder. They are read back and proven before they take the place of an older quorum.
+  [[nodiscard]] Result<std::string> split(unsigned threshold, unsigned total, const std::filesystem::path& new_folder);
   /// kUsage for the last slot that this version can open, kNotFound for no such id.
   [[nodiscard]] Result<void> remove_slot(std::string_view id);
 

@@ -20,6 +20,9 @@ consteval Label label(const char (&text)[17]) {
 inline constexpr Label kSlotPassphrase = label("cv1 slot passphr");
 inline constexpr Label kSlotKeyFile = label("cv1 slot keyfile");
 inline constexpr Label kSlotAge = label("cv1 slot age    ");
+inline constexpr Label kSlotShares = label("cv1 slot shares ");
+// keys/share.cpp
+inline constexpr Label kShare = label("cv1 share signed");
 // keys/slot_memory.cpp
 inline constexpr Label kSlotMemory = label("cv1 slot memory ");
 // keys/identity.cpp

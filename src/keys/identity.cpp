@@ -132,6 +132,31 @@ std::vector<keys::Slot> slots_of(const Identity::Impl& impl) {
   return keys::decode_slots(impl.slots).value_or(std::vector<keys::Slot>());  // it was decoded when it was read
 }
 
+Error too_many_slots(const std::filesystem::path& file) {
+  return {ErrorCode::kUsage, "identity " + file.string() + " has 32 slots already; remove one first"};
+}
+
+/// Writes the shares and proves what stands in the files: each takes part in a quorum that opens the slot.
+Result<void> hand_out(const keys::Quorum& quorum, unsigned threshold, const std::filesystem::path& folder,
+                      const Identity::Impl& impl) {
+  const auto two_digits = [](std::size_t n) { return (n < 10 ? "0" : "") + std::to_string(n); };
+  const std::size_t total = quorum.lines.size();
+  std::vector<std::filesystem::path> files;
+  for (std::size_t i = 0; i < total; ++i) {
+    files.push_back(folder / ("share-" + two_digits(i + 1) + "-of-" + two_digits(total) + ".txt"));
+    CASEVAULT_CHECK(base::write_new_file(files.back(), quorum.lines[i].view()));
+  }
+  for (std::size_t first = 0; first < total; ++first) {
+    std::vector<std::filesystem::path> some;
+    for (std::size_t i = 0; i < threshold; ++i) some.push_back(files[(first + i) % total]);
+    CASEVAULT_TRY(Shares shares, Shares::read(some));
+    auto key = keys::open_slots(std::span(&quorum.slot, 1), Unlock(std::move(shares)), principal_of(impl));
+    if (!key) return std::move(key).error();
+    if (!key->equals(impl.identity_key.view())) return Error{ErrorCode::kInternal, "the shares open another identity"};
+  }
+  return {};
+}
+
 }  // namespace
 
 namespace keys {
@@ -304,12 +329,29 @@ std::vector<SlotInfo> Identity::slots() const {
 Result<std::string> Identity::add_slot(const NewSlot& with, SlotCost cost) {
   base::Random& random = *base::system_environment().random;
   std::vector<keys::Slot> slots = slots_of(*impl_);
-  if (slots.size() == keys::kMaxSlots) {
-    return Error{ErrorCode::kUsage, "identity " + impl_->file.string() + " has 32 slots already; remove one first"};
-  }
+  if (slots.size() == keys::kMaxSlots) return too_many_slots(impl_->file);
   CASEVAULT_TRY(keys::Slot slot, keys::seal_slot(with, cost, principal_of(*impl_), impl_->identity_key, random));
   slots.push_back(std::move(slot));
   CASEVAULT_CHECK(change_slots(*impl_, slots, random));
+  return keys::describe(slots.back()).id;
+}
+
+Result<std::string> Identity::split(unsigned threshold, unsigned total, const std::filesystem::path& new_folder) {
+  base::Random& random = *base::system_environment().random;
+  std::vector<keys::Slot> slots = slots_of(*impl_);
+  std::erase_if(slots, keys::is_quorum);
+  if (slots.size() == keys::kMaxSlots) return too_many_slots(impl_->file);
+  CASEVAULT_TRY(keys::Quorum quorum, keys::seal_quorum(threshold, total, principal_of(*impl_), key_of(impl_->ed_seed),
+                                                       impl_->identity_key, random));
+  CASEVAULT_CHECK(base::create_folder(new_folder));
+  auto done = hand_out(quorum, threshold, new_folder, *impl_);
+  slots.push_back(std::move(quorum.slot));
+  if (done) done = change_slots(*impl_, slots, random);
+  if (!done) {
+    std::error_code ignored;
+    std::filesystem::remove_all(new_folder, ignored);
+    return std::move(done).error();
+  }
   return keys::describe(slots.back()).id;
 }
 

@@ -7,6 +7,7 @@
 #include "crypto/envelope.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
+#include "keys/share.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -78,6 +79,8 @@ constexpr std::array kKinds = {
     Kind{SlotKind::kKeyFile, "keyfile", format::kSlotKeyFile, 0,
          "no slot opens with this key file (or a slot was altered)"},
     Kind{SlotKind::kAge, "age", format::kSlotAge, 1, "no slot opens with this age identity (or a slot was altered)"},
+    Kind{SlotKind::kShares, "shares", format::kSlotShares, 2,
+         "no slot opens with these shares: their quorum was replaced or removed (or a slot was altered)"},
 };
 
 const Kind* kind_of(std::uint64_t number) {
@@ -163,6 +166,15 @@ Result<SecretBytes> stretch(const SecretBytes& secret, const Slot& slot) {
   return crypto::argon2id(secret.view(), slot.salt, slot.cost);
 }
 
+/// What the parameters of a slot of shares say; its id is that of the set.
+std::optional<ShareTerms> terms_of(const Slot& slot, ByteView parameters) {
+  CborReader reader(parameters);
+  const std::uint64_t threshold = reader.uint();
+  const std::uint64_t total = reader.uint();
+  if (!reader.finish() || threshold > total || total > kMaxShareFiles) return std::nullopt;
+  return ShareTerms{slot.id, static_cast<unsigned>(threshold), static_cast<unsigned>(total)};
+}
+
 struct Opener {
   std::span<const Slot> slots;
   const Principal& who;
@@ -187,6 +199,13 @@ struct Opener {
       if (!key && key.error().code == ErrorCode::kWrongKey) return key;
       if (!reader.finish() || !key || key->size() != 32) return Error{ErrorCode::kIntegrity, "a slot is damaged"};
       return key;
+    });
+  }
+  Result<SecretBytes> operator()(const Shares& with) const {
+    CASEVAULT_TRY(const CombinedShares combined, combine_shares(with, who.ed_public));
+    return try_slots(slots, SlotKind::kShares, who, [&](const Slot& slot, ByteView parameters) -> Result<SecretBytes> {
+      if (terms_of(slot, parameters) != combined.terms) return Error{ErrorCode::kWrongKey, {}};
+      return combined.secret.clone();
     });
   }
 };
@@ -220,6 +239,14 @@ class Sealer {
     Bytes parameters;
     CborWriter(parameters).bytes(file);
     return sealed(fresh(SlotKind::kAge), parameters, key);
+  }
+  [[nodiscard]] Quorum quorum(unsigned threshold, unsigned total, crypto::KeyView ed_seed) const {
+    Slot slot = fresh(SlotKind::kShares);
+    const SecretBytes key = crypto::random_key(random_);
+    std::vector<SecretBytes> lines = make_shares({slot.id, threshold, total}, key_of(key), ed_seed, random_);
+    Bytes parameters;
+    CborWriter(parameters).uint(threshold).uint(total);
+    return {sealed(std::move(slot), parameters, key), std::move(lines)};
   }
 
  private:
@@ -288,14 +315,31 @@ std::optional<std::vector<Slot>> decode_slots(ByteView table) {
 
 SlotInfo describe(const Slot& slot) {
   const Kind* kind = kind_of(slot.kind);
-  return {base::to_hex(slot.id), std::string(kind == nullptr ? "unknown" : kind->name)};
+  SlotInfo info{base::to_hex(slot.id), std::string(kind == nullptr ? "unknown" : kind->name), {}};
+  const auto body = kind == nullptr ? std::nullopt : take_apart(*kind, slot.body);
+  if (!body) return info;
+  if (kind->kind == SlotKind::kShares) {
+    if (const auto terms = terms_of(slot, body->parameters))
+      info.detail = std::to_string(terms->threshold) + " of " + std::to_string(terms->total);
+  }
+  return info;
 }
 
 bool known_kind(const Slot& slot) { return kind_of(slot.kind) != nullptr; }
 
+bool is_quorum(const Slot& slot) { return slot.kind == static_cast<std::uint64_t>(SlotKind::kShares); }
+
 Result<Slot> seal_slot(const NewSlot& with, SlotCost cost, const Principal& who, const SecretBytes& identity_key,
                        base::Random& random) {
   return std::visit(Sealer(cost, who, identity_key, random), with);
+}
+
+Result<Quorum> seal_quorum(unsigned threshold, unsigned total, const Principal& who, crypto::KeyView ed_seed,
+                           const SecretBytes& identity_key, base::Random& random) {
+  if (threshold < 2 || threshold > total || total > kMaxShareFiles) {
+    return Error{ErrorCode::kUsage, "a quorum is K of N shares, K at least 2 and N at most 32"};
+  }
+  return Sealer({}, who, identity_key, random).quorum(threshold, total, ed_seed);
 }
 
 Result<SecretBytes> open_slots(std::span<const Slot> slots, const Unlock& unlock, const Principal& who) {

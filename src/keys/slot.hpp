@@ -10,7 +10,7 @@
 namespace casevault::keys {
 
 /// Persisted. DO NOT CHANGE THESE VALUES.
-enum class SlotKind : std::uint8_t { kPassphrase = 1, kKeyFile = 2, kAge = 3 };
+enum class SlotKind : std::uint8_t { kPassphrase = 1, kKeyFile = 2, kAge = 3, kShares = 5 };
 
 inline constexpr std::size_t kMaxSlots = 32;
 
@@ -27,10 +27,19 @@ struct Slot {
 [[nodiscard]] std::optional<std::vector<Slot>> decode_slots(ByteView table);
 [[nodiscard]] SlotInfo describe(const Slot& slot);
 [[nodiscard]] bool known_kind(const Slot& slot);
+[[nodiscard]] bool is_quorum(const Slot& slot);
 
 /// A new slot around the identity key.
 [[nodiscard]] Result<Slot> seal_slot(const NewSlot& with, SlotCost cost, const Principal& who,
                                      const SecretBytes& identity_key, base::Random& random);
+/// A new slot that `threshold` of `total` shares open, and their lines. kUsage for numbers out of range.
+struct Quorum {
+  Slot slot;
+  std::vector<SecretBytes> lines;
+};
+[[nodiscard]] Result<Quorum> seal_quorum(unsigned threshold, unsigned total, const Principal& who,
+                                         crypto::KeyView ed_seed, const SecretBytes& identity_key,
+                                         base::Random& random);
 /// The identity key, from the first slot that opens. kWrongKey when none does, kIntegrity for a slot that its own key
 /// shows to be altered.
 [[nodiscard]] Result<SecretBytes> open_slots(std::span<const Slot> slots, const Unlock& unlock, const Principal& who);

@@ -91,12 +91,30 @@ Result<int> receipt_verify(Context& context, const ReceiptArguments& arguments);
 
 struct IdentityNewArguments {
   std::string name, out;
+  bool generate = false;
 };
 Result<int> identity_new(Context& context, const IdentityNewArguments& arguments);
 struct IdentityShowArguments {
   std::string file;
 };
 Result<int> identity_show(Context& context, const IdentityShowArguments& arguments);
+struct SlotAddArguments {
+  std::string file, type = "passphrase", recipient, keyfile, new_passphrase_file;
+  bool generate = false;
+};
+Result<int> slot_add(Context& context, const SlotAddArguments& arguments);
+struct SlotRemoveArguments {
+  std::string file, id;
+};
+Result<int> slot_remove(Context& context, const SlotRemoveArguments& arguments);
+struct SlotListArguments {
+  std::string file;
+};
+Result<int> slot_list(Context& context, const SlotListArguments& arguments);
+struct SplitArguments {
+  std::string file, quorum, folder;
+};
+Result<int> identity_split(Context& context, const SplitArguments& arguments);
 struct PrincipalAddArguments {
   std::string name, public_file, role, grants, unit, invitation;
   bool may_grant = false;

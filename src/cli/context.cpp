@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 
 namespace casevault::cli {
@@ -18,7 +19,16 @@ constexpr std::string_view kSuffix = ".identity";
 
 Error usage(std::string message) { return {ErrorCode::kUsage, std::move(message)}; }
 
-/// Passphrase from a file or descriptor; nullopt when neither was named.
+/// Where the service manager (systemd) has put the passphrase; empty when it has not.
+fs::path credential() {
+  const char* folder = std::getenv("CREDENTIALS_DIRECTORY");
+  if (folder == nullptr || folder[0] != '/') return {};
+  fs::path file = fs::path(folder) / "casevault-passphrase";
+  std::error_code error;
+  return fs::exists(file, error) ? file : fs::path();
+}
+
+/// Passphrase from a file or descriptor, else from the service manager; nullopt when there is none of them.
 Result<std::optional<SecretBytes>> given_passphrase(const GlobalOptions& options) {
   if (!options.passphrase_file.empty() && !options.passphrase_fd.empty()) {
     return usage("--passphrase-file and --passphrase-fd exclude each other");
@@ -27,7 +37,12 @@ Result<std::optional<SecretBytes>> given_passphrase(const GlobalOptions& options
     CASEVAULT_TRY(SecretBytes secret, read_passphrase_file(options.passphrase_file));
     return std::optional<SecretBytes>(std::move(secret));
   }
-  if (options.passphrase_fd.empty()) return std::optional<SecretBytes>();
+  if (options.passphrase_fd.empty()) {
+    const fs::path file = credential();
+    if (file.empty()) return std::optional<SecretBytes>();
+    CASEVAULT_TRY(SecretBytes secret, read_passphrase_file(file));
+    return std::optional<SecretBytes>(std::move(secret));
+  }
   CASEVAULT_TRY(const std::uint64_t number, parse_number(options.passphrase_fd, "--passphrase-fd"));
   const int fd = number <= 1U << 20U ? static_cast<int>(number) : -1;
   const int flags = fd == STDOUT_FILENO || fd == STDERR_FILENO ? -1 : ::fcntl(fd, F_GETFL);
@@ -77,17 +92,51 @@ Result<fs::path> Context::identity_file() const {
   return usage("several identities in " + identities.string() + "; choose one with --as: " + listed);
 }
 
-Result<Passphrase> Context::passphrase(std::string_view whose) const {
+Result<Unlock> Context::unlock(const fs::path& file) const {
+  const bool passphrase = !options.passphrase_file.empty() || !options.passphrase_fd.empty();
+  const int ways = int{passphrase} + int{!options.keyfile.empty()} + int{!options.age_identity.empty()} +
+                   int{!options.shares.empty()};
+  if (ways > 1) {
+    return usage("one way to open the identity is enough: a passphrase, --keyfile, --age-identity or --share");
+  }
+  if (!options.keyfile.empty()) {
+    CASEVAULT_TRY(SecretBytes content, read_secret_file(options.keyfile));
+    return Unlock(KeyFile(std::move(content)));
+  }
+  if (!options.age_identity.empty()) {
+    CASEVAULT_TRY(SecretBytes text, read_secret_file(options.age_identity));
+    return Unlock(AgeIdentity(std::move(text)));
+  }
+  if (!options.shares.empty()) {
+    std::vector<Shares::Share> shares;
+    for (const std::string& name : options.shares) {
+      CASEVAULT_TRY(SecretBytes line, read_secret_file(name));
+      shares.push_back({name, std::move(line)});
+    }
+    return Unlock(Shares(std::move(shares)));
+  }
   CASEVAULT_TRY(auto given, given_passphrase(options));
-  if (given) return Passphrase(std::move(*given));
+  if (given) return Unlock(Passphrase(std::move(*given)));
+  if (const auto info = Identity::inspect(file); info.has_value()) {
+    std::string kinds;
+    for (const SlotInfo& slot : info->slots) kinds += (kinds.empty() ? "" : ", ") + slot.kind;
+    if (kinds.find("passphrase") == std::string::npos) {
+      return usage("identity " + file.string() + " has no passphrase, but: " + kinds +
+                   "; use --keyfile, --age-identity or --share");
+    }
+  }
   if (options.no_input) return no_prompt();
-  CASEVAULT_TRY(SecretBytes asked, ask_secret("Passphrase for " + visible(whose) + ": "));
-  return Passphrase(std::move(asked));
+  CASEVAULT_TRY(SecretBytes asked, ask_secret("Passphrase for " + visible(file.string()) + ": "));
+  return Unlock(Passphrase(std::move(asked)));
 }
 
 Result<Passphrase> Context::new_passphrase(std::string_view whose) const {
   CASEVAULT_TRY(auto given, given_passphrase(options));
   if (given) return Passphrase(std::move(*given));
+  return ask_new_passphrase(whose);
+}
+
+Result<Passphrase> Context::ask_new_passphrase(std::string_view whose) const {
   if (options.no_input) return no_prompt();
   CASEVAULT_TRY(SecretBytes first, ask_secret("New passphrase for " + visible(whose) + ": "));
   CASEVAULT_TRY(const SecretBytes second, ask_secret("The same again: "));
@@ -97,10 +146,14 @@ Result<Passphrase> Context::new_passphrase(std::string_view whose) const {
 
 Result<Identity> Context::identity() const {
   CASEVAULT_TRY(const fs::path file, identity_file());
+  return identity(file);
+}
+
+Result<Identity> Context::identity(const fs::path& file) const {
   std::error_code error;
   if (!fs::exists(file, error)) return Error{ErrorCode::kNotFound, "there is no identity file " + file.string()};
-  CASEVAULT_TRY(const Passphrase secret, passphrase(file.string()));
-  return Identity::open(file, secret);
+  CASEVAULT_TRY(const Unlock how, unlock(file));
+  return Identity::open(file, how);
 }
 
 OpenOptions Context::open_options(Access access, const std::vector<std::string>& anchors) const {

@@ -24,6 +24,9 @@ struct GlobalOptions {
   std::string identity;
   std::string passphrase_file;
   std::string passphrase_fd;
+  std::string keyfile;
+  std::string age_identity;
+  std::vector<std::string> shares;
   std::vector<std::string> anchors;
   std::string trust;
   std::string progress = "auto";
@@ -43,9 +46,12 @@ class Context {
 
   [[nodiscard]] Result<std::filesystem::path> vault() const;
   [[nodiscard]] Result<std::filesystem::path> identity_file() const;
-  [[nodiscard]] Result<Passphrase> passphrase(std::string_view whose) const;
+  /// What was named to open this identity file with, else the passphrase of the service manager, else it is asked for.
+  [[nodiscard]] Result<Unlock> unlock(const std::filesystem::path& file) const;
   [[nodiscard]] Result<Passphrase> new_passphrase(std::string_view whose) const;  ///< asked twice at a terminal
+  [[nodiscard]] Result<Passphrase> ask_new_passphrase(std::string_view whose) const;
   [[nodiscard]] Result<Identity> identity() const;
+  [[nodiscard]] Result<Identity> identity(const std::filesystem::path& file) const;
   [[nodiscard]] Result<Session> open(Access access) const { return open(access, options.anchors); }
   [[nodiscard]] Result<Session> open(Access access, const std::vector<std::string>& anchors) const;
   [[nodiscard]] OpenOptions open_options(Access access, const std::vector<std::string>& anchors) const;

@@ -85,8 +85,9 @@ class Table {
     made->callback([this, work = std::move(work)] { chosen_ = work; });
     return *made;
   }
-  CLI::App& group(const char* name, const char* description) {
-    CLI::App* made = app_.add_subcommand(name, description);
+  CLI::App& group(const char* name, const char* description) { return group(app_, name, description); }
+  static CLI::App& group(CLI::App& parent, const char* name, const char* description) {
+    CLI::App* made = parent.add_subcommand(name, description);
     made->require_subcommand(1);
     return *made;
   }
@@ -106,6 +107,10 @@ class Table {
     text(app_, "--identity", o.identity, "FILE", "An identity file kept elsewhere");
     text(app_, "--passphrase-file", o.passphrase_file, "FILE", "Passphrase: first line of FILE");
     text(app_, "--passphrase-fd", o.passphrase_fd, "N", "Passphrase: first line of an open descriptor");
+    text(app_, "--keyfile", o.keyfile, "FILE", "Opens the identity with a key file");
+    text(app_, "--age-identity", o.age_identity, "FILE", "Opens the identity with an identity file of age");
+    texts(app_, "--share", o.shares, "FILE", "Opens the identity with shares of its quorum; one FILE each")
+        ->allow_extra_args(false);
     texts(app_, "--anchor", o.anchors, "FILE", "A checkpoint kept elsewhere that the log must contain")
         ->allow_extra_args(false);
     text(app_, "--trust", o.trust, "ID", "Opens a vault that the identity has not pinned, if this is its id");
@@ -256,9 +261,38 @@ class Table {
                               [this](Context& c) { return identity_new(c, new_args_); });
     text(fresh, "NAME", new_args_.name, "", "Whose it is")->required();
     text(fresh, "--out", new_args_.out, "FILE", "The identity file; keep it private")->required();
+    fresh.add_flag("--generate", new_args_.generate, "Makes the passphrase and shows it once, on standard error");
     CLI::App& shown = command(identity, "show", "What an identity file shows without its passphrase",
                               [this](Context& c) { return identity_show(c, show_args_); });
     text(shown, "FILE", show_args_.file, "", "The identity file")->required();
+
+    CLI::App& slot = group(identity, "slot", "The ways to open an identity");
+    CLI::App& slot_new = command(slot, "add", "Adds a way to open an identity, which is opened first",
+                                 [this](Context& c) { return slot_add(c, slot_add_args_); });
+    text(slot_new, "FILE", slot_add_args_.file, "", "The identity file")->required();
+    text(slot_new, "--type", slot_add_args_.type, "", "passphrase (default) keyfile age")
+        ->check(CLI::IsMember({"passphrase", "keyfile", "age"}));
+    text(slot_new, "--recipient", slot_add_args_.recipient, "AGE1...", "age: who will open it");
+    text(slot_new, "--keyfile", slot_add_args_.keyfile, "FILE",
+         "keyfile: 32 bytes or more that nobody can guess. With another type, and before the command: opens the "
+         "identity");
+    text(slot_new, "--new-passphrase-file", slot_add_args_.new_passphrase_file, "FILE",
+         "passphrase: the new one is the first line of FILE; else it is asked for");
+    slot_new.add_flag("--generate", slot_add_args_.generate,
+                      "passphrase: makes one and shows it once, on standard error; keyfile: makes FILE");
+    CLI::App& slot_gone = command(slot, "remove", "Removes a way to open an identity; the last one stays",
+                                  [this](Context& c) { return slot_remove(c, slot_remove_args_); });
+    text(slot_gone, "FILE", slot_remove_args_.file, "", "The identity file")->required();
+    text(slot_gone, "ID", slot_remove_args_.id, "", "The slot, as `identity slot list` shows it")->required();
+    CLI::App& slots = command(slot, "list", "The ways to open an identity; needs no key",
+                              [this](Context& c) { return slot_list(c, slot_list_args_); });
+    text(slots, "FILE", slot_list_args_.file, "", "The identity file")->required();
+    CLI::App& split =
+        command(identity, "split", "Makes shares that open an identity together, in place of those made before",
+                [this](Context& c) { return identity_split(c, split_args_); });
+    text(split, "FILE", split_args_.file, "", "The identity file")->required();
+    text(split, "--quorum", split_args_.quorum, "K/N", "Any K of N shares open it; N at most 32")->required();
+    text(split, "--out-dir", split_args_.folder, "DIR", "A new folder for the N files of one line each")->required();
 
     CLI::App& principal = group("principal", "Who may open the vault");
     CLI::App& added = command(principal, "add", "Certifies a principal and makes the invitation to hand over",
@@ -325,6 +359,10 @@ class Table {
   ReceiptArguments receipt_args_;
   IdentityNewArguments new_args_;
   IdentityShowArguments show_args_;
+  SlotAddArguments slot_add_args_;
+  SlotRemoveArguments slot_remove_args_;
+  SlotListArguments slot_list_args_;
+  SplitArguments split_args_;
   PrincipalAddArguments principal_args_;
   GrantArguments grant_args_;
   std::vector<std::string> topic_;

@@ -12,16 +12,60 @@ std::string joined(const std::vector<std::string>& parts) {
   return text;
 }
 
+Error usage(std::string message) { return {ErrorCode::kUsage, std::move(message)}; }
+
+Json named(const Identity& identity) {
+  return {{"name", identity.name()}, {"public", identity.public_string()}, {"file", identity.file().string()}};
+}
+
+/// What the options of `slot add` say the new slot is made of. `shown`: a passphrase that was made here.
+Result<NewSlot> new_slot(const Context& context, const SlotAddArguments& arguments, std::optional<SecretBytes>& shown) {
+  if (arguments.type == "age") return NewSlot(AgeRecipient{arguments.recipient});
+  if (arguments.type == "keyfile") {
+    if (arguments.generate) {
+      CASEVAULT_TRY(KeyFile made, KeyFile::create(arguments.keyfile));
+      return NewSlot(std::move(made));
+    }
+    CASEVAULT_TRY(SecretBytes content, read_secret_file(arguments.keyfile));
+    return NewSlot(KeyFile(std::move(content)));
+  }
+  if (arguments.generate) {
+    CASEVAULT_TRY(Passphrase made, generate_passphrase());
+    shown = made.secret().clone();
+    return NewSlot(std::move(made));
+  }
+  if (!arguments.new_passphrase_file.empty()) {
+    CASEVAULT_TRY(SecretBytes line, read_passphrase_file(arguments.new_passphrase_file));
+    return NewSlot(Passphrase(std::move(line)));
+  }
+  CASEVAULT_TRY(Passphrase asked, context.ask_new_passphrase(arguments.file));
+  return NewSlot(std::move(asked));
+}
+
+Result<void> check(const SlotAddArguments& arguments) {
+  const std::string& type = arguments.type;
+  if (type == "keyfile" && arguments.keyfile.empty()) return usage("--type keyfile needs --keyfile FILE");
+  if (type == "keyfile" && arguments.generate) CASEVAULT_CHECK(check_new_file(arguments.keyfile));
+  if ((type == "age") == arguments.recipient.empty()) return usage("--recipient AGE1... and --type age go together");
+  if (type != "passphrase" && !arguments.new_passphrase_file.empty())
+    return usage("--new-passphrase-file goes with --type passphrase");
+  if (arguments.generate && (type == "age" || !arguments.new_passphrase_file.empty()))
+    return usage("--generate makes a passphrase or a key file; it goes with neither age nor --new-passphrase-file");
+  return {};
+}
+
 }  // namespace
 
 Result<int> identity_new(Context& context, const IdentityNewArguments& arguments) {
   CASEVAULT_CHECK(check_new_file(arguments.out));
-  CASEVAULT_TRY(const Passphrase passphrase, context.new_passphrase(arguments.name));
+  const bool given = !context.options.passphrase_file.empty() || !context.options.passphrase_fd.empty();
+  if (arguments.generate && given) return usage("--generate makes the passphrase; give none");
+  CASEVAULT_TRY(const Passphrase passphrase,
+                arguments.generate ? generate_passphrase() : context.new_passphrase(arguments.name));
   CASEVAULT_TRY(const Identity identity, Identity::create(arguments.out, arguments.name, passphrase));
+  if (arguments.generate) CASEVAULT_CHECK(show_passphrase(passphrase.secret()));
   // Only the public string, so that `> officer.pub` is what `principal add --public` takes.
-  CASEVAULT_CHECK(context.print(
-      Json{{"name", identity.name()}, {"public", identity.public_string()}, {"file", identity.file().string()}},
-      identity.public_string()));
+  CASEVAULT_CHECK(context.print(named(identity), identity.public_string()));
   return 0;
 }
 
@@ -32,6 +76,71 @@ Result<int> identity_show(Context& context, const IdentityShowArguments& argumen
   CASEVAULT_CHECK(context.print(
       Json{{"name", info.name}, {"public", info.public_string}, {"slots", kinds}, {"file", arguments.file}},
       "name:   " + visible(info.name) + "\npublic: " + info.public_string + "\nslots:  " + joined(kinds)));
+  return 0;
+}
+
+Result<int> slot_add(Context& context, const SlotAddArguments& arguments) {
+  CASEVAULT_CHECK(check(arguments));
+  if (arguments.type != "keyfile" && !arguments.keyfile.empty()) context.options.keyfile = arguments.keyfile;
+  CASEVAULT_TRY(Identity identity, context.identity(arguments.file));
+  std::optional<SecretBytes> shown;
+  CASEVAULT_TRY(const NewSlot slot, new_slot(context, arguments, shown));
+  const auto id = identity.add_slot(slot);
+  if (!id) {
+    std::error_code ignored;
+    if (arguments.type == "keyfile" && arguments.generate) std::filesystem::remove(arguments.keyfile, ignored);
+    return id.error();
+  }
+  if (shown) CASEVAULT_CHECK(show_passphrase(*shown));
+  Json json = named(identity);
+  json["id"] = *id;
+  json["kind"] = arguments.type;
+  CASEVAULT_CHECK(context.print(json, "slot " + *id + " (" + arguments.type + ") is added to " + arguments.file));
+  return 0;
+}
+
+Result<int> slot_remove(Context& context, const SlotRemoveArguments& arguments) {
+  CASEVAULT_TRY(Identity identity, context.identity(arguments.file));
+  CASEVAULT_CHECK(identity.remove_slot(arguments.id));
+  Json json = named(identity);
+  json["removed"] = arguments.id;
+  CASEVAULT_CHECK(context.print(json, "slot " + arguments.id + " is removed from " + arguments.file +
+                                          "; older copies of the file still open with it: destroy them"));
+  return 0;
+}
+
+Result<int> slot_list(Context& context, const SlotListArguments& arguments) {
+  CASEVAULT_TRY(const IdentityInfo info, Identity::inspect(arguments.file));
+  Json json{{"name", info.name}, {"public", info.public_string}, {"slots", Json::array()}};
+  std::string text = "id  kind  detail";
+  for (const SlotInfo& slot : info.slots) {
+    json["slots"].push_back({{"id", slot.id}, {"kind", slot.kind}, {"detail", slot.detail}});
+    text += "\n" + slot.id + "  " + slot.kind + "  " + (slot.detail.empty() ? "-" : visible(slot.detail));
+  }
+  CASEVAULT_CHECK(context.print(json, text));
+  return 0;
+}
+
+Result<int> identity_split(Context& context, const SplitArguments& arguments) {
+  const std::size_t slash = std::min(arguments.quorum.find('/'), arguments.quorum.size());
+  const std::string_view quorum = arguments.quorum;
+  CASEVAULT_TRY(const std::uint64_t threshold, parse_number(quorum.substr(0, slash), "K of --quorum K/N"));
+  CASEVAULT_TRY(const std::uint64_t total,
+                parse_number(quorum.substr(std::min(slash + 1, quorum.size())), "N of --quorum K/N"));
+  if (total > 32 || threshold > total) return usage("--quorum K/N wants 2 <= K <= N <= 32");
+  std::filesystem::path folder = arguments.folder;
+  if (!folder.has_filename()) folder = folder.parent_path();  // "shares/"
+  CASEVAULT_CHECK(check_new_file(folder));
+  CASEVAULT_TRY(Identity identity, context.identity(arguments.file));
+  CASEVAULT_TRY(const std::string id,
+                identity.split(static_cast<unsigned>(threshold), static_cast<unsigned>(total), folder));
+  Json json = named(identity);
+  json["id"] = id;
+  json["quorum"] = arguments.quorum;
+  json["shares"] = folder.string();
+  CASEVAULT_CHECK(context.print(json, "any " + std::to_string(threshold) + " of the " + std::to_string(total) +
+                                          " files in " + arguments.folder + " open " + arguments.file +
+                                          "; hand them out and leave no copy here"));
   return 0;
 }
 

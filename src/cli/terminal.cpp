@@ -94,6 +94,13 @@ Result<void> read_whole(const std::filesystem::path& file, std::size_t limit, co
   }
 }
 
+void warn_of_readers(const std::filesystem::path& file, std::string_view what) {
+  struct stat info{};
+  if (::stat(file.c_str(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 077U) != 0) {
+    note("casevault: warning: " + std::string(what) + " " + file.string() + " can be read by others; chmod 600 it");
+  }
+}
+
 std::filesystem::path folder_of(const std::filesystem::path& file) {
   return file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
 }
@@ -163,11 +170,22 @@ Result<SecretBytes> read_secret_line(int fd, std::string_view name) {
 Result<SecretBytes> read_passphrase_file(const std::filesystem::path& file) {
   const OwnedFd fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (fd.get() < 0) return errno_error(errno, "cannot open the passphrase file", file.string());
-  struct stat info{};
-  if (::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & 077U) != 0) {
-    note("casevault: warning: passphrase file " + file.string() + " can be read by others; chmod 600 it");
-  }
+  warn_of_readers(file, "passphrase file");
   return read_secret_line(fd.get(), file.string());
+}
+
+Result<SecretBytes> read_secret_file(const std::filesystem::path& file) {
+  warn_of_readers(file, "file");
+  CASEVAULT_TRY(const SecretBuffer content, read_secret_text(file, std::size_t{1} << 20U));
+  return SecretBytes::copy(as_bytes(content.text()));
+}
+
+Result<void> show_passphrase(const SecretBytes& passphrase) {
+  SecretBuffer line;
+  line.append("passphrase: ");
+  line.append(passphrase.text());
+  line.append("\n");
+  return write_all(STDERR_FILENO, line.text(), "standard error");
 }
 
 Result<SecretBytes> ask_secret(std::string_view prompt) {

@@ -26,6 +26,10 @@ void note(std::string_view line) noexcept;
 [[nodiscard]] Result<SecretBytes> read_secret_line(int fd, std::string_view name);
 /// First line of a passphrase file; a file that others may read is used with a warning.
 [[nodiscard]] Result<SecretBytes> read_passphrase_file(const std::filesystem::path& file);
+/// A key file, share or the like, whole; one that others may read is used with a warning.
+[[nodiscard]] Result<SecretBytes> read_secret_file(const std::filesystem::path& file);
+/// "passphrase: ..." on standard error, where no redirected result takes it along.
+[[nodiscard]] Result<void> show_passphrase(const SecretBytes& passphrase);
 /// Asks on /dev/tty without echo. kUsage when there is no terminal.
 [[nodiscard]] Result<SecretBytes> ask_secret(std::string_view prompt);
 /// Asks on /dev/tty, with echo. kUsage when there is no terminal.

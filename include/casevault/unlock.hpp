@@ -65,15 +65,29 @@ class CASEVAULT_API Shares {
   std::vector<Share> all_;
 };
 
+/// A PKCS#11 token. The module is loaded into the process: name one that is trusted. The PIN is tried once.
+struct Token {
+  std::filesystem::path module;
+  Passphrase pin;
+  std::string label = {};  ///< of the token; empty: the first that a slot names and that is there
+};
+
 /// What opens an identity. Each tries the slots of its own kind only.
-using Unlock = std::variant<Passphrase, KeyFile, AgeIdentity, Shares>;
+using Unlock = std::variant<Passphrase, KeyFile, AgeIdentity, Shares, Token>;
 
 /// To whom an age slot is sealed: "age1...".
 struct AgeRecipient {
   std::string text;
 };
+/// A key on a token that cannot be taken out of it: AES that wraps or encrypts, or EC on P-256 that derives.
+struct TokenKey {
+  std::filesystem::path module;
+  std::string token;  ///< label
+  std::string key;    ///< label
+  Passphrase pin;
+};
 /// What a new slot is made of. An age slot needs nothing secret.
-using NewSlot = std::variant<Passphrase, KeyFile, AgeRecipient>;
+using NewSlot = std::variant<Passphrase, KeyFile, AgeRecipient, TokenKey>;
 
 /// Cost of a passphrase slot. Floor 64 MiB and 1 pass, ceiling 1 GiB and 8 passes (kUsage outside).
 struct SlotCost {
@@ -91,7 +105,7 @@ struct Pin {
 struct SlotInfo {
   std::string id;      ///< 16 hexadecimal digits
   std::string kind;    ///< passphrase keyfile age pkcs11 shares; unknown: of a later version
-  std::string detail;  ///< shares: "2 of 3"; else empty
+  std::string detail;  ///< shares: "2 of 3"; pkcs11: labels of token and key; else empty
 };
 
 /// What an identity file shows without a key.

@@ -99,7 +99,7 @@ struct IdentityShowArguments {
 };
 Result<int> identity_show(Context& context, const IdentityShowArguments& arguments);
 struct SlotAddArguments {
-  std::string file, type = "passphrase", recipient, keyfile, new_passphrase_file;
+  std::string file, type = "passphrase", recipient, keyfile, new_passphrase_file, module, token, key, pin_file;
   bool generate = false;
 };
 Result<int> slot_add(Context& context, const SlotAddArguments& arguments);

@@ -95,9 +95,14 @@ Result<fs::path> Context::identity_file() const {
 Result<Unlock> Context::unlock(const fs::path& file) const {
   const bool passphrase = !options.passphrase_file.empty() || !options.passphrase_fd.empty();
   const int ways = int{passphrase} + int{!options.keyfile.empty()} + int{!options.age_identity.empty()} +
-                   int{!options.shares.empty()};
+                   int{!options.shares.empty()} + int{!options.token_module.empty()};
   if (ways > 1) {
-    return usage("one way to open the identity is enough: a passphrase, --keyfile, --age-identity or --share");
+    return usage(
+        "one way to open the identity is enough: a passphrase, --keyfile, --age-identity, --share or "
+        "--token-module");
+  }
+  if (options.token_module.empty() && !(options.token.empty() && options.pin_file.empty())) {
+    return usage("--token and --pin-file go with --token-module");
   }
   if (!options.keyfile.empty()) {
     CASEVAULT_TRY(SecretBytes content, read_secret_file(options.keyfile));
@@ -115,6 +120,10 @@ Result<Unlock> Context::unlock(const fs::path& file) const {
     }
     return Unlock(Shares(std::move(shares)));
   }
+  if (!options.token_module.empty()) {
+    CASEVAULT_TRY(Passphrase secret, pin(options.pin_file, options.token.empty() ? "the token" : options.token));
+    return Unlock(Token{options.token_module, std::move(secret), options.token});
+  }
   CASEVAULT_TRY(auto given, given_passphrase(options));
   if (given) return Unlock(Passphrase(std::move(*given)));
   if (const auto info = Identity::inspect(file); info.has_value()) {
@@ -122,12 +131,22 @@ Result<Unlock> Context::unlock(const fs::path& file) const {
     for (const SlotInfo& slot : info->slots) kinds += (kinds.empty() ? "" : ", ") + slot.kind;
     if (kinds.find("passphrase") == std::string::npos) {
       return usage("identity " + file.string() + " has no passphrase, but: " + kinds +
-                   "; use --keyfile, --age-identity or --share");
+                   "; use --keyfile, --age-identity, --share or --token-module");
     }
   }
   if (options.no_input) return no_prompt();
   CASEVAULT_TRY(SecretBytes asked, ask_secret("Passphrase for " + visible(file.string()) + ": "));
   return Unlock(Passphrase(std::move(asked)));
+}
+
+Result<Passphrase> Context::pin(const std::string& file, std::string_view whose) const {
+  if (!file.empty()) {
+    CASEVAULT_TRY(SecretBytes line, read_passphrase_file(file));
+    return Passphrase(std::move(line));
+  }
+  if (options.no_input) return usage("a PIN is needed and --no-input forbids asking; use --pin-file");
+  CASEVAULT_TRY(SecretBytes asked, ask_secret("PIN for " + visible(whose) + ": "));
+  return Passphrase(std::move(asked));
 }
 
 Result<Passphrase> Context::new_passphrase(std::string_view whose) const {

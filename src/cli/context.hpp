@@ -27,6 +27,9 @@ struct GlobalOptions {
   std::string keyfile;
   std::string age_identity;
   std::vector<std::string> shares;
+  std::string token_module;
+  std::string token;
+  std::string pin_file;
   std::vector<std::string> anchors;
   std::string trust;
   std::string progress = "auto";
@@ -50,6 +53,7 @@ class Context {
   [[nodiscard]] Result<Unlock> unlock(const std::filesystem::path& file) const;
   [[nodiscard]] Result<Passphrase> new_passphrase(std::string_view whose) const;  ///< asked twice at a terminal
   [[nodiscard]] Result<Passphrase> ask_new_passphrase(std::string_view whose) const;
+  [[nodiscard]] Result<Passphrase> pin(const std::string& file, std::string_view whose) const;
   [[nodiscard]] Result<Identity> identity() const;
   [[nodiscard]] Result<Identity> identity(const std::filesystem::path& file) const;
   [[nodiscard]] Result<Session> open(Access access) const { return open(access, options.anchors); }

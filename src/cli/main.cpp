@@ -111,6 +111,10 @@ class Table {
     text(app_, "--age-identity", o.age_identity, "FILE", "Opens the identity with an identity file of age");
     texts(app_, "--share", o.shares, "FILE", "Opens the identity with shares of its quorum; one FILE each")
         ->allow_extra_args(false);
+    text(app_, "--token-module", o.token_module, "SO",
+         "Opens the identity with a PKCS#11 token: its module, which is loaded");
+    text(app_, "--token", o.token, "LABEL", "Which token, when several are there");
+    text(app_, "--pin-file", o.pin_file, "FILE", "PIN of the token: first line of FILE; it is tried once");
     texts(app_, "--anchor", o.anchors, "FILE", "A checkpoint kept elsewhere that the log must contain")
         ->allow_extra_args(false);
     text(app_, "--trust", o.trust, "ID", "Opens a vault that the identity has not pinned, if this is its id");
@@ -270,12 +274,17 @@ class Table {
     CLI::App& slot_new = command(slot, "add", "Adds a way to open an identity, which is opened first",
                                  [this](Context& c) { return slot_add(c, slot_add_args_); });
     text(slot_new, "FILE", slot_add_args_.file, "", "The identity file")->required();
-    text(slot_new, "--type", slot_add_args_.type, "", "passphrase (default) keyfile age")
-        ->check(CLI::IsMember({"passphrase", "keyfile", "age"}));
+    text(slot_new, "--type", slot_add_args_.type, "", "passphrase (default) keyfile age pkcs11")
+        ->check(CLI::IsMember({"passphrase", "keyfile", "age", "pkcs11"}));
     text(slot_new, "--recipient", slot_add_args_.recipient, "AGE1...", "age: who will open it");
     text(slot_new, "--keyfile", slot_add_args_.keyfile, "FILE",
          "keyfile: 32 bytes or more that nobody can guess. With another type, and before the command: opens the "
          "identity");
+    text(slot_new, "--module", slot_add_args_.module, "SO", "pkcs11: the token's module, which is loaded");
+    text(slot_new, "--token", slot_add_args_.token, "LABEL", "pkcs11: the token");
+    text(slot_new, "--key", slot_add_args_.key, "LABEL",
+         "pkcs11: its key, which cannot be taken out: AES that wraps or encrypts, or EC P-256 that derives");
+    text(slot_new, "--pin-file", slot_add_args_.pin_file, "FILE", "pkcs11: PIN, the first line of FILE");
     text(slot_new, "--new-passphrase-file", slot_add_args_.new_passphrase_file, "FILE",
          "passphrase: the new one is the first line of FILE; else it is asked for");
     slot_new.add_flag("--generate", slot_add_args_.generate,

@@ -21,6 +21,10 @@ Json named(const Identity& identity) {
 /// What the options of `slot add` say the new slot is made of. `shown`: a passphrase that was made here.
 Result<NewSlot> new_slot(const Context& context, const SlotAddArguments& arguments, std::optional<SecretBytes>& shown) {
   if (arguments.type == "age") return NewSlot(AgeRecipient{arguments.recipient});
+  if (arguments.type == "pkcs11") {
+    CASEVAULT_TRY(Passphrase pin, context.pin(arguments.pin_file, arguments.token));
+    return NewSlot(TokenKey{arguments.module, arguments.token, arguments.key, std::move(pin)});
+  }
   if (arguments.type == "keyfile") {
     if (arguments.generate) {
       CASEVAULT_TRY(KeyFile made, KeyFile::create(arguments.keyfile));
@@ -47,10 +51,15 @@ Result<void> check(const SlotAddArguments& arguments) {
   if (type == "keyfile" && arguments.keyfile.empty()) return usage("--type keyfile needs --keyfile FILE");
   if (type == "keyfile" && arguments.generate) CASEVAULT_CHECK(check_new_file(arguments.keyfile));
   if ((type == "age") == arguments.recipient.empty()) return usage("--recipient AGE1... and --type age go together");
+  const bool token = !arguments.module.empty() && !arguments.token.empty() && !arguments.key.empty();
+  if (type == "pkcs11" && !token) return usage("--type pkcs11 needs --module, --token and --key");
+  if (type != "pkcs11" && !(arguments.module.empty() && arguments.key.empty()))
+    return usage("--module and --key go with --type pkcs11");
   if (type != "passphrase" && !arguments.new_passphrase_file.empty())
     return usage("--new-passphrase-file goes with --type passphrase");
-  if (arguments.generate && (type == "age" || !arguments.new_passphrase_file.empty()))
-    return usage("--generate makes a passphrase or a key file; it goes with neither age nor --new-passphrase-file");
+  if (arguments.generate && (type == "age" || type == "pkcs11" || !arguments.new_passphrase_file.empty()))
+    return usage(
+        "--generate makes a passphrase or a key file; it goes with neither of the others nor --new-passphrase-file");
   return {};
 }
 
@@ -82,6 +91,10 @@ Result<int> identity_show(Context& context, const IdentityShowArguments& argumen
 Result<int> slot_add(Context& context, const SlotAddArguments& arguments) {
   CASEVAULT_CHECK(check(arguments));
   if (arguments.type != "keyfile" && !arguments.keyfile.empty()) context.options.keyfile = arguments.keyfile;
+  if (arguments.type != "pkcs11") {
+    if (!arguments.token.empty()) context.options.token = arguments.token;
+    if (!arguments.pin_file.empty()) context.options.pin_file = arguments.pin_file;
+  }
   CASEVAULT_TRY(Identity identity, context.identity(arguments.file));
   std::optional<SecretBytes> shown;
   CASEVAULT_TRY(const NewSlot slot, new_slot(context, arguments, shown));

@@ -21,6 +21,9 @@ inline constexpr Label kSlotPassphrase = label("cv1 slot passphr");
 inline constexpr Label kSlotKeyFile = label("cv1 slot keyfile");
 inline constexpr Label kSlotAge = label("cv1 slot age    ");
 inline constexpr Label kSlotShares = label("cv1 slot shares ");
+inline constexpr Label kSlotToken = label("cv1 slot token  ");
+// keys/token.cpp
+inline constexpr Label kTokenDerive = label("cv1 token derive");
 // keys/share.cpp
 inline constexpr Label kShare = label("cv1 share signed");
 // keys/slot_memory.cpp

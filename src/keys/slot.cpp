@@ -8,6 +8,7 @@
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
 #include "keys/share.hpp"
+#include "keys/token.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -79,6 +80,8 @@ constexpr std::array kKinds = {
     Kind{SlotKind::kKeyFile, "keyfile", format::kSlotKeyFile, 0,
          "no slot opens with this key file (or a slot was altered)"},
     Kind{SlotKind::kAge, "age", format::kSlotAge, 1, "no slot opens with this age identity (or a slot was altered)"},
+    Kind{SlotKind::kToken, "pkcs11", format::kSlotToken, kTokenMembers,
+         "no slot opens with this token (or a slot was altered)"},
     Kind{SlotKind::kShares, "shares", format::kSlotShares, 2,
          "no slot opens with these shares: their quorum was replaced or removed (or a slot was altered)"},
 };
@@ -175,6 +178,11 @@ std::optional<ShareTerms> terms_of(const Slot& slot, ByteView parameters) {
   return ShareTerms{slot.id, static_cast<unsigned>(threshold), static_cast<unsigned>(total)};
 }
 
+Result<void> check_pin(const Passphrase& pin) {
+  if (pin.secret().empty()) return Error{ErrorCode::kUsage, "the PIN is empty"};
+  return {};
+}
+
 struct Opener {
   std::span<const Slot> slots;
   const Principal& who;
@@ -200,6 +208,33 @@ struct Opener {
       if (!reader.finish() || !key || key->size() != 32) return Error{ErrorCode::kIntegrity, "a slot is damaged"};
       return key;
     });
+  }
+  Result<SecretBytes> operator()(const Token& with) const {
+    CASEVAULT_CHECK(check_pin(with.pin));
+    CASEVAULT_TRY(const auto device, TokenDevice::load(with.module));
+    const Error not_this{ErrorCode::kWrongKey, {}};
+    std::optional<Error> trouble;
+    bool tried = false;  // one login, at one token: a PIN that is wrong here is not spent there
+    bool ready = false;
+    auto opened = try_slots(slots, SlotKind::kToken, who, [&](const Slot&, ByteView parameters) -> Result<SecretBytes> {
+      const auto slot = decode_token_slot(parameters);
+      if (!slot) return Error{ErrorCode::kIntegrity, "a slot is damaged"};
+      if (!with.label.empty() && with.label != slot->label) return not_this;
+      if (!tried) {
+        auto done = device->select(slot->label, slot->serial);
+        tried = done.has_value();
+        if (done) done = device->login(with.pin);
+        ready = done.has_value();
+        if (!done) trouble = done.error();
+      }
+      if (!ready || !device->logged_in_at(*slot)) return not_this;
+      auto key = device->unseal(*slot);
+      if (key) return key;
+      trouble = key.error();
+      return not_this;
+    });
+    if (!opened && opened.error().code == ErrorCode::kWrongKey && trouble) return *trouble;
+    return opened;
   }
   Result<SecretBytes> operator()(const Shares& with) const {
     CASEVAULT_TRY(const CombinedShares combined, combine_shares(with, who.ed_public));
@@ -239,6 +274,14 @@ class Sealer {
     Bytes parameters;
     CborWriter(parameters).bytes(file);
     return sealed(fresh(SlotKind::kAge), parameters, key);
+  }
+  Result<Slot> operator()(const TokenKey& with) const {
+    CASEVAULT_CHECK(check_pin(with.pin));
+    CASEVAULT_TRY(const auto device, TokenDevice::load(with.module));
+    CASEVAULT_CHECK(device->select(with.token, {}));
+    CASEVAULT_CHECK(device->login(with.pin));
+    CASEVAULT_TRY(const TokenDevice::Sealed made, device->seal(with.key, random_));
+    return sealed(fresh(SlotKind::kToken), encode_token_slot(made.slot), made.key);
   }
   [[nodiscard]] Quorum quorum(unsigned threshold, unsigned total, crypto::KeyView ed_seed) const {
     Slot slot = fresh(SlotKind::kShares);
@@ -318,6 +361,9 @@ SlotInfo describe(const Slot& slot) {
   SlotInfo info{base::to_hex(slot.id), std::string(kind == nullptr ? "unknown" : kind->name), {}};
   const auto body = kind == nullptr ? std::nullopt : take_apart(*kind, slot.body);
   if (!body) return info;
+  if (kind->kind == SlotKind::kToken) {
+    if (const auto token = decode_token_slot(body->parameters)) info.detail = token->label + "/" + token->key_label;
+  }
   if (kind->kind == SlotKind::kShares) {
     if (const auto terms = terms_of(slot, body->parameters))
       info.detail = std::to_string(terms->threshold) + " of " + std::to_string(terms->total);

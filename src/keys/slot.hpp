@@ -10,7 +10,7 @@
 namespace casevault::keys {
 
 /// Persisted. DO NOT CHANGE THESE VALUES.
-enum class SlotKind : std::uint8_t { kPassphrase = 1, kKeyFile = 2, kAge = 3, kShares = 5 };
+enum class SlotKind : std::uint8_t { kPassphrase = 1, kKeyFile = 2, kAge = 3, kToken = 4, kShares = 5 };
 
 inline constexpr std::size_t kMaxSlots = 32;
 

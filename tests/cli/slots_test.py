@@ -200,6 +200,86 @@ class Slots(Case):
         self.assertEqual(self.file.read_bytes(), before)
 
 
+MODULE = pathlib.Path("/usr/lib/softhsm/libsofthsm2.so")
+
+
+@unittest.skipUnless(shutil.which("softhsm2-util") and MODULE.exists(), "SoftHSM 2 is not installed")
+class TokenSlots(Case):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "tokens").mkdir()
+        self.softhsm = {"SOFTHSM2_CONF": str(self.write("softhsm.conf", f"directories.tokendir = {self.folder}/tokens\nlog.level = ERROR\n"))}
+        self.pin = self.write("pin", "123456\n")
+        self.token("cv")
+        self.key("cv", "aes", "0a")
+
+    def util(self, *words):
+        subprocess.run(["softhsm2-util", *words], check=True, capture_output=True, env=self.environment(self.folder, **self.softhsm))
+
+    def token(self, label):
+        self.util("--init-token", "--free", "--label", label, "--so-pin", "87654321", "--pin", "123456")
+
+    def key(self, token, label, number):
+        self.util("--import", str(self.write("raw", os.urandom(32))), "--aes", "--token", token, "--label", label, "--id", number,
+                  "--pin", "123456")
+
+    def add_token(self, *words, token="cv", key="aes", **more):
+        return self.add("--type", "pkcs11", "--module", MODULE, "--token", token, "--key", key, "--pin-file", self.pin, *words, **self.softhsm,
+                        **more)
+
+    def by_token(self, *words, pin=None, code=0):
+        return self.opens("--token-module", MODULE, "--pin-file", pin or self.pin, *words, code=code, **self.softhsm)
+
+    def test_a_token_opens_the_identity_with_its_pin_only(self):
+        answer = self.add_token()
+        self.assertEqual(answer["kind"], "pkcs11")
+        self.assertEqual(self.json("identity", "slot", "list", self.file)["slots"][1]["detail"], "cv/aes")
+        self.by_token()
+        self.by_token("--token", "cv")
+        message = self.by_token(pin=self.write("wrong", "000000\n"), code=3)
+        self.assertIn("wrong PIN", message)
+        self.assertNotIn("000000", message)
+        self.by_token()  # the wrong one cost one try, not the token
+        self.assertNotIn(b"123456", self.file.read_bytes())
+        self.by_token("--token", "other", code=3)
+
+    def test_a_key_replaced_a_token_taken_away_and_another_token_open_nothing(self):
+        self.add_token()
+        self.token("second")
+        self.key("second", "aes", "0a")
+        self.by_token("--token", "second", code=3)
+        self.by_token()
+        away = self.folder / "away"
+        (self.folder / "tokens").rename(away)
+        (self.folder / "tokens").mkdir()
+        self.assertIn("not there", self.by_token(code=5))
+        # A token of the same label with a key of the same name: another serial.
+        self.token("cv")
+        self.key("cv", "aes", "0a")
+        self.by_token(code=5)
+
+    def test_each_of_two_slots_on_one_token_opens_when_the_key_of_the_other_is_gone(self):
+        self.key("cv", "gone", "0b")
+        first = self.add_token(key="gone")["id"]
+        self.add_token()
+        self.json("identity", "slot", "remove", self.file, first, *self.opened)
+        self.by_token()
+
+    def test_what_is_no_module_no_token_or_no_key_is_named(self):
+        before = self.file.read_bytes()
+        self.error("identity", "slot", "add", self.file, "--type", "pkcs11", "--module", self.folder / "none.so", "--token", "cv", "--key",
+                   "aes", "--pin-file", self.pin, *self.opened, code=5)
+        self.error("identity", "slot", "add", self.file, "--type", "pkcs11", "--module", self.pin, "--token", "cv", "--key", "aes",
+                   "--pin-file", self.pin, *self.opened, code=11)
+        for token, key in (("none", "aes"), ("cv", "none")):
+            self.error("identity", "slot", "add", self.file, "--type", "pkcs11", "--module", MODULE, "--token", token, "--key", key,
+                       "--pin-file", self.pin, *self.opened, code=5, **self.softhsm)
+        self.error("identity", "slot", "add", self.file, "--type", "pkcs11", "--module", MODULE, "--token", "cv", *self.opened, code=2)
+        self.opens("--token-module", MODULE, code=2, **self.softhsm)  # no PIN, and nobody to ask
+        self.opens("--pin-file", self.pin, code=2)
+        self.assertEqual(self.file.read_bytes(), before)
+
+
 class SharesOfAQuorum(Case):
     def split(self, quorum, name="shares", *words):
         answer = self.json("identity", "split", self.file, "--quorum", quorum, "--out-dir", self.folder / name, *(words or self.opened))

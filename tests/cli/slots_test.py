@@ -220,7 +220,8 @@ class TokenSlots(Case):
         self.util("--init-token", "--free", "--label", label, "--so-pin", "87654321", "--pin", "123456")
 
     def key(self, token, label, number):
-        self.util("--import", str(self.write("raw", os.urandom(32))), "--aes", "--token", token, "--label", label, "--id", number,
+        # Read by softhsm2-util as a word of text.
+        self.util("--import", str(self.write("raw", os.urandom(16).hex())), "--aes", "--token", token, "--label", label, "--id", number,
                   "--pin", "123456")
 
     def add_token(self, *words, token="cv", key="aes", **more):
@@ -258,11 +259,16 @@ class TokenSlots(Case):
         self.key("cv", "aes", "0a")
         self.by_token(code=5)
 
-    def test_each_of_two_slots_on_one_token_opens_when_the_key_of_the_other_is_gone(self):
+    def test_a_slot_opens_although_the_key_of_another_slot_on_the_token_is_gone(self):
         self.key("cv", "gone", "0b")
-        first = self.add_token(key="gone")["id"]
+        self.add_token(key="gone")
+        kept = {file: file.read_bytes() for file in self.folder.glob("tokens/*/*.object")}
+        self.key("cv", "also gone", "0c")
+        self.add_token(key="also gone")
         self.add_token()
-        self.json("identity", "slot", "remove", self.file, first, *self.opened)
+        for file in self.folder.glob("tokens/*/*.object"):
+            if file not in kept:
+                file.unlink()
         self.by_token()
 
     def test_what_is_no_module_no_token_or_no_key_is_named(self):

@@ -104,10 +104,12 @@ Bytes render_file(const Identity::Impl& impl, base::Random& random) {
 
 /// Writes what `impl` now is over its file, unless that is no longer the file it was read from.
 Result<void> rewrite(Identity::Impl& impl, base::Random& random) {
-  CASEVAULT_TRY(const Bytes present, base::read_file(impl.file, kMaxFile, true));
-  if (crypto::sha256({present}) != impl.seen) {
-    return Error{ErrorCode::kConflict,
-                 "identity " + impl.file.string() + ": another process has changed it meanwhile; try again"};
+  if (impl.seen != crypto::Hash{}) {  // else it was never written, and there is nothing to compare with
+    CASEVAULT_TRY(const Bytes present, base::read_file(impl.file, kMaxFile, true));
+    if (crypto::sha256({present}) != impl.seen) {
+      return Error{ErrorCode::kConflict,
+                   "identity " + impl.file.string() + ": another process has changed it meanwhile; try again"};
+    }
   }
   const Bytes next = render_file(impl, random);
   CASEVAULT_CHECK(base::replace_file(impl.file, next));

@@ -22,6 +22,7 @@ using vault::Snapshot;
 using vault::UnitOfWork;
 using Clock = std::chrono::steady_clock;
 
+constexpr int kTellAgain = 8;
 constexpr std::size_t kMaxNamed = 100;  // records that could not be moved
 /// How long a background job holds the write lock at a time (design.md section 4).
 constexpr auto kHoldLock = std::chrono::milliseconds(4);
@@ -255,15 +256,19 @@ class Mover {
   }
 
   Result<void> log_end() {
-    CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
-    vault::DetailsDraft details;
-    details.text = std::to_string(report_.done) + " cells sealed under the current epochs of " +
-                   (options_.compartment.empty() ? "all compartments held" : options_.compartment);
-    CASEVAULT_TRY(vault::EntryDraft entry, core_.draft(*snapshot.authority, audit::Action::kKeyReencrypt,
-                                                       audit::Outcome::kOk, std::move(details)));
-    entry.leaf.count = report_.done;
-    CASEVAULT_CHECK(core_.append(std::move(entry)));
-    return {};
+    for (int attempt = 0;; ++attempt) {
+      CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
+      vault::DetailsDraft details;
+      details.text = std::to_string(report_.done) + " cells sealed under the current epochs of " +
+                     (options_.compartment.empty() ? "all compartments held" : options_.compartment);
+      CASEVAULT_TRY(vault::EntryDraft entry, core_.draft(*snapshot.authority, audit::Action::kKeyReencrypt,
+                                                         audit::Outcome::kOk, std::move(details)));
+      entry.leaf.count = report_.done;
+      auto place = core_.append(std::move(entry));
+      if (place) return {};
+      // The authority may change at any moment; what was done is to be told all the same.
+      if (place.error().code != ErrorCode::kBusy || attempt == kTellAgain) return std::move(place).error();
+    }
   }
 
   Core& core_;

@@ -46,7 +46,8 @@ constexpr DecodeTable kFromCrockford = crockford_table();
 std::uint8_t decode(const DecodeTable& table, char c) noexcept { return table[static_cast<std::uint8_t>(c)]; }
 
 /// UTF-8 as an automaton without branches: the row of a byte holds, at the position of each state, the state that
-/// follows, in its low bits. States are these positions. RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF.
+/// follows, in its low bits. States are these positions. RFC 3629: no overlong forms, no surrogates, nothing past
+/// U+10FFFF.
 constexpr unsigned kUtf8Mask = 63;
 enum Utf8 : unsigned {
   kUtf8Bad = 0,

@@ -3,9 +3,9 @@
 
 #include "base/cursor.hpp"
 #include "crypto/envelope.hpp"
+#include "forger.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
-#include "forger.hpp"
 #include "vault/row_key.hpp"
 #include "vault/unit_of_work.hpp"
 

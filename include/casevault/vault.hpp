@@ -147,7 +147,7 @@ class CASEVAULT_API Session {
   /// that is believed, and gets no successor epoch. The compartments it held that this principal holds too get their
   /// successors now; the others from the next writer who holds them. What lies under the old epochs stays readable for
   /// keys that it kept: re-encrypt and destroy them. kRefused for roles that may not (logged), for the last owner, and
-  /// when a compartment would be left without a holder. Entry number.
+  /// when a compartment would be left without a holder, or without anyone who may grant it. Entry number.
   [[nodiscard]] Result<std::uint64_t> revoke(std::string_view principal);
   /// The same for single compartments; also for whoever may grant them.
   [[nodiscard]] Result<std::uint64_t> revoke_grant(std::string_view principal,

@@ -10,7 +10,11 @@
 #include "keys/slot.hpp"
 #include "keys/slot_memory.hpp"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace casevault {
@@ -102,8 +106,20 @@ Bytes render_file(const Identity::Impl& impl, base::Random& random) {
   return {out.begin(), out.end()};
 }
 
+/// Held from the comparison to the rename. On the folder, because the file itself is another one afterwards.
+Result<base::Fd> lock_folder_of(const std::filesystem::path& file) {
+  const std::filesystem::path folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
+  base::Fd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  while (fd.valid()) {
+    if (::flock(fd.get(), LOCK_EX) == 0) return fd;
+    if (errno != EINTR) break;
+  }
+  return base::errno_error(errno, "lock", folder.string());
+}
+
 /// Writes what `impl` now is over its file, unless that is no longer the file it was read from.
 Result<void> rewrite(Identity::Impl& impl, base::Random& random) {
+  CASEVAULT_TRY(const base::Fd lock, lock_folder_of(impl.file));
   if (impl.seen != crypto::Hash{}) {  // else it was never written, and there is nothing to compare with
     CASEVAULT_TRY(const Bytes present, base::read_file(impl.file, kMaxFile, true));
     if (crypto::sha256({present}) != impl.seen) {
@@ -348,7 +364,13 @@ Result<std::string> Identity::split(unsigned threshold, unsigned total, const st
   CASEVAULT_CHECK(base::create_folder(new_folder));
   auto done = hand_out(quorum, threshold, new_folder, *impl_);
   slots.push_back(std::move(quorum.slot));
+  if (done) done = base::sync_folder(new_folder.has_parent_path() ? new_folder.parent_path() : ".");
   if (done) done = change_slots(*impl_, slots, random);
+  if (!done && done.error().code == ErrorCode::kUnknownOutcome) {
+    Error error = std::move(done).error();
+    error.message += "; the shares in " + new_folder.string() + " are kept: they may be the ones in force";
+    return error;
+  }
   if (!done) {
     std::error_code ignored;
     std::filesystem::remove_all(new_folder, ignored);

@@ -260,7 +260,7 @@ Result<void> Core::settle_pending(store::WriteTxn& txn) {
   DetailsDraft details;
   details.text = "entry " + std::to_string(pending - 1) + " has no committed transaction";
   CASEVAULT_TRY(EntryDraft entry,
-                draft(*authority, audit::Action::kNotApplied, audit::Outcome::kOk, std::move(details)));
+                draft_settled(*authority, audit::Action::kNotApplied, audit::Outcome::kOk, std::move(details)));
   entry.authority.emplace_back(OpNotApplied{pending - 1});
   CASEVAULT_CHECK(append(std::move(entry)));
   return {};
@@ -548,6 +548,17 @@ Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
 
 Result<EntryDraft> Core::draft(const Authority& authority, audit::Action action, audit::Outcome outcome,
                                DetailsDraft details) {
+  // An authority entry stands in the log and is not committed yet: it may revoke this very actor, so nothing is decided
+  // before it took effect, or is known never to. Within a unit of work this cannot be: its beginning settled it.
+  if (!read_only() && authority.newest_pending && journal_.newest().mutation == authority.newest + 1) {
+    CASEVAULT_CHECK(settle_pending());
+    return Error{ErrorCode::kBusy, "the authority of the vault is just changing; try again"};
+  }
+  return draft_settled(authority, action, outcome, std::move(details));
+}
+
+Result<EntryDraft> Core::draft_settled(const Authority& authority, audit::Action action, audit::Outcome outcome,
+                                       DetailsDraft details) {
   const keys::EpochName epoch = authority.state.current(kAuditCompartment);
   const auto state = authority.state.epochs.find(epoch);
   if (state == authority.state.epochs.end())

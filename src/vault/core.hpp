@@ -154,6 +154,9 @@ class Core {
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.
   Result<void> check_in_step(const DbState& db) const;
   Result<std::shared_ptr<const SecretBytes>> root_of(const DbState& db);
+  /// What draft() does once no authority entry is waiting for its commit.
+  Result<EntryDraft> draft_settled(const Authority& authority, audit::Action action, audit::Outcome outcome,
+                                   DetailsDraft details);
   std::string sign_root(std::uint64_t size, const audit::Digest& root);
   /// Bytes of a published row; kNotFound when `row` is none or there is no such record.
   static Result<ByteView> find_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,

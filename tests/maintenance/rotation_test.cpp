@@ -598,6 +598,40 @@ TEST_CASE("rotatable: readers of this and of other processes are not disturbed w
   archive.require_names(session, 600);
 }
 
+TEST_CASE("rotatable: while a revocation stands in the log uncommitted, nothing is decided before it is settled") {
+  const Archive archive;
+  Session officer = archive.lab.open(archive.officer);
+  archive.require_names(officer, 5);
+  CHECK(in_child([&] {
+          auto core = vault::Core::open(archive.lab.vault(), archive.lab.owner.identity(), archive.lab.options(),
+                                        base::system_environment());
+          if (!core) return 1;
+          auto snapshot = (*core)->snapshot();
+          if (!snapshot) return 2;
+          auto entry = (*core)->draft(*snapshot->authority, audit::Action::kPrincipalRevoke, audit::Outcome::kOk, {});
+          if (!entry) return 3;
+          entry->mutation = true;
+          entry->authority.emplace_back(vault::OpRevoke{snapshot->authority->state.find("officer")->number});
+          if (!(*core)->append(*std::move(entry))) return 4;
+          ::kill(::getpid(), SIGKILL);  // before the commit
+          return 5;
+        }) == -1);
+  // The disclosure settles what stands there: its writer is dead, so it never takes effect.
+  archive.require_names(officer, 5);
+  const std::vector<LogEntry> log = entries(officer);
+  const auto at = [&](audit::Action action) { return std::ranges::find(log, action, &LogEntry::action) - log.begin(); };
+  CHECK(at(audit::Action::kPrincipalRevoke) < at(audit::Action::kNotApplied));
+  CHECK(log.back().action == audit::Action::kDisclose);
+  CHECK(std::ranges::none_of(log, [&](const LogEntry& entry) {
+    return entry.action == audit::Action::kDisclose &&
+           entry.entry > log[static_cast<std::size_t>(at(audit::Action::kPrincipalRevoke))].entry &&
+           entry.entry < log[static_cast<std::size_t>(at(audit::Action::kNotApplied))].entry;
+  }));
+  officer.close();
+  Session owner = archive.lab.open();
+  require_sound(owner);
+}
+
 TEST_CASE(
     "rotatable: killed between any two steps of rotate, re-encrypt and destroy, the vault opens whole and the job "
     "ends") {

@@ -629,7 +629,10 @@ def open_identity(data, passphrase):
     require(len(opened) > 64, "identity body: cut short")
     x_secret, ed_seed, pins = opened[:32], opened[32:64], {}
     require(x_public(x_secret) == person.x and ed_public(ed_seed) == person.ed, "identity: secrets are of other public keys")
-    listed = cbor(opened[64:], "pins")
+    listed, used = cbor_prefix(opened[64:])
+    if opened[64 + used:]:                                           # generation of the slot table; nothing stands for 0
+        generation = cbor(opened[64 + used:], "identity: generation")
+        require(_is(generation, "u64") and generation, "identity: generation")
     require(isinstance(listed, list), "pins: not an array")
     for pin in listed:
         vault, log_key = members(pin, "b32 t", "pin")
@@ -692,7 +695,8 @@ def read_format(file):
 
 NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
-           9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy"}
+           9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy",
+           15: "principal-revoke", 16: "grant-revoke"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
 
@@ -1270,7 +1274,7 @@ class KeyTree:
 
 ROLES = ("owner", "administrator", "officer", "analyst", "auditor", "service")
 OPS = {1: "u64 b16 i b32 b32 u64", 2: "u64 t", 3: "u64 u32 b32", 4: "u64 u32 t t t a", 5: "u64 u16 u32 b32 b32 b32 u64",
-       6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32"}
+       6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32", 10: "u64 u32", 11: "u64 u32 u16"}
 AUDIT = 64
 
 
@@ -1279,6 +1283,7 @@ class Principal:
     person: Person
     role: str
     since: int
+    revoked: int = None                    # the entry that did it
 
 
 class Schema:
@@ -1307,6 +1312,7 @@ class Authority:
         self.log, self.tag = log, None
         self.schema, self.principals, self.vk_commitments, self.epochs, self.grants = None, {}, {}, {}, {}
         self.opened, self.past, self.destroyed = [], {}, set()       # successors of the payload at hand; envelopes of op 8
+        self.ended = set()                                           # keys of grants that op 10 or 11 ended
         chain = self._walk(log)
         self.pending = []
         for entry in chain:
@@ -1315,11 +1321,11 @@ class Authority:
                 if entry.number >= applied:
                     self.pending.append(entry.number)
                 continue
-            self.opened = []
+            self.opened, actor = [], entry.payload[1]
+            require(not self._is_revoked(actor), f"entry {entry.number}: the actor was revoked before")
             for index, op in enumerate(entry.payload[3]):
                 self._apply(entry, index, op)
             self._check_successors(f"entry {entry.number}")
-            actor = entry.payload[1]
             require(actor in self.principals, f"entry {entry.number}: signed by no principal")
             require(entry.number or actor == 1, "entry 0: not signed by principal 1")
             ed_verify(self.principals[actor].person.ed, AUTHORITY_SIGN + self.tag + entry.signed, entry.payload[4],
@@ -1385,28 +1391,43 @@ class Authority:
     def _role(self, actor):
         return self.principals[actor].role if actor in self.principals else ""
 
+    def _is_revoked(self, number):
+        return number in self.principals and self.principals[number].revoked is not None
+
+    def _end(self, principal, compartment=None):
+        """Ends the grants that a principal has by now, of one compartment or of all."""
+        self.ended |= {key for key in self.grants if key[0] == principal and compartment in (None, key[1])}
+
     def current(self, compartment):
         """The newest epoch that op 5 opened, 0 for none."""
         return max((epoch for number, epoch in self.epochs if number == compartment), default=0)
 
     def _granted(self, compartment, epoch):
-        """Principal -> may grant, of an epoch."""
+        """Principal -> may grant, of an epoch, ended grants too."""
         return {one: may_grant for (one, *key), (_, may_grant) in self.grants.items() if key == [compartment, epoch]}
 
+    def _live(self, compartment, epoch):
+        """Principal -> may grant, of the grants of an epoch that are not ended."""
+        return {one: may_grant for one, may_grant in self._granted(compartment, epoch).items()
+                if (one, compartment, epoch) not in self.ended}
+
     def _op5(self, entry, first, actor, what, compartment, epoch, *values):
+        slot = values[3]
         current = self.current(compartment)
         require(epoch == current + 1 and bool(current) != first, f"{what}: epoch {epoch} after {current}")
         if not first:
-            require((actor, compartment, current) in self.grants, f"{what}: the actor has no grant of the epoch before")
+            require(actor in self._live(compartment, current), f"{what}: the actor has no grant of the epoch before")
             self.opened.append((compartment, epoch))
+        require(all(slot != other[3] for other in self.epochs.values()), f"{what}: half slot {slot} was named before")
         self.epochs[compartment, epoch] = values
 
     def _op6(self, entry, first, actor, what, principal, compartment, epoch, box, may_grant, expires):
         if expires:
             raise Unsupported(f"{what}: a grant that expires")
         require(principal in self.principals and (compartment, epoch) in self.epochs, f"{what}: principal or epoch")
-        require(first or (compartment, epoch) in self.opened or self._granted(compartment, epoch).get(actor),
+        require(first or (compartment, epoch) in self.opened or self._live(compartment, epoch).get(actor),
                 f"{what}: the actor may not grant")
+        require(not self._is_revoked(principal), f"{what}: the principal was revoked")
         require((principal, compartment, epoch) not in self.grants, f"{what}: granted already")
         self.grants[principal, compartment, epoch] = (box, may_grant)
 
@@ -1422,16 +1443,37 @@ class Authority:
     def _op9(self, entry, first, actor, what, compartment, epoch):
         require(self._role(actor) in ("owner", "administrator"), f"{what}: the actor may not destroy")
         require((compartment, epoch) in self.epochs, f"{what}: no such epoch")
+        require(compartment != AUDIT, f"{what}: an audit epoch")
         require(epoch != self.current(compartment), f"{what}: the current epoch")
         require((compartment, epoch) not in self.destroyed, f"{what}: destroyed before")
         self.destroyed.add((compartment, epoch))
 
+    def _op10(self, entry, first, actor, what, number):
+        require(not first, f"{what} in entry 0")
+        require(number in self.principals, f"{what}: no such principal")
+        require(not self._is_revoked(number), f"{what}: revoked before")
+        own, principal = self._role(actor), self.principals[number]
+        senior = principal.role in ("owner", "administrator")
+        require(own == "owner" or own == "administrator" and not senior, f"{what}: the actor may not revoke")
+        require(any(other.role == "owner" and other.revoked is None for other in self.principals.values() if other is not principal),
+                f"{what}: the last owner")
+        principal.revoked = entry.number
+        self._end(number)
+
+    def _op11(self, entry, first, actor, what, principal, compartment):
+        require(not first, f"{what} in entry 0")
+        live = self._live(compartment, self.current(compartment))
+        require(principal in live, f"{what}: the principal has no grant of the current epoch")
+        require(self._role(actor) in ("owner", "administrator") or live.get(actor), f"{what}: the actor may not end it")
+        require(len(live) > 1, f"{what}: the last holder")
+        self._end(principal, compartment)
+
     def _check_successors(self, what):
-        """A successor comes with the key before it, for all who had a grant of that, and for nobody else."""
+        """A successor comes with the key before it, for all who have a grant of that which is not ended, and for nobody else."""
         for compartment, epoch in self.opened:
             place = f"{what}: compartment {compartment} epoch {epoch}"
             require((compartment, epoch) in self.past, f"{place}: without op 8")
-            require(self._granted(compartment, epoch) == self._granted(compartment, epoch - 1),
+            require(self._granted(compartment, epoch) == self._live(compartment, epoch - 1),
                     f"{place}: other grants than the epoch before")
 
     def find_own(self, identity):
@@ -1447,7 +1489,7 @@ class Authority:
         for compartment, epoch in sorted(self.epochs, reverse=True):
             what, context = f"compartment {compartment} epoch {epoch}", self.tag + u16(compartment) + u32(epoch)
             granted_commit, key_commit, deposit, slot = self.epochs[compartment, epoch]
-            if (own, compartment, epoch) in self.grants:
+            if own in self._live(compartment, epoch):
                 box = self.grants[own, compartment, epoch][0]
                 granted = box_open(CK_GRANT, identity.x_secret, context, box, f"{what}: grant")
             elif (compartment, epoch + 1) in reached:
@@ -1679,6 +1721,7 @@ class Vault:
                 what = f"batch of entry {before}"
                 principal = self.authority.principals.get(actor)
                 require(principal and (principal.since < before or before == 0 == principal.since), f"{what}: actor")
+                require(principal.revoked is None or principal.revoked >= before, f"{what}: the actor was revoked before")
                 hashes = b"".join(entry.leaf_hash for entry in batch.entries)
                 signed = self.log.tag + u64(before) + root + u64(count) + hashes
                 ed_verify(principal.person.ed, LOG_BATCH + signed, signature, what)

@@ -513,8 +513,13 @@ class Forge:
         return self.save()
 
 
-def certified(forge):
-    return [forge.certify(3, officer, "officer")]
+def certified(forge, role="officer"):
+    return [forge.certify(3, officer, role)]
+
+
+def trusted(forge):
+    """The officer is certified and may grant the shared compartment."""
+    return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1, True)]
 
 
 def with_envelope(ops, envelope):
@@ -561,7 +566,54 @@ FORGED = (
     ("op 9 twice in a payload", 1, lambda f: [f.successor() + [[9, f.shared(), 1]] * 2], "destroyed before"),
     ("op 9 by an officer", 3, lambda f: [certified(f) + f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
     ("op 9 by a holder who is no officer", 2, lambda f: [f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
-    ("an op that there is not", 1, lambda f: [[[10, f.shared(), 1]]], "op 10"),
+    ("op 9 of audit", 1, lambda f: [f.successor(2, 64)[:3], [[9, 64, 1]]], "audit epoch"),
+    ("an op that there is not", 1, lambda f: [[[12, f.shared(), 1]]], "op 12"),
+    ("the half slot of the epoch before", 1, lambda f: [f.successor(slot=f.vault.authority.epochs[f.shared(), 1][3])], "named before"),
+    ("the half slot of another compartment", 1, lambda f: [f.successor(slot=f.vault.authority.epochs[1, 1][3])], "named before"),
+    ("one half slot for two epochs of a payload", 1, lambda f: [f.successor(slot=200) + f.successor(2, 1, slot=200)[:3]],
+     "named before"),
+    ("op 10 by an officer", 3, lambda f: [certified(f), [[10, 2]]], "may not revoke"),
+    ("op 10 by an analyst, of itself", 2, lambda f: [[[10, 2]]], "may not revoke"),
+    ("op 10 of an owner by an administrator", 3, lambda f: [certified(f, "administrator"), [[10, 1]]], "may not revoke"),
+    ("op 10 of an administrator by itself", 3, lambda f: [certified(f, "administrator"), [[10, 3]]], "may not revoke"),
+    ("op 10 of the last owner", 1, lambda f: [[[10, 1]]], "last owner"),
+    ("op 10 of the last owner beside an administrator", 1, lambda f: [certified(f, "administrator") + [[10, 1]]], "last owner"),
+    ("op 10 of the last owner who is not revoked", 1, lambda f: [certified(f, "owner"), [[10, 3]], [[10, 1]]], "last owner"),
+    ("op 10 of all owners", 1, lambda f: [certified(f, "owner"), [[10, 1], [10, 3]]], "last owner"),
+    ("op 10 twice", 1, lambda f: [[[10, 2]], [[10, 2]]], "revoked before"),
+    ("op 10 twice in a payload", 1, lambda f: [[[10, 2], [10, 2]]], "revoked before"),
+    ("op 10 of nobody", 1, lambda f: [[[10, 3]]], "no such principal"),
+    ("op 10 before op 4", 1, lambda f: [[[10, 3], *certified(f)]], "no such principal"),
+    ("a revoked principal certified again", 1, lambda f: [certified(f), [[10, 3]], [f.certify(4, officer, "officer")]], "already there"),
+    ("a grant to a revoked principal", 1, lambda f: [[[10, 2]], [f.grant(2, analyst.person.x, 1, 1)]], "principal was revoked"),
+    ("a payload by a revoked principal", 3,
+     lambda f: [certified(f, "administrator"), [[10, 3]], [f.certify(4, new_identity("fourth"), "officer")]], "actor was revoked before"),
+    ("a successor by a revoked principal", 2, lambda f: [[[10, 2]], f.successor()[:3]], "actor was revoked before"),
+    ("op 11 of a grant that is not held", 1, lambda f: [[[11, 2, 1]]], "no grant of the current epoch"),
+    ("op 11 of a grant of the epoch before only", 1,
+     lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)], [[11, 3, f.shared()]]],
+     "no grant of the current epoch"),
+    ("op 11 twice", 1, lambda f: [[[11, 2, f.shared()]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
+    ("op 11 of a revoked principal", 1, lambda f: [[[10, 2]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
+    ("op 11 of nobody", 1, lambda f: [[[11, 3, f.shared()]]], "no grant of the current epoch"),
+    ("op 11 of a compartment that nobody opened", 1, lambda f: [[[11, 2, 77]]], "no grant of the current epoch"),
+    ("an ended grant granted again", 1, lambda f: [[[11, 2, f.shared()]], [f.grant(2, analyst.person.x, f.shared(), 1)]],
+     "granted already"),
+    ("op 11 of the last holder", 1, lambda f: [[[11, 1, 1]]], "last holder"),
+    ("op 11 of the last holder whose grant is not ended", 1, lambda f: [[[11, 2, f.shared()]], [[11, 1, f.shared()]]], "last holder"),
+    ("op 11 of the last holder who is not revoked", 1, lambda f: [[[10, 2]], [[11, 1, f.shared()]]], "last holder"),
+    ("op 11 by a holder who may not grant", 2, lambda f: [[[11, 1, f.shared()]]], "may not end"),
+    ("op 11 by an officer without a grant", 3, lambda f: [certified(f), [[11, 2, f.shared()]]], "may not end"),
+    ("op 11 by one whose grant was ended", 3, lambda f: [trusted(f), [[11, 3, f.shared()]], [[11, 2, f.shared()]]], "may not end"),
+    ("a grant by one whose grant was ended", 3,
+     lambda f: [trusted(f) + [f.certify(4, new_identity("fourth"), "officer")], [[11, 3, f.shared()]],
+                [f.grant(4, officer.person.x, f.shared(), 1)]], "may not grant"),
+    ("a successor that goes to an ended grant", 1, lambda f: [[[11, 2, f.shared()]], f.successor()], "other grants"),
+    ("a successor that goes to a grant that its payload ends", 1, lambda f: [[[11, 2, f.shared()], *f.successor()]], "other grants"),
+    ("a successor that goes to a grant that ends after it", 1, lambda f: [[*f.successor(), [11, 2, f.shared()]]], "other grants"),
+    ("a successor that goes to one who is revoked after it", 1, lambda f: [[*f.successor(), [10, 2]]], "other grants"),
+    ("a successor that goes to a revoked principal", 1, lambda f: [[[10, 2]], f.successor()], "principal was revoked"),
+    ("a successor by one whose grant was ended", 2, lambda f: [[[11, 2, f.shared()]], f.successor()[:3]], "no grant of the epoch before"),
 )
 
 
@@ -577,6 +629,17 @@ FORGED_AND_READ = (
      lambda f: [(lambda a, b: [b[0], *a[:3], b[1], a[3], b[2]])(f.successor(), f.successor(2, 1))]),
     ("the old epoch granted to one more beside it, and the new one too", 1,
      lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), epoch) for epoch in (1, 2)]]),
+    ("a grant ended, its successor beside it", 1, lambda f: [[[11, 2, f.shared()], *f.successor()[:3]]]),
+    ("a grant ended, its successor later", 1, lambda f: [[[11, 2, f.shared()]], f.successor()[:3]]),
+    ("a grant ended, the newest epoch granted anew", 1,
+     lambda f: [[[11, 2, f.shared()], *f.successor()[:3]], [f.grant(2, analyst.person.x, f.shared(), 2)]]),
+    ("a grant ended by a holder who may grant", 3, lambda f: [trusted(f), [[11, 2, f.shared()]]]),
+    ("a grant ended by an administrator who has none", 3, lambda f: [certified(f, "administrator"), [[11, 2, f.shared()]]]),
+    ("a principal revoked, the successor later", 1, lambda f: [[[10, 2]], f.successor()[:3]]),
+    ("a principal revoked by an administrator", 3, lambda f: [certified(f, "administrator"), [[10, 2]]]),
+    ("an owner revoked by another", 1, lambda f: [certified(f, "owner"), [[10, 3]]]),
+    ("an owner who revokes itself at the end of its payload", 3,
+     lambda f: [certified(f, "owner"), [f.certify(4, new_identity("fourth"), "owner"), [10, 3]]]),
     ("the old epoch granted later", 1, lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]]),
 )
 
@@ -589,6 +652,17 @@ def forged_vault(folder, signer, payloads):
         forge.batch({"action": 11, "ops": ops})
     forge.actor = {1: (1, owner), 2: (2, analyst), 3: (3, officer)}[signer]
     return forge.batch({"action": 11, "ops": last}).commit()
+
+
+def revoked_batch(folder, before=(), after=0):
+    """A vault whose analyst is revoked and signs a batch after that, others between and after it by the owner."""
+    forge = Forge(folder).batch({"action": 15, "ops": [[10, 2]]}, *before)
+    forge.actor = (2, analyst)
+    forge.batch({"action": 5})
+    forge.actor = (1, owner)
+    for _ in range(after):
+        forge.batch({"action": 5})
+    return forge.commit()
 
 
 class ForgedEpochsTest(unittest.TestCase):
@@ -664,13 +738,29 @@ class ForgedEpochsTest(unittest.TestCase):
                 self.assertLessEqual(set(record["sealed"]), {name})
             self.assertGreater(closed, 0)
 
-    def test_details_under_a_destroyed_audit_epoch_stay_closed(self):
+    def test_an_ended_grant_opens_nothing_and_a_new_one_opens_all_that_is_left(self):
+        for end in ([11, 2], [10, 2]):
+            with Copy() as folder, self.subTest(op=end[0]):
+                number = forged_vault(folder, 1, lambda f: [[end + [f.shared()] * (end[0] == 11)], f.successor()[:3]]).shared()
+                vault = reader.Vault(folder, analyst)
+                self.assertEqual(vault.cks, {})
+                self.assertTrue(all(not record["values"] for record in vault.document()["records"]))
+                self.assertEqual({epoch for own, epoch in reader.Vault(folder, owner).cks if own == number}, {1, 2})
         with Copy() as folder:
-            forge = forged_vault(folder, 1, lambda f: [f.successor(2, 64)[:3], [[9, 64, 1]]])
-            forge.half_rows, forge.erased = {}, {forge.vault.authority.epochs[64, 1][3]}
-            found = document(forge.commit().folder)
-            self.assertEqual(found["records"], document(golden / "vault")["records"])
-            self.assertFalse(any("actor" in entry for entry in found["entries"]))
+            number = forged_vault(folder, 1, lambda f: [[[11, 2, f.shared()], *f.successor()[:3]],
+                                                        [f.grant(2, analyst.person.x, f.shared(), 2)]]).shared()
+            self.assertEqual(set(reader.Vault(folder, analyst).cks), {(number, 1), (number, 2)})
+
+    def test_a_revocation_that_never_reached_the_database_revokes_nobody(self):
+        with Copy() as folder:
+            forge = Forge(folder)
+            number = forge.tree.size
+            found = document(forge.batch({"action": 15, "ops": [[10, 2]]}).save().folder)
+            self.assertEqual((found["pending"], found["entries"][-1]["action"]), ([number], "principal-revoke"))
+            forge.actor = (2, analyst)
+            found = document(forge.batch({"action": 8, "ops": [[7, number]]}, {"action": 5}).save().folder)
+            self.assertEqual((found["not_applied"], found["size"]), ([number], number + 3))
+            self.assertNotEqual(reader.Vault(folder, analyst).cks, {})
 
     def test_a_half_that_is_gone_without_op_9_is_told(self):
         with Copy() as folder:
@@ -785,9 +875,11 @@ class ForgedLogTest(unittest.TestCase):
                                 (1, [6, 1, 9, 1, b"", True, 0], "granted already"),
                                 (2, [6, 1, 9, 1, b"", True, 0], "may not grant"),
                                 (1, [6, 9, 9, 1, b"", True, 0], "principal or epoch"), (1, [6, 2, 1, 1, b""], "not an array"),
-                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [10], "op 10"),
+                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [12], "op 12"),
                                 (1, [8, 9, 1], "not an array"), (1, [8, 9, 1 << 32, b"x"], "member 2"),
                                 (1, [9, 9, 1, 0], "not an array"), (1, [9, 1 << 16, 1], "member 1"),
+                                (1, [10], "not an array"), (1, [10, 1 << 32], "member 1"), (1, [10, 2, 9], "not an array"),
+                                (1, [11, 2], "not an array"), (1, [11, 2, 1 << 16], "member 2"), (1, [11, 1 << 32, 9], "member 1"),
                                 (1, [4, 4, "cvp1:", "owner", "", []], "number"), (1, [4, 3, "cvp1:", "king", "", []], "role"),
                                 (2, [4, 3, "cvp1:", "owner", "", []], "may not certify"),
                                 (1, [4, 3, "no string", "owner", "", []], "string")):
@@ -801,7 +893,9 @@ class ForgedLogTest(unittest.TestCase):
         for op, text in (([5, 9, 2, bytes(32), bytes(32), bytes(32), 99], "epoch 2 after 1"),
                          ([5, 9, 1, bytes(32), bytes(32), bytes(32), 99], "epoch 1 after 1"),
                          ([5, 77, 2, bytes(32), bytes(32), bytes(32), 99], "epoch 2 after 0"),
-                         ([8, 9, 1, b"x"], "no op 5 of this payload"), ([9, 9, 1], "the current epoch")):
+                         ([5, 77, 1, bytes(32), bytes(32), bytes(32), authority.epochs[64, 1][3]], "named before"),
+                         ([8, 9, 1, b"x"], "no op 5 of this payload"), ([9, 9, 1], "the current epoch"),
+                         ([10, 2], "in entry 0"), ([11, 2, 9], "in entry 0")):
             with self.subTest(op=op[0], text=text), self.assertRaisesRegex(reader.Integrity, text):
                 authority._apply(entry, 1, op)
 
@@ -811,6 +905,20 @@ class ForgedLogTest(unittest.TestCase):
             number = forge.tree.size
             found = document(forge.batch({"action": 5, "time": 1}).save().folder)
             self.assertEqual(found["time_went_backwards"], [number])
+
+    def test_a_batch_of_one_who_was_revoked(self):
+        for before, last in (((), 0), ((self.SHOWN,), 0), ((), 3)):
+            with Copy() as folder, self.subTest(before=len(before), last=last):
+                revoked_batch(folder, before, last)
+                self.refuse(folder, "batch of entry .*: the actor was revoked before")
+
+    def test_a_batch_that_revokes_its_own_signer_is_its_last(self):
+        with Copy() as folder:
+            forge = Forge(folder).batch({"action": 6, "ops": certified(Forge(folder), "owner")})
+            forge.actor = (3, officer)
+            size = forge.batch({"action": 15, "ops": [[10, 3]]}, self.SHOWN).commit().tree.size
+            self.assertEqual(document(folder)["size"], size)
+            self.refuse(forge.batch(self.SHOWN).save().folder, "the actor was revoked before")
 
     def test_a_batch_of_another_signer(self):
         with Copy() as folder:

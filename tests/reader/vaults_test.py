@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Vaults of every suite, and one whose keys were rotated, made by the casevault command and read by the second reader, and
+"""Vaults of every suite, one whose keys were rotated, and one with revocations, made by the casevault command and read by the second reader, and
 forged ones that are put before both: both say the same.
 
 Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
@@ -268,15 +268,37 @@ class RotatedMaker(Maker):
             self.stages[stage, who] = said["disclosures"], log, keys, vault, [dict(values) for values in self.rows]
 
 
+class RevokedMaker(RotatedMaker):
+    """A vault whose owner revokes the officer and takes a compartment back from the analyst."""
+
+    def __init__(self, folder):
+        self.begin(folder / "revoked", 1)
+        self.ids, self.rows = [], []
+        self.officer = self.certify("officer", "--grant", "identity,coded")
+        self.analyst = self.certify("analyst", "--grant", "identity,coded,audit")
+        self.add("owner", full_name="Trước", sex="male", account="dòng")
+        self.add("officer", full_name="Cũng trước", sex="female")
+        self.run("owner", "principal", "revoke", "officer")
+        self.add("owner", full_name="Sau", sex="female")
+        self.run("owner", "grant", "revoke", "analyst", "identity")
+        self.change("owner", 0, full_name="Sau nữa")
+        self.analysed = self.say("analyst", self.ids, ["sex"], "statistics")
+        self.run("officer", "status", code=4)
+        self.disclosed = self.say("owner", self.ids, FIELDS, "care")
+        self.log = self.run("owner", "audit", "log", "--details")
+        self.keys = self.run("owner", "key", "list")
+        self.verified = self.run("owner", "audit", "verify")
+
+
 def setUpModule():
-    global scratch, makers, rotated, read, documents
+    global scratch, makers, rotated, revoked, read, documents
     forged.setUpModule()
     unittest.addModuleCleanup(forged.tearDownModule)
     scratch = tempfile.TemporaryDirectory(prefix="casevault-reader-")
     with ThreadPoolExecutor(3) as pool:
-        rotating = pool.submit(RotatedMaker, Path(scratch.name))
+        rotating, revoking = (pool.submit(one, Path(scratch.name)) for one in (RotatedMaker, RevokedMaker))
         makers = list(pool.map(lambda suite: Maker(Path(scratch.name), suite), (1, 2, 3)))
-        rotated = rotating.result()
+        rotated, revoked = rotating.result(), revoking.result()
     read = {maker.suite: reader.Vault(maker.vault, maker.owner) for maker in makers}
     documents = {suite: vault.document() for suite, vault in read.items()}
 
@@ -471,6 +493,60 @@ class RotatedTest(unittest.TestCase):
             reader.read_erasure_root(rotated.vault / "erasure.root", old.log, old.state)
 
 
+class RevokedTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.vaults = {who: reader.Vault(revoked.vault, getattr(revoked, who)) for who in ("owner", "officer", "analyst")}
+        cls.names = {name: number for number, (name, _) in cls.vaults["owner"].authority.schema.compartments.items()}
+
+    def read(self, who):
+        return {record["id"]: record["values"] for record in self.vaults[who].document()["records"]}
+
+    def test_each_reads_what_casevault_discloses_to_it(self):
+        for who, said, fields in (("owner", revoked.disclosed, FIELDS), ("analyst", revoked.analysed, ["sex"])):
+            found = self.read(who)
+            self.assertEqual(list(found), [one["id"] for one in said["disclosures"]])
+            for one, written in zip(said["disclosures"], revoked.rows, strict=True):
+                wanted = {name: text for name, text in written.items() if name in fields}
+                self.assertEqual({name: text for name, text in one["values"].items() if text is not None}, wanted)
+                self.assertEqual(found[one["id"]], wanted)
+
+    def test_a_revoked_officer_and_an_analyst_whose_grant_was_ended_hold_no_epoch_of_it(self):
+        self.assertEqual(self.vaults["officer"].cks, {})
+        self.assertFalse(any(self.read("officer").values()))
+        coded, audit, owners = self.names["coded"], self.names["audit"], self.vaults["owner"].cks
+        held = {key: value for key, value in owners.items() if key[0] in (coded, audit)}
+        self.assertEqual(self.vaults["analyst"].cks, held)
+        principals = [(one.person.name, one.revoked is not None) for one in self.vaults["owner"].authority.principals.values()]
+        self.assertEqual(principals, [("owner", False), ("officer", True), ("analyst", False)])
+
+    def test_no_box_of_a_successor_is_for_whom_it_was_taken_from(self):
+        authority = self.vaults["owner"].authority
+        current = {number: authority.current(number) for number in self.names.values()}
+        holders = {name: set(authority._granted(number, current[number])) for name, number in self.names.items()}
+        self.assertEqual(holders, {"identity": {1}, "coded": {1, 3}, "story": {1}, "audit": {1, 3}})
+        self.assertEqual((current[self.names["identity"]], current[self.names["coded"]]), (3, 2))
+        for who, name in (("officer", "identity"), ("officer", "coded"), ("analyst", "identity")):
+            number = self.names[name]
+            bound = authority.tag + reader.u16(number) + reader.u32(current[number])
+            for box, _ in (authority.grants[one, number, current[number]] for one in holders[name]):
+                with self.assertRaises(reader.Integrity):
+                    reader.box_open(reader.CK_GRANT, getattr(revoked, who).x_secret, bound, box, "a grant of somebody else")
+
+    def test_epochs_log_and_root_are_those_that_casevault_says(self):
+        vault = self.vaults["owner"]
+        found, names = vault.document(), vault.authority.schema.compartments
+        self.assertCountEqual([one | {"compartment": names[one["compartment"]][0]} for one in vault.census()], revoked.keys)
+        self.assertEqual((revoked.verified["ok"], revoked.verified["root"]), (True, found["root"]))
+        for own, theirs in zip(found["entries"], revoked.log, strict=True):
+            details = theirs["details"]
+            self.assertEqual((own["entry"], own["action"], own["outcome"], own["actor"], own["count"]),
+                             tuple(theirs[name] for name in ("entry", "action", "outcome", "actor", "count")))
+            self.assertEqual((own["actor"], own["note"], own["subjects"]), tuple(details[name] for name in ("actor", "text", "records")))
+        actions = [own["action"] for own in found["entries"]]
+        self.assertLess(actions.index("principal-revoke"), actions.index("grant-revoke"))
+
+
 class ForgedTest(unittest.TestCase):
     """Chains that somebody else wrote by the page, put before the command."""
 
@@ -495,6 +571,13 @@ class ForgedTest(unittest.TestCase):
         for why, signer, payloads, _ in forged.FORGED:
             with forged.Copy() as folder, self.subTest(why):
                 forged.forged_vault(folder, signer, payloads)
+                status, said = self.run_on(folder, "audit", "verify")
+                self.assertEqual((status, json.loads(said)["ok"]), (8, False), said)
+
+    def test_casevault_refuses_a_batch_of_one_who_was_revoked(self):
+        for after in (0, 3):
+            with forged.Copy() as folder, self.subTest(after=after):
+                forged.revoked_batch(folder, after=after)
                 status, said = self.run_on(folder, "audit", "verify")
                 self.assertEqual((status, json.loads(said)["ok"]), (8, False), said)
 

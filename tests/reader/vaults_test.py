@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Vaults of every suite, one whose keys were rotated, and one with revocations, made by the casevault command and read by the second reader, and
-forged ones that are put before both: both say the same.
+"""Vaults of every suite, one whose keys were rotated, and one with revocations, made by the casevault command and read by the
+second reader, and forged ones that are put before both: both say the same.
 
 Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
 passphrase slot that is allowed; so it is also shown that casevault opens what somebody else wrote by the page.

@@ -3,6 +3,7 @@
 
 #include <casevault/bytes.hpp>
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@ struct PrincipalInfo {
   std::string unit;
   std::vector<std::string> grants;  ///< compartments
   std::vector<std::string> may_grant;
+  std::map<std::string, std::int64_t> expires_ms;  ///< of the grants that expire, by compartment
   std::uint64_t entry = 0;               ///< the entry that added it
   std::optional<std::uint64_t> revoked;  ///< the entry that revoked it
 };
@@ -29,6 +31,11 @@ struct PrincipalRequest {
   std::vector<std::string> functional_roles;
   std::vector<std::string> grants;  ///< compartments to grant at once
   bool may_grant = false;
+  std::int64_t expires_ms = 0;  ///< Unix milliseconds from which on the grants are refused; 0: they do not expire
+};
+struct GrantOptions {
+  bool may_grant = false;
+  std::int64_t expires_ms = 0;  ///< as above
 };
 
 struct KeyInfo {

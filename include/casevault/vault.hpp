@@ -61,6 +61,8 @@ struct Status {
   std::uint64_t log_size = 0;
   audit::Digest root{};
   std::vector<EpochInfo> epochs;
+  std::string log_key;        ///< verifier key string of the newest log key: what receipts from now on are held against
+  std::uint32_t vault_key_epoch = 0;
   std::string erasure_level;  ///< "E0" or "E1" by the file system that holds erasure.root
   std::vector<std::string> warnings;
 };
@@ -141,10 +143,13 @@ class CASEVAULT_API Session {
   /// Certifies a principal and seals its first grants; returns the invitation to hand over.
   [[nodiscard]] Result<std::string> add_principal(const PrincipalRequest& request);
   [[nodiscard]] Result<std::vector<PrincipalInfo>> principals();
-  /// Entry number of the grant. kNoGrant when this principal may not grant one of the compartments (logged).
-  [[nodiscard]] Result<std::uint64_t> grant(std::string_view principal, std::span<const std::string> compartments);
+  /// Entry number of the grant. kNoGrant when this principal may not grant one of the compartments (logged). A grant
+  /// that is held already can be given again only to add the right to grant it, or to change when it expires.
+  [[nodiscard]] Result<std::uint64_t> grant(std::string_view principal, std::span<const std::string> compartments,
+                                            const GrantOptions& options = {});
   /// Puts a principal out, at once in every open session of every process: it opens the vault no more, signs nothing
-  /// that is believed, and gets no successor epoch. The compartments it held that this principal holds too get their
+  /// that is believed, and gets neither successor epochs nor the new vault key that this begins, with a new log key and
+  /// a new erasure root. The compartments it held that this principal holds too get their
   /// successors now; the others from the next writer who holds them. What lies under the old epochs stays readable for
   /// keys that it kept: re-encrypt and destroy them. kRefused for roles that may not (logged), for the last owner, and
   /// when a compartment would be left without a holder, or without anyone who may grant it. Entry number.
@@ -152,7 +157,17 @@ class CASEVAULT_API Session {
   /// The same for single compartments; also for whoever may grant them.
   [[nodiscard]] Result<std::uint64_t> revoke_grant(std::string_view principal,
                                                    std::span<const std::string> compartments);
+  /// Replaces this principal's own keys by those of a new identity of the same name: every grant is sealed to them, a
+  /// new vault key begins, and the identity of this session opens the vault no more, this session included. Returns the
+  /// invitation for the new identity. kBadInput when the public string is of another name.
+  [[nodiscard]] Result<std::string> rekey(std::string_view public_string);
   [[nodiscard]] Result<std::vector<KeyInfo>> keys();
+  /// New vault key, log key and erasure root, for all who are in; at once. What was signed by the old log key stays
+  /// good up to here. kRefused (logged) for roles other than owner and administrator. Entry number.
+  [[nodiscard]] Result<std::uint64_t> rotate_vault_key();
+  /// Says in the log, signed, that an old epoch has no cell and gets none: what comes before destroying it, or instead
+  /// where old backups are to stay readable. Counts like destroy_epoch and refuses like it. Entry number.
+  [[nodiscard]] Result<std::uint64_t> retire_epoch(std::string_view compartment, std::uint32_t epoch);
   /// Opens the successor epoch of a compartment, sealed to exactly those who hold the present one: new writes are under
   /// it at once, in every open session; what is under old epochs stays readable. Takes no rights beyond holding the
   /// compartment. kNoGrant without it (logged), kNotFound for no such compartment.

@@ -44,6 +44,12 @@ std::string_view name_of(Action action) noexcept {
       return "principal-revoke";
     case Action::kGrantRevoke:
       return "grant-revoke";
+    case Action::kKeyVault:
+      return "key-vault";
+    case Action::kPrincipalRekey:
+      return "principal-rekey";
+    case Action::kKeyRetire:
+      return "key-retire";
   }
   return {};
 }

@@ -97,24 +97,47 @@ Result<void> KeyTree::erase_slot(store::WriteTxn& txn, const SecretBytes& erk, c
   const std::uint64_t leaf = slot / kFanout;
   CASEVAULT_TRY(const bool was_there, txn.erase(store::Table::kTree, row_key(kind, kSlotLevel, slot)));
   if (!was_there) return missing(kind, kSlotLevel, slot);
-  // The tops of all trees hang on the root itself.
+  CASEVAULT_CHECK(rewrap_tops(txn, erk, next));
+  SecretBytes parent = next.clone();
+  for (int level = kTopLevel; level >= 0; --level) {
+    CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, kind, leaf, level));
+    if (!fresh) return missing(kind, level, node_index(leaf, level));
+    parent = *std::move(fresh);
+  }
+  return {};
+}
+
+Result<void> KeyTree::swap_root(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
+                                std::uint64_t leaf) const {
+  CASEVAULT_CHECK(rewrap_tops(txn, erk, next));
+  SecretBytes parent = next.clone();
+  for (int level = kTopLevel; level >= 0; --level) {
+    CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, TreeKind::kRecords, leaf, level));
+    if (!fresh) return {};
+    parent = *std::move(fresh);
+  }
+  return {};
+}
+
+Result<void> KeyTree::rewrap_tops(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next) const {
   for (const TreeKind each : {TreeKind::kRecords, TreeKind::kEpochHalves}) {
     CASEVAULT_CHECK(rewrap(txn, each, kTopLevel, 0, erk, next));
   }
-  SecretBytes parent = next.clone();
-  for (int level = kTopLevel; level >= 0; --level) {
-    const std::uint64_t index = node_index(leaf, level);
-    const Bytes row = row_key(kind, static_cast<std::uint8_t>(level), index);
-    CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
-    if (!value) return missing(kind, level, index);
-    CASEVAULT_TRY(const SecretBytes old, unwrap(vault_, row, parent, *value));
-    SecretBytes fresh = crypto::random_key(*random_);
-    CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, parent, fresh, *random_)));
-    const auto below = static_cast<std::uint8_t>(level == 0 ? kSlotLevel : level - 1);
-    CASEVAULT_CHECK(rewrap(txn, kind, below, index * kFanout, old, fresh));
-    parent = std::move(fresh);
-  }
   return {};
+}
+
+Result<std::optional<SecretBytes>> KeyTree::renew_node(store::WriteTxn& txn, const SecretBytes& parent, TreeKind kind,
+                                                       std::uint64_t leaf, int level) const {
+  const std::uint64_t index = node_index(leaf, level);
+  const Bytes row = row_key(kind, static_cast<std::uint8_t>(level), index);
+  CASEVAULT_TRY(const std::optional<ByteView> value, txn.get(store::Table::kTree, row));
+  if (!value) return std::optional<SecretBytes>();
+  CASEVAULT_TRY(const SecretBytes old, unwrap(vault_, row, parent, *value));
+  SecretBytes fresh = crypto::random_key(*random_);
+  CASEVAULT_CHECK(txn.put(store::Table::kTree, row, wrap(vault_, row, parent, fresh, *random_)));
+  const auto below = static_cast<std::uint8_t>(level == 0 ? kSlotLevel : level - 1);
+  CASEVAULT_CHECK(rewrap(txn, kind, below, index * kFanout, old, fresh));
+  return std::optional(std::move(fresh));
 }
 
 Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk,

@@ -56,6 +56,10 @@ class KeyTree {
   /// for each top node of the tree.
   [[nodiscard]] Result<void> erase_slot(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
                                         TreeKind kind, std::uint64_t slot) const;
+  /// Hangs the tree on a new root key. On the path to `leaf` of the records, which is where new rows go, every node key
+  /// is a new one too: who knew the old ones does not come to new leaf nodes.
+  [[nodiscard]] Result<void> swap_root(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
+                                       std::uint64_t leaf) const;
   /// Opens every row of the tree table under its parents, whoever needs it or not. `wrong` is told of each that cannot
   /// be one, has no parent or does not open. Returns the number of rows; an error when the store cannot be read.
   [[nodiscard]] Result<std::uint64_t> check(store::ReadTxn& txn, const SecretBytes& erk,
@@ -64,6 +68,11 @@ class KeyTree {
  private:
   [[nodiscard]] Result<SecretBytes> node_key(store::ReadTxn& txn, const SecretBytes& erk, TreeKind kind,
                                              std::uint64_t leaf, int stop) const;
+  /// Wraps the tops of all trees under the next root key.
+  [[nodiscard]] Result<void> rewrap_tops(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next) const;
+  /// New key of one node, whose children are wrapped under it; nullopt when there is no such node.
+  [[nodiscard]] Result<std::optional<SecretBytes>> renew_node(store::WriteTxn& txn, const SecretBytes& parent,
+                                                              TreeKind kind, std::uint64_t leaf, int level) const;
   /// Wraps the children of one node, rows of `level` from `first` on, under its new key.
   [[nodiscard]] Result<void> rewrap(store::WriteTxn& txn, TreeKind kind, std::uint8_t level, std::uint64_t first,
                                     const SecretBytes& old_parent, const SecretBytes& new_parent) const;

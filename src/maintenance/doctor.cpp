@@ -148,7 +148,8 @@ class Doctor {
   }
 
   Result<void> erasure_root() {
-    auto stale = keys::ErasureRoot::stale_places(core_->root_file(), core_->root_context(), snapshot().db.root);
+    CASEVAULT_TRY(const keys::RootContext context, core_->root_context(snapshot().db.vault_key_epoch));
+    auto stale = keys::ErasureRoot::stale_places(core_->root_file(), context, snapshot().db.root);
     if (!stale) return finding_of("erasure.root", std::move(stale).error());
     for (const std::uint64_t offset : *stale) {
       find(Severity::kWarning, "erasure.root at byte " + std::to_string(offset),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keys/key_tree.hpp"
 #include "vault/epochs.hpp"
-#include "vault/people.hpp"
 #include "vault/records.hpp"
 #include "vault/session_impl.hpp"
+#include "vault/vault_key.hpp"
 #include "vault/verify.hpp"
 
 #include <algorithm>
@@ -26,16 +26,6 @@ constexpr int kTellAgain = 8;
 constexpr std::size_t kMaxNamed = 100;  // records that could not be moved
 /// How long a background job holds the write lock at a time (design.md section 4).
 constexpr auto kHoldLock = std::chrono::milliseconds(4);
-
-Result<const Compartment*> find_compartment(const Authority& authority, std::string_view name) {
-  const Compartment* compartment = authority.schema().find_compartment(name);
-  if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + std::string(name)};
-  return compartment;
-}
-
-Error denied(UnitOfWork& work, audit::Action action, Error error) {
-  return work.core().refuse(work.authority(), action, audit::Outcome::kDenied, {}, {}, {}, std::move(error));
-}
 
 std::string name_of(const Compartment& compartment, std::uint32_t epoch) {
   return compartment.name + ":" + std::to_string(epoch);
@@ -73,7 +63,7 @@ class Mover {
     };
     if (auto writer = vault::require_writer(authority); !writer) return deny(std::move(writer).error());
     if (!options_.compartment.empty()) {
-      CASEVAULT_TRY(const Compartment* const only, find_compartment(authority, options_.compartment));
+      CASEVAULT_TRY(const Compartment* const only, vault::find_compartment(authority, options_.compartment));
       auto held = core_.granted_key(authority, authority.state.current(only->id));
       if (!held) {
         return held.error().code == ErrorCode::kNoGrant ? deny(std::move(held).error()) : std::move(held).error();
@@ -342,37 +332,36 @@ Result<Census> Session::census() {
   return census;
 }
 
-Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, std::uint32_t epoch) {
-  CASEVAULT_TRY(const auto core, impl_->core());
-  if (core->read_only()) return Error{ErrorCode::kUsage, "the vault is open read-only"};
-  {
-    // Rows that were hidden or put back would count as moved: a vault that does not verify destroys nothing.
-    CASEVAULT_TRY(const VerifyReport report, vault::verify_log(*core, {}, {}));
-    if (!report.ok) {
-      return Error{ErrorCode::kIntegrity, "nothing is destroyed in a vault that does not verify: " + report.reason,
-                   report.entry};
-    }
-  }
-  CASEVAULT_TRY(keys::ErasureRoot root, keys::ErasureRoot::lock(core->root_file()));  // before the write lock, always
-  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
+namespace {
+
+/// An epoch that may end: known, old, and without a cell, counted within the unit of work that ends it.
+struct EndingEpoch {
+  keys::EpochName name;
+  std::string shown;  ///< "health:1"
+  std::uint64_t half_slot = 0;
+};
+
+Result<EndingEpoch> require_empty(UnitOfWork& work, std::string_view compartment_name, std::uint32_t epoch,
+                                  audit::Action action, std::string_view verb) {
+  Core& core = work.core();
   const Authority& authority = work.authority();
-  CASEVAULT_TRY(const Compartment* const compartment, find_compartment(authority, compartment_name));
+  CASEVAULT_TRY(const Compartment* const compartment, vault::find_compartment(authority, compartment_name));
   const keys::EpochName name{compartment->id, epoch};
-  const std::string shown = name_of(*compartment, epoch);
+  std::string shown = name_of(*compartment, epoch);
   const auto state = authority.state.epochs.find(name);
   if (state == authority.state.epochs.end()) return Error{ErrorCode::kNotFound, "there is no epoch " + shown};
   const auto refuse = [&](std::string why) {
-    return denied(work, audit::Action::kKeyDestroy, {ErrorCode::kRefused, "epoch " + shown + ": " + std::move(why)});
+    return work.deny(action, {ErrorCode::kRefused, "epoch " + shown + ": " + std::move(why)});
   };
   if (!policy::may_administer(authority.me().role)) {
-    return refuse("role " + authority.me().role + " may not destroy epochs");
+    return refuse("role " + authority.me().role + " may not " + std::string(verb) + " epochs");
   }
   if (state->second.destroyed) return refuse("was destroyed before");
   if (name == authority.state.current(compartment->id)) return refuse("is the current one; rotate first");
   if (compartment->id == vault::kAuditCompartment) {
     return refuse("the details of log entries are sealed under it and would be lost");
   }
-  CASEVAULT_TRY(const std::vector<KeyInfo> keys, vault::count_keys(*core, work.txn(), work.db(), authority));
+  CASEVAULT_TRY(const std::vector<KeyInfo> keys, vault::count_keys(core, work.txn(), work.db(), authority));
   const auto counted = std::ranges::find_if(
       keys, [&](const KeyInfo& key) { return key.compartment == compartment->name && key.epoch == epoch; });
   if (counted->cells > 0) {
@@ -380,26 +369,57 @@ Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment_name, 
   }
   if (auto labels = check_labels(work, *compartment); !labels) {
     if (labels.error().code != ErrorCode::kNoGrant) return std::move(labels).error();
-    return denied(work, audit::Action::kKeyDestroy, std::move(labels).error());
+    return work.deny(action, std::move(labels).error());
   }
+  return EndingEpoch{name, std::move(shown), state->second.half_slot};
+}
 
-  // What an interrupted change left in the file is settled before another one begins.
-  CASEVAULT_CHECK(root.settle(core->root_context(), work.db().root, core->random()));
-  const SecretBytes next = crypto::random_key(core->random());
-  const keys::LiveRoot live{work.db().root.epoch + 1, keys::commit_root(core->tag(), work.db().root.epoch + 1, next)};
+/// Rows that were hidden or put back would count as moved.
+Result<void> require_sound(Core& core, std::string_view verb) {
+  if (core.read_only()) return Error{ErrorCode::kUsage, "the vault is open read-only"};
+  CASEVAULT_TRY(const VerifyReport report, vault::verify_log(core, {}, {}));
+  if (report.ok) return {};
+  return Error{ErrorCode::kIntegrity,
+               "no epoch is " + std::string(verb) + " in a vault that does not verify: " + report.reason, report.entry};
+}
+
+}  // namespace
+
+Result<std::uint64_t> Session::retire_epoch(std::string_view compartment, std::uint32_t epoch) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(require_sound(*core, "retired"));
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
+  constexpr audit::Action kAction = audit::Action::kKeyRetire;
+  CASEVAULT_TRY(const EndingEpoch ending, require_empty(work, compartment, epoch, kAction, "retire"));
+  if (work.authority().state.epochs.at(ending.name).retired) {
+    return Error{ErrorCode::kConflict, "epoch " + ending.shown + " was retired before"};
+  }
+  std::vector<AuthorityOp> ops;
+  ops.emplace_back(vault::OpRetiredEpoch{ending.name});
+  CASEVAULT_TRY(const vault::EntryPlace place,
+                work.commit_authority(kAction, "retired epoch " + ending.shown, std::move(ops)));
+  return place.entry;
+}
+
+Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment, std::uint32_t epoch) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(require_sound(*core, "destroyed"));
+  CASEVAULT_TRY(vault::RootChange root, vault::RootChange::begin(*core));
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
+  constexpr audit::Action kAction = audit::Action::kKeyDestroy;
+  CASEVAULT_TRY(const EndingEpoch ending, require_empty(work, compartment, epoch, kAction, "destroy"));
+  CASEVAULT_CHECK(root.prepare(work));
   const keys::KeyTree tree(core->tag(), core->random());
   CASEVAULT_CHECK(
-      tree.erase_slot(work.txn(), *work.db().root_key, next, keys::TreeKind::kEpochHalves, state->second.half_slot));
-  CASEVAULT_CHECK(root.stage(core->root_context(), live.epoch, next, core->random()));
-  work.db().root = live;
-  work.db().root_key.reset();
-  work.db().tree_generation += 1;
+      tree.erase_slot(work.txn(), *work.db().root_key, root.next(), keys::TreeKind::kEpochHalves, ending.half_slot));
+  CASEVAULT_CHECK(root.stage(work, work.db().vault_key_epoch));
   std::vector<AuthorityOp> ops;
-  ops.emplace_back(vault::OpDestroyedEpoch{name});
-  CASEVAULT_TRY(const vault::EntryPlace place, vault::commit_authority(work, audit::Action::kKeyDestroy,
-                                                                       "destroyed epoch " + shown, std::move(ops), {}));
-  if (auto settled = root.settle(core->root_context(), live, core->random()); !settled) {
-    return Error{ErrorCode::kErasePending, "epoch " + shown + " is destroyed in entry " + std::to_string(place.entry) +
+  ops.emplace_back(vault::OpDestroyedEpoch{ending.name});
+  CASEVAULT_TRY(const vault::EntryPlace place,
+                work.commit_authority(kAction, "destroyed epoch " + ending.shown, std::move(ops)));
+  if (auto settled = root.settle(); !settled) {
+    return Error{ErrorCode::kErasePending, "epoch " + ending.shown + " is destroyed in entry " +
+                                               std::to_string(place.entry) +
                                                ", but the old root is not overwritten yet (" + settled.error().message +
                                                "); the next session that may write does it"};
   }

@@ -18,7 +18,7 @@ Result<std::string> AnchorStore::load() const {
   return std::string(as_text(*bytes));
 }
 
-bool AnchorStore::keep(std::string_view note, std::uint64_t size, std::string_view log_key) const noexcept {
+bool AnchorStore::keep(std::string_view note, std::uint64_t size, const Verify& verify) const noexcept {
   if (file_.empty()) return false;
   try {
     std::error_code ignored;
@@ -32,7 +32,7 @@ bool AnchorStore::keep(std::string_view note, std::uint64_t size, std::string_vi
     const auto known = load();
     if (!known) return false;
     if (!known->empty()) {
-      const auto checkpoint = audit::verify_checkpoint(*known, log_key);
+      const auto checkpoint = verify(*known);
       if (!checkpoint || checkpoint->size >= size) return false;
     }
     std::filesystem::path next = file_;

@@ -3,7 +3,10 @@
 
 #include <casevault/audit.hpp>
 
+#include "audit/note.hpp"
+
 #include <filesystem>
+#include <functional>
 
 namespace casevault::vault {
 
@@ -17,7 +20,9 @@ class AnchorStore {
   /// The signed checkpoint, empty when there is none.
   [[nodiscard]] Result<std::string> load() const;
   /// Keeps `note` unless the anchor already there is as large. Failing is no error of the vault: false.
-  bool keep(std::string_view note, std::uint64_t size, std::string_view log_key) const noexcept;
+  /// `verify` judges the one already there: what is none of this vault's stays.
+  using Verify = std::function<Result<audit::Checkpoint>(std::string_view note)>;
+  bool keep(std::string_view note, std::uint64_t size, const Verify& verify) const noexcept;
   [[nodiscard]] const std::filesystem::path& file() const noexcept { return file_; }
 
  private:

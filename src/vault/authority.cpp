@@ -7,6 +7,7 @@
 #include "policy/policy.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace casevault::vault {
 namespace {
@@ -27,7 +28,11 @@ enum OpCode : std::uint8_t {
   kPastEpoch = 8,
   kDestroyedEpoch = 9,
   kRevoke = 10,
-  kEndGrant = 11
+  kEndGrant = 11,
+  kLogKey = 12,
+  kDatabaseKey = 13,
+  kRetiredEpoch = 14,
+  kRekey = 15
 };
 
 template <typename... F>
@@ -36,48 +41,56 @@ struct Overloaded : F... {
 };
 
 void encode_op(CborWriter& w, const AuthorityOp& op) {
-  std::visit(Overloaded{
-                 [&](const OpGenesis& o) {
-                   w.array(6)
-                       .uint(kGenesis)
-                       .bytes(o.tag)
-                       .integer(o.created_ms)
-                       .bytes(o.id_key.view())
-                       .bytes(o.log_seed.view());
-                   w.uint(o.suite);
-                 },
-                 [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
-                 [&](const OpVaultKey& o) { w.array(3).uint(kVaultKey).uint(o.epoch).bytes(o.commitment); },
-                 [&](const OpPrincipal& o) {
-                   w.array(6).uint(kPrincipal).uint(o.number).text(o.public_string).text(o.role).text(o.unit);
-                   w.array(o.functional_roles.size());
-                   for (const std::string& role : o.functional_roles) w.text(role);
-                 },
-                 [&](const OpEpoch& o) {
-                   w.array(7).uint(kEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.commitments.granted);
-                   w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
-                 },
-                 [&](const OpGrant& o) {
-                   w.array(7)
-                       .uint(kGrant)
-                       .uint(o.principal)
-                       .uint(o.name.compartment)
-                       .uint(o.name.epoch)
-                       .bytes(o.box)
-                       .boolean(o.may_grant);
-                   w.integer(o.expires_ms);
-                 },
-                 [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
-                 [&](const OpPastEpoch& o) {
-                   w.array(4).uint(kPastEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.envelope);
-                 },
-                 [&](const OpDestroyedEpoch& o) {
-                   w.array(3).uint(kDestroyedEpoch).uint(o.name.compartment).uint(o.name.epoch);
-                 },
-                 [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
-                 [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
-             },
-             op);
+  std::visit(
+      Overloaded{
+          [&](const OpGenesis& o) {
+            w.array(6)
+                .uint(kGenesis)
+                .bytes(o.tag)
+                .integer(o.created_ms)
+                .bytes(o.id_key.view())
+                .bytes(o.log_seed.view());
+            w.uint(o.suite);
+          },
+          [&](const OpSchema& o) { w.array(2).uint(kSchema).text(o.source); },
+          [&](const OpVaultKey& o) {
+            w.array(o.past.empty() ? 3 : 4).uint(kVaultKey).uint(o.epoch).bytes(o.commitment);
+            if (!o.past.empty()) w.bytes(o.past.view());
+          },
+          [&](const OpPrincipal& o) {
+            w.array(6).uint(kPrincipal).uint(o.number).text(o.public_string).text(o.role).text(o.unit);
+            w.array(o.functional_roles.size());
+            for (const std::string& role : o.functional_roles) w.text(role);
+          },
+          [&](const OpEpoch& o) {
+            w.array(7).uint(kEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.commitments.granted);
+            w.bytes(o.commitments.key).bytes(o.commitments.deposit_public).uint(o.half_slot);
+          },
+          [&](const OpGrant& o) {
+            w.array(7)
+                .uint(kGrant)
+                .uint(o.principal)
+                .uint(o.name.compartment)
+                .uint(o.name.epoch)
+                .bytes(o.box)
+                .boolean(o.may_grant);
+            w.integer(o.expires_ms);
+          },
+          [&](const OpNotApplied& o) { w.array(2).uint(kNotApplied).uint(o.entry); },
+          [&](const OpPastEpoch& o) {
+            w.array(4).uint(kPastEpoch).uint(o.name.compartment).uint(o.name.epoch).bytes(o.envelope);
+          },
+          [&](const OpDestroyedEpoch& o) {
+            w.array(3).uint(kDestroyedEpoch).uint(o.name.compartment).uint(o.name.epoch);
+          },
+          [&](const OpLogKey& o) { w.array(2).uint(kLogKey).bytes(o.seed.view()); },
+          [&](const OpDatabaseKey& o) { w.array(2).uint(kDatabaseKey).uint(o.epoch); },
+          [&](const OpRetiredEpoch& o) { w.array(3).uint(kRetiredEpoch).uint(o.name.compartment).uint(o.name.epoch); },
+          [&](const OpRekey& o) { w.array(2).uint(kRekey).text(o.public_string); },
+          [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
+          [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
+      },
+      op);
 }
 
 std::optional<AuthorityOp> decode_op(CborReader& r) {
@@ -103,10 +116,14 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       return OpSchema{std::string(r.text())};
     }
     case kVaultKey: {
-      require(3);
       OpVaultKey o;
       o.epoch = r.narrow<std::uint32_t>();
+      require(o.epoch == 1 ? 3 : 4);
       o.commitment = r.fixed<32>();
+      if (o.epoch != 1) {
+        o.past = SecretBytes::copy(r.bytes());
+        if (o.past.size() != 32) r.fail();
+      }
       return o;
     }
     case kPrincipal: {
@@ -141,7 +158,7 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       o.box.assign(box.begin(), box.end());
       o.may_grant = r.boolean();
       o.expires_ms = r.integer();
-      if (o.expires_ms != 0) r.fail();
+      if (o.expires_ms < 0) r.fail();
       return o;
     }
     case kNotApplied: {
@@ -163,6 +180,27 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       o.name.compartment = r.narrow<std::uint16_t>();
       o.name.epoch = r.narrow<std::uint32_t>();
       return o;
+    }
+    case kLogKey: {
+      require(2);
+      OpLogKey o{SecretBytes::copy(r.bytes())};
+      if (o.seed.size() != 32) r.fail();
+      return o;
+    }
+    case kDatabaseKey: {
+      require(2);
+      return OpDatabaseKey{r.narrow<std::uint32_t>()};
+    }
+    case kRetiredEpoch: {
+      require(3);
+      OpRetiredEpoch o;
+      o.name.compartment = r.narrow<std::uint16_t>();
+      o.name.epoch = r.narrow<std::uint32_t>();
+      return o;
+    }
+    case kRekey: {
+      require(2);
+      return OpRekey{std::string(r.text())};
     }
     case kRevoke: {
       require(2);
@@ -231,13 +269,18 @@ SecretBytes signed_message(const keys::VaultTag& vault, ByteView signed_part) {
 /// Applies one payload's ops. The actor's right to each is checked here: state is never believed from anywhere else.
 class Folder {
  public:
-  explicit Folder(AuthorityState& state, std::uint64_t entry) : state_(state), entry_(entry) {}
+  Folder(AuthorityState& state, std::uint64_t entry, std::int64_t time_ms)
+      : state_(state), entry_(entry), time_ms_(time_ms) {}
 
   Result<void> apply(const AuthorityPayload& payload, bool genesis) {
     genesis_ = genesis;
     actor_ = payload.actor;
+    const auto rekeys = [](const AuthorityOp& op) { return std::holds_alternative<OpRekey>(op); };
+    new_vault_key_ = !genesis && std::holds_alternative<OpVaultKey>(payload.ops.front());
+    own_rekey_ = std::ranges::any_of(payload.ops, rekeys);
     for (const AuthorityOp& op : payload.ops) CASEVAULT_CHECK(std::visit([&](const auto& o) { return on(o); }, op));
     for (const keys::EpochName& name : opened_) CASEVAULT_CHECK(succession(name));
+    if (!unsealed_.empty()) return refuse("new keys of a principal without all that it holds");
     return {};
   }
 
@@ -263,9 +306,7 @@ class Folder {
     }
     state_.suite = *suite;
     state_.id_key = o.id_key.clone();
-    state_.log_seed = o.log_seed.clone();
-    state_.log_public = crypto::ed25519_public(crypto::key_of(state_.log_seed));
-    return {};
+    return sign_with(o.log_seed);
   }
   Result<void> on(const OpSchema& o) {
     if (!genesis_ || state_.schema) return refuse("a schema outside the genesis, or a second one");
@@ -275,10 +316,64 @@ class Folder {
     return {};
   }
   Result<void> on(const OpVaultKey& o) {
-    if (!genesis_ || o.epoch != 1 || state_.vault_key_epoch != 0) return refuse("an unexpected vault key epoch");
+    if (o.epoch != state_.vault_key_epoch + 1 || genesis_ != (o.epoch == 1))
+      return refuse("an unexpected vault key epoch");
+    if (!genesis_) {
+      if (!new_vault_key_ || (!administers() && !own_rekey_)) return refuse("its actor may not change the vault key");
+      if (keys::vault_key_commitment(state_.tag, state_.vault_key_epoch, o.past) != state_.vault_key_commitment)
+        return refuse("a past vault key that is not the one before");
+    } else {
+      state_.database_key_epoch = 1;
+    }
     state_.vault_key_epoch = o.epoch;
     state_.vault_key_commitment = o.commitment;
     return {};
+  }
+  Result<void> sign_with(const SecretBytes& seed) {
+    state_.log_seed = seed.clone();
+    state_.log_keys.push_back({entry_, crypto::ed25519_public(crypto::key_of(seed))});
+    return {};
+  }
+  Result<void> on(const OpLogKey& o) {
+    if (!new_vault_key_) return refuse("a log key without a new vault key");
+    return sign_with(o.seed);
+  }
+  Result<void> on(const OpDatabaseKey& o) {
+    if (genesis_ || o.epoch <= state_.database_key_epoch || o.epoch > state_.vault_key_epoch)
+      return refuse("a database under an unexpected vault key epoch");
+    state_.database_key_epoch = o.epoch;
+    return {};
+  }
+  Result<void> on(const OpRetiredEpoch& o) {
+    if (!administers()) return refuse("its actor may not retire epochs");
+    const auto epoch = state_.epochs.find(o.name);
+    if (epoch == state_.epochs.end() || epoch->second.destroyed || epoch->second.retired ||
+        o.name == state_.current(o.name.compartment) || o.name.compartment == kAuditCompartment)
+      return refuse("the retirement of an epoch that is unknown, in use or gone already");
+    epoch->second.retired = true;
+    return {};
+  }
+  Result<void> on(const OpRekey& o) {
+    const auto self = state_.principals.find(actor_);
+    if (!new_vault_key_ || self == state_.principals.end()) return refuse("new keys without a new vault key");
+    PrincipalState& principal = self->second;
+    auto who = keys::parse_principal(o.public_string);
+    if (!who || who->name != principal.who.name) return refuse("new keys that are not self-signed under the name");
+    if (state_.find(who->ed_public) != nullptr || known_before(*who))
+      return refuse("new keys that somebody had before");
+    principal.former.emplace_back(entry_, std::exchange(principal.who, *std::move(who)));
+    for (auto grant = principal.grants.begin(); grant != principal.grants.end();) {
+      if (grant->first == state_.current(grant->first.compartment) && !grant->second.ended) unsealed_.insert(*grant);
+      grant = principal.grants.erase(grant);
+    }
+    return {};
+  }
+  bool known_before(const keys::Principal& who) const {
+    return std::ranges::any_of(state_.principals, [&](const auto& each) {
+      return std::ranges::any_of(each.second.former, [&](const auto& former) {
+        return former.second.ed_public == who.ed_public || former.second.x_public == who.x_public;
+      });
+    });
   }
   Result<void> on(const OpPrincipal& o) {
     if (!administers()) return refuse("its actor may not certify principals");
@@ -290,7 +385,7 @@ class Folder {
     if (o.number != state_.principals.size() + 1) return refuse("a principal number out of order");
     auto who = keys::parse_principal(o.public_string);
     if (!who) return refuse("a principal whose keys are not self-signed");
-    if (state_.find(who->name) != nullptr || state_.find(who->ed_public) != nullptr)
+    if (state_.find(who->name) != nullptr || state_.find(who->ed_public) != nullptr || known_before(*who))
       return refuse("a principal certified twice");
     PrincipalState principal;
     principal.number = o.number;
@@ -327,6 +422,7 @@ class Folder {
     const bool high = target->second.role == "owner" || target->second.role == "administrator";
     if (genesis_ || !administers() || (high && actor()->role != "owner"))
       return refuse("its actor may not revoke this principal");
+    if (!new_vault_key_) return refuse("the end of a principal that leaves it the vault key");
     const auto stays = [&](const auto& each) {
       return each.first != o.principal && each.second.role == "owner" && !each.second.revoked;
     };
@@ -341,8 +437,10 @@ class Folder {
     if (target == state_.principals.end() || !given(target->second, current))
       return refuse("the end of a grant that nobody holds");
     // Taking back needs no key: an administrator may, and whoever may grant.
-    const bool granter = actor() != nullptr && given(*actor(), current) && actor()->grants.at(current).may_grant;
-    if (genesis_ || (!administers() && !granter)) return refuse("its actor may not take this grant back");
+    const bool holder = actor() != nullptr && given(*actor(), current);
+    const bool granter = holder && actor()->grants.at(current).may_grant;
+    const bool expired = holder && target->second.grants.at(current).expired(time_ms_);
+    if (genesis_ || (!administers() && !granter && !expired)) return refuse("its actor may not take this grant back");
     const auto stays = [&](const auto& each) { return each.first != o.principal && given(each.second, current); };
     if (!std::ranges::any_of(state_.principals, stays)) return refuse("the end of the last grant of a compartment");
     for (auto& [name, grant] : target->second.grants) {
@@ -372,8 +470,10 @@ class Folder {
     for (const auto& [number, principal] : state_.principals) {
       const auto has = principal.grants.find(name);
       const bool had = given(principal, before);
-      if (had != (has != principal.grants.end()) ||
-          (had && principal.grants.at(before).may_grant != has->second.may_grant))
+      const auto same = [](const GrantState& a, const GrantState& b) {
+        return a.may_grant == b.may_grant && a.expires_ms == b.expires_ms;
+      };
+      if (had != (has != principal.grants.end()) || (had && !same(principal.grants.at(before), has->second)))
         return refuse("an epoch that does not go to those who held the one before");
     }
     if (state_.epochs.at(name).past.empty()) return refuse("an epoch without its past");
@@ -383,19 +483,33 @@ class Folder {
     const auto target = state_.principals.find(o.principal);
     if (target == state_.principals.end() || target->second.revoked || !state_.epochs.contains(o.name))
       return refuse("a grant of or to something unknown");
-    if (!genesis_ && !opened_.contains(o.name)) {
+    const GrantState grant{o.box, o.may_grant, false, o.expires_ms};
+    if (const auto held = unsealed_.find(o.name); held != unsealed_.end() && o.principal == actor_) {
+      if (held->second.may_grant != grant.may_grant || held->second.expires_ms != grant.expires_ms)
+        return refuse("a grant sealed to new keys with other rights");
+      unsealed_.erase(held);
+    } else if (!genesis_ && !opened_.contains(o.name)) {
       if (actor() == nullptr || !given(*actor(), o.name) || !actor()->grants.at(o.name).may_grant)
         return refuse("its actor may not grant this compartment");
     }
-    if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second)
+    const auto held = target->second.grants.find(o.name);
+    // Given again, it gives more, and never gives back what was taken.
+    if (held != target->second.grants.end() &&
+        (genesis_ || held->second.ended || (held->second.may_grant && !o.may_grant) ||
+         (held->second.may_grant == o.may_grant && held->second.expires_ms == o.expires_ms)))
       return refuse("a grant that is held already");
+    target->second.grants[o.name] = grant;
     return {};
   }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold
 
   AuthorityState& state_;
   std::uint64_t entry_;
-  std::set<keys::EpochName> opened_;  ///< by this payload, genesis apart
+  std::int64_t time_ms_;
+  std::set<keys::EpochName> opened_;                ///< by this payload, genesis apart
+  std::map<keys::EpochName, GrantState> unsealed_;  ///< what its actor holds and has not sealed to its new keys yet
+  bool new_vault_key_ = false;
+  bool own_rekey_ = false;
   PrincipalNumber actor_ = 0;
   bool genesis_ = false;
 };
@@ -411,6 +525,22 @@ const PrincipalState* AuthorityState::find(const crypto::PublicKey& ed_public) c
   const auto found =
       std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.ed_public == ed_public; });
   return found == principals.end() ? nullptr : &found->second;
+}
+
+const crypto::PublicKey& PrincipalState::signer_at(std::uint64_t first) const {
+  const auto then = std::ranges::find_if(former, [&](const auto& each) { return first <= each.first; });
+  return then == former.end() ? who.ed_public : then->second.ed_public;
+}
+
+std::vector<std::pair<PrincipalNumber, std::uint16_t>> AuthorityState::expired(std::int64_t now_ms) const {
+  std::vector<std::pair<PrincipalNumber, std::uint16_t>> out;
+  for (const auto& [number, principal] : principals) {
+    for (const auto& [name, grant] : principal.grants) {
+      if (!grant.ended && grant.expired(now_ms) && name == current(name.compartment))
+        out.emplace_back(number, name.compartment);
+    }
+  }
+  return out;
 }
 
 keys::EpochName AuthorityState::current(std::uint16_t compartment) const {
@@ -447,9 +577,14 @@ SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload
 
 Result<AuthorityFacts> facts_of(ByteView payload) {
   CASEVAULT_TRY(const Decoded decoded, decode_payload(payload));
-  AuthorityFacts facts{decoded.payload.actor, decoded.payload.previous, {}};
+  AuthorityFacts facts{decoded.payload.actor, decoded.payload.previous, {}, 0, {}};
   for (const AuthorityOp& op : decoded.payload.ops) {
     if (const auto* undo = std::get_if<OpNotApplied>(&op)) facts.not_applied = undo->entry;
+  }
+  const auto* key = decoded.payload.ops.empty() ? nullptr : std::get_if<OpVaultKey>(&decoded.payload.ops.front());
+  if (key != nullptr && !key->past.empty()) {
+    facts.vault_key_epoch = key->epoch;
+    facts.past_vault_key = key->past.clone();
   }
   return facts;
 }
@@ -497,16 +632,17 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     if (genesis && (!std::holds_alternative<OpGenesis>(payload.ops.front()))) return refuse("is no genesis");
     if (genesis && payload.actor != 1) return refuse("is not by the first principal");
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
-                      std::holds_alternative<OpNotApplied>(payload.ops.front());
+                      std::holds_alternative<OpNotApplied>(payload.ops.front()) ||
+                      std::holds_alternative<OpVaultKey>(payload.ops.front());
     if (!live) continue;
     if (const auto before = state.principals.find(payload.actor);
         before != state.principals.end() && before->second.revoked) {
       return refuse("by a principal that was revoked before");
     }
-    CASEVAULT_CHECK(Folder(state, entry).apply(payload, genesis));
+    CASEVAULT_CHECK(Folder(state, entry, chain[i].time_ms).apply(payload, genesis));
     const auto actor = state.principals.find(payload.actor);
     if (actor == state.principals.end()) return refuse("by an unknown principal");
-    if (!crypto::verify_raw(actor->second.who.ed_public, signed_message(state.tag, decoded[i].signed_part).view(),
+    if (!crypto::verify_raw(actor->second.signer_at(entry), signed_message(state.tag, decoded[i].signed_part).view(),
                             decoded[i].signature)) {
       return refuse("its signature does not verify");
     }

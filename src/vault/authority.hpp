@@ -31,9 +31,20 @@ struct OpGenesis {
 struct OpSchema {
   std::string source;
 };
+/// A payload that begins a new vault key epoch says so first, is itself sealed under the new key, belongs to no
+/// database transaction and holds at once.
 struct OpVaultKey {
   std::uint32_t epoch = 0;
   crypto::Hash commitment{};
+  SecretBytes past;  ///< the vault key of the epoch before; none in the genesis
+};
+/// Signs checkpoints from here on. Only beside a new vault key: who holds that knows the seed.
+struct OpLogKey {
+  SecretBytes seed;
+};
+/// The database and erasure.root are sealed under this vault key epoch from here on, under a new erasure root.
+struct OpDatabaseKey {
+  std::uint32_t epoch = 0;
 };
 struct OpPrincipal {
   PrincipalNumber number = 0;
@@ -52,7 +63,7 @@ struct OpGrant {
   keys::EpochName name;
   Bytes box;
   bool may_grant = false;
-  std::int64_t expires_ms = 0;  ///< 0: never; grants that expire are reserved
+  std::int64_t expires_ms = 0;  ///< from this time on it is refused and taken back by whoever holds the epoch; 0: never
 };
 struct OpNotApplied {
   std::uint64_t entry = 0;  ///< a mutation whose transaction never committed
@@ -62,10 +73,15 @@ struct OpPastEpoch {
   keys::EpochName name;  ///< the epoch that this payload opens
   Bytes envelope;        ///< CK' of the one before, sealed under CK' of this one
 };
+/// No cell is under the epoch any more, and none will be: a statement before its half is destroyed, or instead.
+struct OpRetiredEpoch {
+  keys::EpochName name;
+};
 struct OpDestroyedEpoch {
   keys::EpochName name;
 };
-/// The principal is out: signs nothing that is believed, and gets no successor epoch.
+/// The principal is out: signs nothing that is believed, and gets no successor epoch and no new vault key. Only beside
+/// a new vault key.
 struct OpRevoke {
   PrincipalNumber principal = 0;
 };
@@ -74,8 +90,14 @@ struct OpEndGrant {
   PrincipalNumber principal = 0;
   std::uint16_t compartment = 0;
 };
-using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied,
-                                 OpPastEpoch, OpDestroyedEpoch, OpRevoke, OpEndGrant>;
+/// The actor's own keys are replaced, under its name; every grant it has of a present epoch is sealed to the new ones
+/// in the same payload. Only beside a new vault key: who stole the old ones knows the present one.
+struct OpRekey {
+  std::string public_string;
+};
+using AuthorityOp =
+    std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied, OpPastEpoch,
+                 OpDestroyedEpoch, OpRevoke, OpEndGrant, OpLogKey, OpDatabaseKey, OpRetiredEpoch, OpRekey>;
 
 /// Where a payload stands in the chain.
 struct AuthorityLink {
@@ -99,6 +121,8 @@ struct GrantState {
   Bytes box;
   bool may_grant = false;
   bool ended = false;  ///< taken back: goes on to no successor epoch
+  std::int64_t expires_ms = 0;
+  [[nodiscard]] bool expired(std::int64_t now_ms) const noexcept { return expires_ms != 0 && now_ms >= expires_ms; }
 };
 struct PrincipalState {
   PrincipalNumber number = 0;
@@ -108,6 +132,10 @@ struct PrincipalState {
   std::vector<std::string> functional_roles;
   std::uint64_t entry = 0;
   std::optional<std::uint64_t> revoked;  ///< entry that revoked it
+  /// Keys it had before, with the entry that replaced them.
+  std::vector<std::pair<std::uint64_t, keys::Principal>> former;
+  /// What signs a batch of this principal that begins with `entry`.
+  [[nodiscard]] const crypto::PublicKey& signer_at(std::uint64_t entry) const;
   std::map<keys::EpochName, GrantState> grants;
   /// The grant that gives this epoch: of itself, or of the nearest later one that was not taken back, which keeps
   /// what is before it.
@@ -124,16 +152,22 @@ struct EpochState {
   std::uint64_t half_slot = 0;
   Bytes past;              ///< CK' of the epoch before, under CK' of this one; empty for the first
   bool destroyed = false;  ///< its half was erased
+  bool retired = false;    ///< said to be empty for good
+};
+struct LogKeyState {
+  std::uint64_t from = 0;  ///< entry that certifies it; checkpoints of more entries are signed by it
+  crypto::PublicKey key{};
 };
 
 struct AuthorityState {
   keys::VaultTag tag{};
   std::int64_t created_ms = 0;
   SecretBytes id_key;
-  SecretBytes log_seed;
-  crypto::PublicKey log_public{};
+  SecretBytes log_seed;               ///< of the newest log key
+  std::vector<LogKeyState> log_keys;  ///< oldest first
   std::uint32_t vault_key_epoch = 0;
   crypto::Hash vault_key_commitment{};
+  std::uint32_t database_key_epoch = 0;  ///< vault key epoch that the database and erasure.root are under
   std::map<PrincipalNumber, PrincipalState> principals;
   std::map<keys::EpochName, EpochState> epochs;
   std::map<std::uint16_t, std::uint32_t> current_epoch;  ///< per compartment id
@@ -146,17 +180,21 @@ struct AuthorityState {
   [[nodiscard]] const PrincipalState* find(std::string_view name) const;
   [[nodiscard]] const PrincipalState* find(const crypto::PublicKey& ed_public) const;
   [[nodiscard]] keys::EpochName current(std::uint16_t compartment) const;
+  /// Unended grants of present epochs that have expired: principal and compartment.
+  [[nodiscard]] std::vector<std::pair<PrincipalNumber, std::uint16_t>> expired(std::int64_t now_ms) const;
 };
 
 /// One payload as it was read from the log.
 struct SealedLink {
   AuthorityLink at;
   SecretBytes payload;
+  std::int64_t time_ms = 0;  ///< of its leaf
 };
 
 /// Folds the chain, oldest first. Payloads at or after entry `applied` (mutations whose transaction has not committed)
-/// and those named by a later OpNotApplied change nothing, but stay in the chain. kIntegrity when the chain is broken,
-/// a signature fails, an actor did what its role does not allow, or the mutation before `applied` is named so.
+/// and those named by a later OpNotApplied change nothing, but stay in the chain; those that begin a vault key epoch
+/// are no mutations and always hold. kIntegrity when the chain is broken, a signature fails, an actor did what its role
+/// does not allow, or the mutation before `applied` is named so.
 [[nodiscard]] Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::uint64_t applied);
 /// kIntegrity when a mutation that the database or the log counts as applied (entry + 1; 0 for none) is marked as one
 /// that never was.
@@ -166,6 +204,8 @@ struct AuthorityFacts {
   PrincipalNumber actor = 0;
   std::optional<AuthorityLink> previous;
   std::optional<std::uint64_t> not_applied;  ///< the mutation that it marks
+  std::uint32_t vault_key_epoch = 0;         ///< that it begins; 0 for none
+  SecretBytes past_vault_key;                ///< of the epoch before that
 };
 [[nodiscard]] Result<AuthorityFacts> facts_of(ByteView payload);
 

@@ -108,8 +108,7 @@ Result<std::unique_ptr<Core>> Core::open(const std::filesystem::path& folder, co
     return error;
   }
   core->log_ = *std::move(opened_log);
-  CASEVAULT_TRY(core->vault_key_, core->journal_.find_vault_key(*core->log_, who.x_secret, who.x_public));
-  CASEVAULT_CHECK(core->journal_.unlock(core->vault_key_));
+  CASEVAULT_CHECK(core->journal_.unlock(*core->log_, who.x_secret, who.x_public));
 
   // The genesis entry is the vault's identity: nothing of the log is believed before its hash is the pinned one.
   CASEVAULT_TRY(core->chain_, core->journal_.authority_chain(*core->log_));
@@ -133,7 +132,7 @@ Result<void> Core::check_file(bool believe, bool& alone) {
   if (!writable) {  // read-only medium: nobody writes
     CASEVAULT_TRY(format_lock_, base::open_file(folder_ / "FORMAT", base::OpenMode::kRead));
     alone = true;
-    CASEVAULT_CHECK(memo.check(vault_key_, true, believe, environment_.clock->now_ms()));
+    CASEVAULT_CHECK(memo.check(vault_key(), true, believe, environment_.clock->now_ms()));
     return base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT");
   }
   format_lock_ = *std::move(writable);
@@ -141,14 +140,14 @@ Result<void> Core::check_file(bool believe, bool& alone) {
   // exclusively is alone and checks everything, whoever does not joins one who has.
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kExclusive, kTurnLockByte, true, "FORMAT"));
   alone = base::lock_file(format_lock_, base::LockKind::kExclusive, kOpenLockByte, false, "FORMAT").has_value();
-  CASEVAULT_CHECK(memo.check(vault_key_, alone, believe, environment_.clock->now_ms()));
+  CASEVAULT_CHECK(memo.check(vault_key(), alone, believe, environment_.clock->now_ms()));
   CASEVAULT_CHECK(base::lock_file(format_lock_, base::LockKind::kShared, kOpenLockByte, true, "FORMAT"));
   base::unlock_file(format_lock_, kTurnLockByte);
   return {};
 }
 
 Result<void> Core::check_anchor(const std::string& name, std::string_view note) {
-  const auto anchor = audit::verify_checkpoint(note, log_key());
+  const auto anchor = verify_checkpoint(note);
   if (!anchor) {
     return Error{ErrorCode::kIntegrity,
                  "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
@@ -188,14 +187,13 @@ Result<void> Core::open_database(const Pin* pin, Examination& examination) {
   }
   CASEVAULT_CHECK(check_in_step(first.db));
   const Authority& authority = *first.authority;
-  if (keys::vault_key_commitment(tag(), authority.state.vault_key_epoch, vault_key_) !=
-      authority.state.vault_key_commitment) {
-    return Error{ErrorCode::kIntegrity, "the vault key granted to this principal is not the one the log commits to"};
-  }
   journal_.set_actor(authority.self, ed_seed_);
   id_cipher_.emplace(key_of(authority.state.id_key));
 
-  if (pin != nullptr && pin->log_key != log_key()) {
+  const auto is_pinned = [&](const LogKeyState& key) {
+    return pin->log_key == audit::verifier_string(log_origin(tag()), key.key);
+  };
+  if (pin != nullptr && std::ranges::none_of(authority.state.log_keys, is_pinned)) {
     return Error{ErrorCode::kUntrusted, "the log's key is not the one this identity pinned for the vault"};
   }
   examination.part = "anchor";
@@ -211,7 +209,8 @@ Result<void> Core::open_database(const Pin* pin, Examination& examination) {
     CASEVAULT_CHECK(check_anchor(file.string(), as_text(note)));
   }
   examination.part = "erasure.root";
-  CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), root_context(), first.db.root));
+  CASEVAULT_TRY(const keys::RootContext context, root_context(first.db.vault_key_epoch));
+  CASEVAULT_TRY(const bool idle, keys::ErasureRoot::idle(root_file(), context, first.db.root));
   if (!idle)
     warnings_.emplace_back(
         "erasure.root: not all four copies of the root were whole; a session that may write puts them right");
@@ -223,7 +222,8 @@ Result<void> Core::open_database(const Pin* pin, Examination& examination) {
     if (lock) {
       CASEVAULT_TRY(const auto txn, store_->begin_write());
       CASEVAULT_TRY(const DbState db, load_state(*txn));
-      CASEVAULT_CHECK(lock->settle(root_context(), db.root, random()));
+      CASEVAULT_TRY(const keys::RootContext now, root_context(db.vault_key_epoch));
+      CASEVAULT_CHECK(lock->settle(now, db.root, random()));
     } else if (lock.error().code != ErrorCode::kBusy) {
       return std::move(lock).error();
     }
@@ -267,12 +267,21 @@ Result<void> Core::settle_pending(store::WriteTxn& txn) {
 }
 
 Result<DbState> Core::load_state(store::ReadTxn& txn) {
-  CASEVAULT_TRY(Bytes row, read_state_row(txn));
+  CASEVAULT_TRY(StateRow row, read_state_row(txn));
   {
     const std::lock_guard lock(mutex_);
     if (row == state_row_) return state_;
   }
-  CASEVAULT_TRY(DbState state, decode_state(state_seal(), row));
+  auto seal = state_seal(row.vault_key_epoch);
+  if (!seal) {  // the entry that begins its epoch is further on in the log
+    CASEVAULT_CHECK(log_->refresh());
+    seal = state_seal(row.vault_key_epoch);
+  }
+  if (!seal) {
+    return Error{ErrorCode::kRolledBack,
+                 "data.mdb is under " + seal.error().message + ": the log was rolled back; restore the newest of both"};
+  }
+  CASEVAULT_TRY(DbState state, decode_state(*seal, row));
   // Another process wrote: its entries come first, the authority among them.
   if (state.applied > journal_.newest().mutation) CASEVAULT_CHECK(log_->refresh());
   CASEVAULT_TRY(state.root_key, root_of(state));
@@ -288,7 +297,8 @@ Result<std::shared_ptr<const SecretBytes>> Core::root_of(const DbState& db) {
     const std::lock_guard lock(mutex_);
     if (erasure_root_ && root_epoch_ == db.root.epoch && tree_generation_ == db.tree_generation) return erasure_root_;
   }
-  CASEVAULT_TRY(SecretBytes root, keys::ErasureRoot::load(root_file(), root_context(), db.root));
+  CASEVAULT_TRY(const keys::RootContext context, root_context(db.vault_key_epoch));
+  CASEVAULT_TRY(SecretBytes root, keys::ErasureRoot::load(root_file(), context, db.root));
   const std::lock_guard lock(mutex_);
   erasure_root_ = std::make_shared<const SecretBytes>(std::move(root));
   root_epoch_ = db.root.epoch;
@@ -318,6 +328,17 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   CASEVAULT_CHECK(check_not_undone(fresh->state, log.floor));
   if (fresh->state.tag != tag())
     return Error{ErrorCode::kIntegrity, "the genesis entry names another vault tag than the log's files"};
+  const auto key = journal_.vault_key(fresh->state.vault_key_epoch);
+  if (!key ||
+      keys::vault_key_commitment(tag(), fresh->state.vault_key_epoch, **key) != fresh->state.vault_key_commitment) {
+    return Error{ErrorCode::kIntegrity, "the vault key granted to this principal is not the one the log commits to"};
+  }
+  // Every key is held to what the log says of it; who knows an older one must not pass off an older state.
+  if (db.vault_key_epoch != fresh->state.database_key_epoch) {
+    return Error{ErrorCode::kIntegrity, "data.mdb: the state row is under vault key epoch " +
+                                            std::to_string(db.vault_key_epoch) + ", the log says " +
+                                            std::to_string(fresh->state.database_key_epoch)};
+  }
   const PrincipalState* self = fresh->state.find(ed_public_);
   if (self == nullptr || self->who.x_public != x_public_) {
     return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault"};
@@ -359,7 +380,7 @@ std::shared_ptr<const SecretBytes> Core::erasure_root() {
   return erasure_root_;
 }
 
-Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochName name) const {
+Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochName name, Expired expired) const {
   const auto epoch = authority.state.epochs.find(name);
   if (epoch == authority.state.epochs.end()) {
     return Error{ErrorCode::kUnsupported, "epoch " + std::to_string(name.epoch) + " of compartment " +
@@ -372,6 +393,11 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
     return Error{ErrorCode::kNoGrant,
                  authority.me().who.name + " holds no grant for compartment " +
                      (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
+  }
+  if (expired == Expired::kNot && grant->second.expired(environment_.clock->now_ms())) {
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " +
+                                          std::to_string(name.compartment) + " expired at " +
+                                          base::to_rfc3339(grant->second.expires_ms)};
   }
   keys::EpochName at = grant->first;
   CASEVAULT_TRY(SecretBytes granted, keys::open_epoch(tag(), at, x_secret_, x_public_, grant->second.box,
@@ -392,7 +418,8 @@ Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, 
                                          std::to_string(name.compartment) +
                                          " was destroyed: nothing opens what is under it"};
   }
-  if (authority.me().holds(name)) {
+  const auto grant = authority.me().grant_of(name);
+  if (grant != authority.me().grants.end() && !grant->second.expired(environment_.clock->now_ms())) {
     const std::lock_guard lock(mutex_);
     if (const auto known = epoch_keys_.find(name); known != epoch_keys_.end()) return known->second;
   }
@@ -602,16 +629,49 @@ Error Core::refuse(const Authority& authority, audit::Action action, audit::Outc
   return error;
 }
 
-std::string Core::log_key() const {
-  const std::lock_guard lock(mutex_);
-  return audit::verifier_string(log_origin(tag()), authority_->state.log_public);
+Result<StateSeal> Core::state_seal(std::uint32_t vault_key_epoch) const {
+  CASEVAULT_TRY(const SecretBytes* const key, journal_.vault_key(vault_key_epoch));
+  return StateSeal{tag(), key};
 }
 
-std::string Core::sign_root(std::uint64_t size, const audit::Digest& root) {
+Result<keys::RootContext> Core::root_context(std::uint32_t vault_key_epoch) const {
+  CASEVAULT_TRY(const SecretBytes* const key, journal_.vault_key(vault_key_epoch));
+  return keys::RootContext{tag(), vault_key_epoch, key};
+}
+
+std::string Core::log_key() const {
+  const std::lock_guard lock(mutex_);
+  return audit::verifier_string(log_origin(tag()), authority_->state.log_keys.back().key);
+}
+
+Result<audit::Checkpoint> Core::verify_checkpoint(std::string_view note) const {
   std::shared_ptr<const Authority> authority;
   {
     const std::lock_guard lock(mutex_);
     authority = authority_;
+  }
+  const std::vector<LogKeyState>& keys = authority->state.log_keys;
+  Result<audit::Checkpoint> last = Error{ErrorCode::kIntegrity, "the log has no key"};
+  for (std::size_t i = keys.size(); i-- > 0;) {
+    last = audit::verify_checkpoint(note, audit::verifier_string(log_origin(tag()), keys[i].key));
+    if (!last) continue;
+    if (i + 1 == keys.size() || last->size <= keys[i + 1].from) return last;
+    return Error{ErrorCode::kIntegrity, "it is signed by a log key that was replaced in entry " +
+                                            std::to_string(keys[i + 1].from) + ", before what it says"};
+  }
+  return last;
+}
+
+Result<std::string> Core::sign_root(std::uint64_t size, const audit::Digest& root) {
+  const auto newest_known = [this] {
+    const std::lock_guard lock(mutex_);
+    return authority_;
+  };
+  std::shared_ptr<const Authority> authority = newest_known();
+  // The log key may have been replaced in an entry that is among these: the old one must not speak of it.
+  if (const auto newest = journal_.newest().authority; newest && newest->entry != authority->newest) {
+    CASEVAULT_CHECK(snapshot());
+    authority = newest_known();
   }
   const std::string origin = log_origin(tag());
   return audit::sign_note(audit::checkpoint_text({origin, size, root}), origin, key_of(authority->state.log_seed));
@@ -662,7 +722,7 @@ void Core::keep_anchor() noexcept {
   try {
     const std::uint64_t size = journal_.state().tree.size();
     const auto note = sign_checkpoint();
-    if (note) anchors_.keep(*note, size, log_key());
+    if (note) anchors_.keep(*note, size, [this](std::string_view known) { return verify_checkpoint(known); });
   } catch (...) {  // best effort: a missing anchor is told at the next open
   }
 }

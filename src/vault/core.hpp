@@ -68,8 +68,11 @@ class Core {
   /// CK of an epoch. kNoGrant when this principal does not hold it, kUnsupported for an unknown epoch.
   [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const DbState& db,
                                                                      const Authority& authority, keys::EpochName name);
-  /// Granted part CK' of an epoch this principal holds.
-  [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name) const;
+  /// Granted part CK' of an epoch this principal holds. A grant that has expired is none, except for who takes it along
+  /// to new keys.
+  enum class Expired { kNot, kToo };
+  [[nodiscard]] Result<SecretBytes> granted_key(const Authority& authority, keys::EpochName name,
+                                                Expired expired = Expired::kNot) const;
   /// Cached only for the tree generation that the caches belong to: an older snapshot reads its own tree.
   [[nodiscard]] Result<std::shared_ptr<const model::LeafKey>> leaf_key(store::ReadTxn& txn, const DbState& db,
                                                                        std::uint64_t leaf);
@@ -111,7 +114,8 @@ class Core {
 
   [[nodiscard]] const keys::VaultTag& tag() const noexcept { return journal_.tag(); }
   [[nodiscard]] const audit::Digest& vault_id() const noexcept { return vault_id_; }
-  [[nodiscard]] StateSeal state_seal() const noexcept { return {tag(), &vault_key_}; }
+  /// For the state row under a vault key epoch that is known (load_state, a write under the newest).
+  [[nodiscard]] Result<StateSeal> state_seal(std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Journal& journal() noexcept { return journal_; }
   [[nodiscard]] log::Log& log() noexcept { return *log_; }
   [[nodiscard]] store::Store& store() noexcept { return *store_; }
@@ -121,19 +125,20 @@ class Core {
   [[nodiscard]] bool read_only() const noexcept { return options_.read_only; }
   [[nodiscard]] const OpenOptions& options() const noexcept { return options_; }
   [[nodiscard]] const SecretBytes& ed_seed() const noexcept { return ed_seed_; }
-  [[nodiscard]] const SecretBytes& vault_key() const noexcept { return vault_key_; }
+  [[nodiscard]] const SecretBytes& vault_key() const { return journal_.vault_key(); }
   [[nodiscard]] std::shared_ptr<const SecretBytes> erasure_root();
   [[nodiscard]] const std::vector<std::string>& open_warnings() const noexcept { return warnings_; }
   [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& anchor_notes() const noexcept {
     return anchor_notes_;
   }
-  [[nodiscard]] std::string log_key() const;                              ///< verifier key string
+  [[nodiscard]] std::string log_key() const;  ///< verifier key string of the newest
+  /// A signed checkpoint of this vault's log: by the newest log key, or by an older one up to where that was replaced.
+  [[nodiscard]] Result<audit::Checkpoint> verify_checkpoint(std::string_view note) const;
   [[nodiscard]] Result<std::string> sign_checkpoint();                    ///< of the acknowledged state
   [[nodiscard]] Result<std::string> sign_checkpoint(std::uint64_t size);  ///< of an earlier size
   [[nodiscard]] Result<audit::Digest> root_at(std::uint64_t size);        ///< root of an earlier size of the log
-  [[nodiscard]] keys::RootContext root_context() const noexcept {
-    return {tag(), journal_.state().vault_key_epoch, &vault_key_};
-  }
+  /// Of the erasure root that a state names.
+  [[nodiscard]] Result<keys::RootContext> root_context(std::uint32_t vault_key_epoch) const;
   [[nodiscard]] std::filesystem::path root_file() const { return folder_ / "erasure.root"; }
   /// Serialises imports of this vault among processes: a lock that lives as long as the descriptor.
   [[nodiscard]] Result<base::Fd> lock_imports() const;
@@ -157,7 +162,7 @@ class Core {
   /// What draft() does once no authority entry is waiting for its commit.
   Result<EntryDraft> draft_settled(const Authority& authority, audit::Action action, audit::Outcome outcome,
                                    DetailsDraft details);
-  std::string sign_root(std::uint64_t size, const audit::Digest& root);
+  Result<std::string> sign_root(std::uint64_t size, const audit::Digest& root);
   /// Bytes of a published row; kNotFound when `row` is none or there is no such record.
   static Result<ByteView> find_row(store::ReadTxn& txn, const DbState& db, const RecordId& id,
                                    std::optional<std::uint64_t> row);
@@ -171,7 +176,6 @@ class Core {
   std::unique_ptr<store::Store> store_;
   base::Fd format_lock_;
   audit::Digest vault_id_{};
-  SecretBytes vault_key_;
   SecretBytes x_secret_;
   crypto::PublicKey x_public_{};
   SecretBytes ed_seed_;
@@ -185,7 +189,7 @@ class Core {
   const pid_t owner_ = ::getpid();
 
   mutable std::mutex mutex_;  ///< guards the caches below
-  Bytes state_row_;           ///< bytes of the row that `state_` was decoded from
+  StateRow state_row_;        ///< the row that `state_` was decoded from
   DbState state_;
   std::shared_ptr<const Authority> authority_;
   std::vector<SealedLink> chain_;  ///< read by open(), for the first fold

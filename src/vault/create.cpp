@@ -133,7 +133,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   genesis.authority.emplace_back(OpGenesis{keys.tag, environment.clock->now_ms(), keys.id_key.clone(),
                                            keys.log_seed.clone(), static_cast<std::uint64_t>(options.suite)});
   genesis.authority.emplace_back(OpSchema{schema.source()});
-  genesis.authority.emplace_back(OpVaultKey{1, keys::vault_key_commitment(keys.tag, 1, keys.vault_key)});
+  genesis.authority.emplace_back(OpVaultKey{1, keys::vault_key_commitment(keys.tag, 1, keys.vault_key), {}});
   genesis.authority.emplace_back(OpPrincipal{1, owner.public_string, "owner", {}, {}});
   for (AuthorityOp& op : epochs) genesis.authority.push_back(std::move(op));
   CASEVAULT_TRY(Bytes box, keys::seal_vault_key(keys.tag, 1, owner.x_public, keys.vault_key, random));
@@ -176,7 +176,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   const AnchorStore anchors(options.state_folder.empty() ? default_state_folder() : options.state_folder,
                             first.leaf_hash);
   (void)anchors.keep(audit::sign_note(audit::checkpoint_text(checkpoint), origin, crypto::key_of(keys.log_seed)), 1,
-                     log_key);
+                     [&](std::string_view known) { return audit::verify_checkpoint(known, log_key); });
   return InitResult{base::to_hex(first.leaf_hash), options.owner, log_key, schema.name(), identity_file};
 }
 

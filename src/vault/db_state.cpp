@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/db_state.hpp"
 
+#include "base/cursor.hpp"
 #include "crypto/envelope.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
@@ -10,12 +11,36 @@
 namespace casevault::vault {
 namespace {
 
-const ByteView kStateKey = as_bytes("state");
-constexpr std::size_t kStep = 256;  // the row's size does not tell how many types or imports there are
+const ByteView kStateKey = as_bytes("state");  // epoch 1; of later ones: followed by the epoch
+constexpr std::size_t kStep = 256;             // the row's size does not tell how many types or imports there are
 
 Error damaged() {
   return {ErrorCode::kIntegrity,
           "data.mdb: the state row does not open under the vault key: altered, or of another vault"};
+}
+
+Bytes key_at(std::uint32_t vault_key_epoch) {
+  Bytes key(kStateKey.begin(), kStateKey.end());
+  if (vault_key_epoch != 1) base::Writer(key).u32(vault_key_epoch);
+  return key;
+}
+
+/// Rows that say what the state is, by their epochs.
+Result<std::vector<StateRow>> state_rows(store::ReadTxn& txn) {
+  std::vector<StateRow> out;
+  Bytes from(kStateKey.begin(), kStateKey.end());
+  for (bool more = true; more; more = store::advance(from)) {
+    CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kMeta, from));
+    if (!item || item->key.size() < kStateKey.size() ||
+        !std::ranges::equal(item->key.first(kStateKey.size()), kStateKey))
+      break;
+    base::Reader rest(item->key.subspan(kStateKey.size()));
+    const std::uint32_t epoch = item->key.size() == kStateKey.size() ? 1 : rest.u32();
+    from.assign(item->key.begin(), item->key.end());
+    if (key_at(epoch) != from) return Error{ErrorCode::kUnsupported, "data.mdb: a state row of a later version"};
+    out.push_back({epoch, Bytes(item->value.begin(), item->value.end())});
+  }
+  return out;
 }
 
 }  // namespace
@@ -25,17 +50,19 @@ bool DbState::is_staged(std::uint64_t row) const noexcept {
                              [&](const StagedRange& range) { return row >= range.first_row && row < range.end_row; });
 }
 
-Result<Bytes> read_state_row(store::ReadTxn& txn) {
-  CASEVAULT_TRY(const std::optional<ByteView> row, txn.get(store::Table::kMeta, kStateKey));
-  if (!row) return Error{ErrorCode::kIntegrity, "data.mdb: the state row is missing"};
-  return Bytes(row->begin(), row->end());
+Result<StateRow> read_state_row(store::ReadTxn& txn) {
+  CASEVAULT_TRY(std::vector<StateRow> rows, state_rows(txn));
+  if (rows.size() == 1) return std::move(rows.front());
+  return Error{ErrorCode::kIntegrity,
+               rows.empty() ? "data.mdb: the state row is missing" : "data.mdb: there are two state rows"};
 }
 
-Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
-  auto opened = crypto::open_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, row);
+Result<DbState> decode_state(const StateSeal& seal, const StateRow& row) {
+  auto opened = crypto::open_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, row.bytes);
   if (!opened) return damaged();
   format::CborReader r(opened->view());
   DbState state;
+  state.vault_key_epoch = row.vault_key_epoch;
   if (r.array() != 9) r.fail();
   state.applied = r.uint();
   state.tree_generation = r.uint();
@@ -71,7 +98,12 @@ Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbSt
   for (const StagedRange& range : state.staged) w.array(2).uint(range.first_row).uint(range.end_row);
   w.map(0);  // reserved
   out.resize((out.size() + kStep - 1) / kStep * kStep);
-  return txn.put(store::Table::kMeta, kStateKey,
+  CASEVAULT_TRY(const std::vector<StateRow> rows, state_rows(txn));
+  for (const StateRow& row : rows) {
+    if (row.vault_key_epoch != state.vault_key_epoch)
+      CASEVAULT_CHECK(txn.erase(store::Table::kMeta, key_at(row.vault_key_epoch)));
+  }
+  return txn.put(store::Table::kMeta, key_at(state.vault_key_epoch),
                  crypto::seal_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, out, random));
 }
 

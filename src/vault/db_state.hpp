@@ -24,6 +24,8 @@ struct DbState {
   std::uint64_t next_half_slot = 0;
   std::map<std::uint16_t, std::uint64_t> records;  ///< published records per type id
   std::vector<StagedRange> staged;
+  /// Vault key epoch that the row, and erasure.root, are sealed under. Part of the row's key.
+  std::uint32_t vault_key_epoch = 1;
   /// The erasure root key that this state names: an older snapshot keeps its own. Not part of the row.
   std::shared_ptr<const SecretBytes> root_key;
 
@@ -35,9 +37,17 @@ struct StateSeal {
   const SecretBytes* vault_key = nullptr;
 };
 
-/// The sealed row, copied; kIntegrity when absent.
-[[nodiscard]] Result<Bytes> read_state_row(store::ReadTxn& txn);
-[[nodiscard]] Result<DbState> decode_state(const StateSeal& seal, ByteView row);
+/// The sealed row, copied, and the vault key epoch that it is under.
+struct StateRow {
+  std::uint32_t vault_key_epoch = 0;
+  Bytes bytes;
+  bool operator==(const StateRow&) const = default;
+};
+/// kIntegrity when there is none, or more than one.
+[[nodiscard]] Result<StateRow> read_state_row(store::ReadTxn& txn);
+/// `seal` holds the key of the row's epoch.
+[[nodiscard]] Result<DbState> decode_state(const StateSeal& seal, const StateRow& row);
+/// Under the epoch that the state names; a row under an earlier one goes.
 [[nodiscard]] Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbState& state,
                                        base::Random& random);
 

@@ -172,7 +172,8 @@ audit::Commitment Journal::authority_commitment(ByteView payload, ByteView vault
 void Journal::begin_new(const keys::VaultTag& tag, const SecretBytes& vault_key, PrincipalNumber actor,
                         const SecretBytes& ed_seed) {
   tag_ = tag;
-  vault_key_ = vault_key.clone();
+  vault_keys_[1] = std::make_unique<const SecretBytes>(vault_key.clone());
+  unlocked_ = true;
   set_actor(actor, ed_seed);
 }
 
@@ -190,6 +191,31 @@ Journal::State Journal::state() const {
 Journal::Newest Journal::newest() const {
   const std::lock_guard lock(mutex_);
   return {acknowledged_.last_authority, acknowledged_.last_mutation, acknowledged_.database_floor};
+}
+
+Result<const SecretBytes*> Journal::vault_key(std::uint32_t epoch) const {
+  const std::lock_guard lock(keys_mutex_);
+  const auto known = vault_keys_.find(epoch);
+  if (known != vault_keys_.end()) return known->second.get();
+  return Error{ErrorCode::kUnsupported, "vault key epoch " + std::to_string(epoch) + " is unknown here"};
+}
+
+std::uint32_t Journal::vault_key_epoch() const {
+  const std::lock_guard lock(mutex_);
+  return acknowledged_.vault_key_epoch;
+}
+
+const SecretBytes& Journal::vault_key() const { return **vault_key(vault_key_epoch()); }
+
+Result<void> Journal::add_vault_key(std::uint32_t epoch, SecretBytes key) const {
+  const std::lock_guard lock(keys_mutex_);
+  const auto known = vault_keys_.find(epoch);
+  if (known == vault_keys_.end()) {
+    vault_keys_[epoch] = std::make_unique<const SecretBytes>(std::move(key));
+    return {};
+  }
+  if (known->second->equals(key.view())) return {};
+  return Error{ErrorCode::kIntegrity, "the log names two vault keys of epoch " + std::to_string(epoch)};
 }
 
 Bytes Journal::encode_state(const State& state) const {
@@ -226,7 +252,7 @@ Bytes Journal::segment_header() {
   write_position(w, state.vault_keys);
   w.u32(state.vault_key_epoch).u8(static_cast<std::uint8_t>(state.tree.hashes().size()));
   for (const audit::Digest& hash : state.tree.hashes()) w.bytes(hash);
-  w.block(crypto::seal_envelope(format::kLogSegment, key_of(vault_key_),
+  w.block(crypto::seal_envelope(format::kLogSegment, key_of(**vault_key(state.vault_key_epoch)),
                                 state_context(tag_, size, state.vault_key_epoch, state.vault_keys, state.tree.root()),
                                 encode_state(state), *environment_.random));
   return out;
@@ -238,7 +264,8 @@ Result<Journal::State> Journal::open_segment_header(ByteView header) const {
   CASEVAULT_TRY(state.tree, audit::CompactRange::restore(h.size, h.hashes));
   state.vault_keys = h.vault_keys;
   state.vault_key_epoch = h.vault_key_epoch;
-  auto opened = crypto::open_envelope(format::kLogSegment, key_of(vault_key_),
+  CASEVAULT_TRY(const SecretBytes* const key, vault_key(h.vault_key_epoch));
+  auto opened = crypto::open_envelope(format::kLogSegment, key_of(*key),
                                       state_context(h.tag, h.size, h.vault_key_epoch, h.vault_keys, state.tree.root()),
                                       h.sealed_state);
   if (!opened) {
@@ -252,7 +279,7 @@ Result<Journal::State> Journal::open_segment_header(ByteView header) const {
 }
 
 Result<void> Journal::start(ByteView header) {
-  if (vault_key_.empty()) {
+  if (!unlocked_) {
     CASEVAULT_TRY(const SegmentHeader h, parse_header(header));
     tag_ = h.tag;
     locked_ = {};
@@ -260,18 +287,18 @@ Result<void> Journal::start(ByteView header) {
     locked_.size = h.size;
     locked_.vault_keys = h.vault_keys;
     locked_.epoch = h.vault_key_epoch;
+    locked_.moves.vault_key_epoch = h.vault_key_epoch;
     return {};
   }
   CASEVAULT_TRY(State state, open_segment_header(header));
   const std::lock_guard lock(mutex_);
   acknowledged_ = state;
   working_ = std::move(state);
+  moves_ = {};
   return {};
 }
 
-Result<void> Journal::replay(const log::FrameView& frame) {
-  return vault_key_.empty() ? keep_locked(frame) : absorb(frame);
-}
+Result<void> Journal::replay(const log::FrameView& frame) { return unlocked_ ? absorb(frame) : keep_locked(frame); }
 
 Result<void> Journal::keep_locked(const log::FrameView& frame) {
   if (auto entry = parse_entry(frame)) {
@@ -297,6 +324,9 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   promote();
   if (auto entry = parse_entry(frame)) {
     entry->entry = working_.tree.size();
+    // Own entries since the last batch of others moved the state without being absorbed.
+    if (entry->entry == acknowledged_.tree.size()) moves_.vault_key_epoch = acknowledged_.vault_key_epoch;
+    if (entry->vault_key_epoch > moves_.vault_key_epoch) CASEVAULT_CHECK(learn_vault_key(*entry));
     moves_.add(*entry);
     working_.tree.append(entry->leaf_hash);
     return {};
@@ -305,8 +335,9 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
   if (!close) return corrupt(frame.position, "neither an entry nor the end of a batch");
   if (close->close.size_before != acknowledged_.tree.size())
     return corrupt(frame.position, "a batch does not continue the one before");
+  CASEVAULT_TRY(const SecretBytes* const key, vault_key(close->close.vault_key_epoch));
   const auto opened =
-      crypto::open_envelope(format::kLogClose, key_of(vault_key_), close_context(close->close), close->close.sealed);
+      crypto::open_envelope(format::kLogClose, key_of(*key), close_context(close->close), close->close.sealed);
   if (!opened) return corrupt(frame.position, "the end of a batch does not open under the vault key: altered");
   auto end = decode_close(opened->view(), close->close);
   if (!end || end->size_before != close->close.size_before || end->size_before + end->count != working_.tree.size() ||
@@ -323,6 +354,12 @@ Result<void> Journal::absorb(const log::FrameView& frame) {
 void Journal::Moves::add(const EntryFrame& entry) {
   if (!entry.vault_keys.empty()) vault_keys = entry.position;
   if (!entry.authority.empty()) authority = AuthorityLink{entry.entry, entry.leaf_hash, entry.position};
+  if (entry.vault_key_epoch != vault_key_epoch) {  // no mutation: it holds at once
+    impossible = impossible || entry.vault_key_epoch != vault_key_epoch + 1 || entry.vault_keys.empty() ||
+                 entry.authority.empty() || !entry.write.empty();
+    vault_key_epoch = entry.vault_key_epoch;
+    return;
+  }
   if (entry.authority.empty() && entry.write.empty()) return;
   before = std::exchange(newest, entry.entry);
   may_mark = entry.write.empty();
@@ -337,14 +374,29 @@ bool Journal::follows(const State& before, const Moves& moves, const State& said
   return (marks || said.last_mutation == unmarked) && said.database_floor >= before.database_floor &&
          said.last_authority == (moves.authority ? moves.authority : before.last_authority) &&
          said.vault_keys == moves.vault_keys.value_or(before.vault_keys) &&
-         said.vault_key_epoch == before.vault_key_epoch;
+         said.vault_key_epoch == moves.vault_key_epoch && !moves.impossible;
 }
 
-Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_secret,
-                                            const crypto::PublicKey& x_public) {
-  const std::uint32_t epoch = locked_.epoch;
-  const keys::GrantLabel wanted = keys::vault_key_label(tag_, epoch, x_public);
-  log::Position at = locked_.vault_keys;
+namespace {
+
+/// A principal's box among the vault key grants of an entry; empty when it has none there.
+Result<ByteView> find_box(const EntryFrame& entry, const keys::GrantLabel& wanted, log::Position& previous) {
+  base::Reader r(entry.vault_keys);
+  previous = read_position(r);
+  const std::uint32_t count = r.u32();
+  for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
+    const auto label = r.fixed<16>();
+    const ByteView box = r.block();
+    if (r.ok() && label == wanted) return box;
+  }
+  if (!r.finish()) return corrupt(entry.position, "the vault key grants are malformed");
+  return ByteView();
+}
+
+}  // namespace
+
+Result<SecretBytes> Journal::find_vault_key(log::Log& log, std::uint32_t epoch, log::Position at) const {
+  const keys::GrantLabel wanted = keys::vault_key_label(tag_, epoch, x_public_);
   if (at == kNowhere) {
     return Error{ErrorCode::kIntegrity,
                  "the log holds no whole genesis entry: it was cut off or damaged; restore it from your copy", 0};
@@ -353,29 +405,56 @@ Result<SecretBytes> Journal::find_vault_key(log::Log& log, const SecretBytes& x_
     CASEVAULT_TRY(const Bytes body, log.read(at));
     const auto entry = parse_entry({at, false, body});
     if (!entry) return corrupt(at, "no entry with vault key grants stands here");
-    base::Reader r(entry->vault_keys);
-    const log::Position previous = read_position(r);
-    const std::uint32_t count = r.u32();
-    for (std::uint32_t i = 0; i < count && r.ok(); ++i) {
-      const auto label = r.fixed<16>();
-      const ByteView box = r.block();
-      if (r.ok() && label == wanted) {
-        auto key = keys::open_vault_key(tag_, epoch, x_secret, x_public, box);
-        if (!key) return corrupt(at, "the vault key grant of this principal does not open: altered");
-        return key;
-      }
+    log::Position previous;
+    CASEVAULT_TRY(const ByteView box, find_box(*entry, wanted, previous));
+    if (!box.empty()) {
+      auto key = keys::open_vault_key(tag_, epoch, x_secret_, x_public_, box);
+      if (!key) return corrupt(at, "the vault key grant of this principal does not open: altered");
+      return key;
     }
-    if (!r.finish()) return corrupt(at, "the vault key grants are malformed");
+    if (entry->vault_key_epoch < epoch) break;
     if (previous != kNowhere && !(previous < at)) return corrupt(at, "the vault key grants run in a circle");
     at = previous;
   }
-  return Error{ErrorCode::kNoGrant, "this identity is not a principal of the vault (no vault key was granted to it)"};
+  return Error{ErrorCode::kNoGrant,
+               epoch == 1 ? "this identity is not a principal of the vault (no vault key was granted to it)"
+                          : "no vault key of epoch " + std::to_string(epoch) +
+                                " was granted to this identity: it is no principal of the vault, or was revoked"};
 }
 
-Result<void> Journal::unlock(const SecretBytes& vault_key) {
-  vault_key_ = vault_key.clone();
+Result<void> Journal::learn_vault_key(const EntryFrame& entry) {
+  const std::uint32_t epoch = entry.vault_key_epoch;
+  log::Position previous;
+  CASEVAULT_TRY(const ByteView box, find_box(entry, keys::vault_key_label(tag_, epoch, x_public_), previous));
+  if (box.empty()) {
+    return Error{ErrorCode::kNoGrant, "entry " + std::to_string(entry.entry) +
+                                          " changed the vault key, and this identity was not given the "
+                                          "new one: it was revoked, or its keys were replaced"};
+  }
+  auto key = keys::open_vault_key(tag_, epoch, x_secret_, x_public_, box);
+  if (!key) return corrupt(entry.position, "the vault key grant of this principal does not open: altered");
+  const std::lock_guard lock(keys_mutex_);
+  // One of a batch that was never closed is none.
+  vault_keys_[epoch] = std::make_unique<const SecretBytes>(*std::move(key));
+  return {};
+}
+
+Result<void> Journal::unlock(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public) {
+  x_secret_ = x_secret.clone();
+  x_public_ = x_public;
+  CASEVAULT_TRY(SecretBytes newest, find_vault_key(log, locked_.epoch, locked_.vault_keys));
+  CASEVAULT_CHECK(add_vault_key(locked_.epoch, std::move(newest)));
   const Locked locked = std::exchange(locked_, {});
-  vault_key_epoch_ = locked.epoch;
+  unlocked_ = true;
+  if (locked.moves.impossible) return corrupt(locked.last_close_at, "entries under impossible vault key epochs");
+  // The segment began under an older key: the newest authority entry leads to it.
+  CASEVAULT_TRY(const SegmentHeader head, parse_header(locked.header));
+  if (head.vault_key_epoch != locked.epoch) {
+    const auto close = parse_close({locked.last_close_at, true, locked.last_close});
+    if (!close) return corrupt(locked.last_close_at, "not the end of a batch");
+    CASEVAULT_TRY(const BatchClose end, open_close(close->close));
+    CASEVAULT_CHECK(authority_chain(log, end.state.last_authority));
+  }
   CASEVAULT_CHECK(start(locked.header));
   if (locked.last_close.empty()) return {};
   for (std::size_t i = 0; i < locked.leaves.size(); ++i) {
@@ -413,16 +492,25 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       known_applied = known_applied_;
     }
     if (guard) CASEVAULT_CHECK(guard(working_));
-    const std::uint64_t entry = working_.tree.size();
-    const Bytes context = entry_context(entry, working_.vault_key_epoch);
-    const log::Position position = sink.next();
-    const auto seal = [&](const format::Label& label, ByteView plaintext) {
-      return crypto::seal_envelope(label, key_of(vault_key_), context, plaintext, random);
-    };
-
     // Everything is prepared on a copy: a failure or an exception leaves the state as it was, and others of the batch
     // go on.
     State next = working_;
+    if (draft.vault_key) {
+      const auto* op = draft.authority.empty() ? nullptr : std::get_if<OpVaultKey>(&draft.authority.front());
+      if (op == nullptr || op->epoch != ++next.vault_key_epoch || draft.mutation)
+        return Error{ErrorCode::kInternal, "a new vault key whose entry does not begin with it"};
+    }
+    const std::uint64_t entry = working_.tree.size();
+    const Bytes context = entry_context(entry, next.vault_key_epoch);
+    const log::Position position = sink.next();
+    const SecretBytes* key = draft.vault_key ? &*draft.vault_key : nullptr;
+    if (key == nullptr) {
+      CASEVAULT_TRY(key, vault_key(next.vault_key_epoch));
+    }
+    const auto seal = [&](const format::Label& label, ByteView plaintext) {
+      return crypto::seal_envelope(label, key_of(*key), context, plaintext, random);
+    };
+
     Bytes details;
     if (draft.details) {
       CASEVAULT_TRY(details, draft.details(entry));
@@ -486,6 +574,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (!authority.empty()) next.last_authority = AuthorityLink{entry, place.leaf_hash, position};
     if (draft.mutation) next.last_mutation = entry + 1;
     batch_.reserve(batch_.size() + 1);
+    if (draft.vault_key) CASEVAULT_CHECK(add_vault_key(next.vault_key_epoch, draft.vault_key->clone()));
     sink.append(body);
     batch_.push_back(place.leaf_hash);
     working_ = std::move(next);
@@ -523,8 +612,8 @@ Result<Bytes> Journal::close_batch(log::Position /*position*/) {
   frame.vault_key_epoch = working_.vault_key_epoch;
   frame.vault_keys = working_.vault_keys;
   w.u64(size_before)
-      .block(crypto::seal_envelope(format::kLogClose, key_of(vault_key_), close_context(frame), closing,
-                                   *environment_.random));
+      .block(crypto::seal_envelope(format::kLogClose, key_of(**vault_key(working_.vault_key_epoch)),
+                                   close_context(frame), closing, *environment_.random));
   batch_.clear();
   const std::lock_guard lock(mutex_);
   closed_ = working_;
@@ -536,6 +625,9 @@ void Journal::rollback() {
   batch_.clear();
   closed_.reset();
   working_ = acknowledged_;
+  // A key that only this process knows is none.
+  const std::lock_guard keys(keys_mutex_);
+  vault_keys_.erase(vault_keys_.upper_bound(acknowledged_.vault_key_epoch), vault_keys_.end());
 }
 
 Result<audit::CompactRange> Journal::tree_before_segment(log::Log& log, std::uint64_t from,
@@ -593,12 +685,10 @@ Result<void> Journal::scan(log::Log& log, std::uint64_t from, const VisitEntry& 
 
 Result<SecretBytes> Journal::open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                          std::string_view what) const {
-  if (frame.vault_key_epoch != vault_key_epoch_) {
-    return Error{ErrorCode::kUnsupported, "entry " + std::to_string(frame.entry) + ": vault key epoch " +
-                                              std::to_string(frame.vault_key_epoch) + " is unknown here"};
-  }
-  auto opened =
-      crypto::open_envelope(label, key_of(vault_key_), entry_context(frame.entry, frame.vault_key_epoch), sealed);
+  const auto key = vault_key(frame.vault_key_epoch);
+  if (!key)
+    return Error{key.error().code, "entry " + std::to_string(frame.entry) + ": " + key.error().message, frame.entry};
+  auto opened = crypto::open_envelope(label, key_of(**key), entry_context(frame.entry, frame.vault_key_epoch), sealed);
   if (!opened) {
     return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) + ": its " + std::string(what) +
                                             " does not open: altered or moved"};
@@ -656,7 +746,8 @@ Result<Journal::OpenedWrite> Journal::open_write(const EntryFrame& frame) const 
 }
 
 Result<BatchClose> Journal::open_close(const CloseFrame& frame) const {
-  auto opened = crypto::open_envelope(format::kLogClose, key_of(vault_key_), close_context(frame), frame.sealed);
+  CASEVAULT_TRY(const SecretBytes* const key, vault_key(frame.vault_key_epoch));
+  auto opened = crypto::open_envelope(format::kLogClose, key_of(*key), close_context(frame), frame.sealed);
   const Error bad{ErrorCode::kIntegrity, "the end of the batch of entries " + std::to_string(frame.size_before) +
                                              " to " + std::to_string(frame.size_after) +
                                              " (exclusive) does not open: altered or moved"};
@@ -688,7 +779,12 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log, std::opt
     CASEVAULT_TRY(const AuthorityFacts facts, facts_of(payload.view()));
     if (facts.previous && facts.previous->entry >= link->entry)
       return refuse("names a predecessor that comes after it");
-    chain.push_back({*link, std::move(payload)});
+    if (facts.vault_key_epoch != 0) {
+      if (facts.vault_key_epoch != entry->vault_key_epoch)
+        return refuse("begins another vault key epoch than the one it is under");
+      CASEVAULT_CHECK(add_vault_key(facts.vault_key_epoch - 1, facts.past_vault_key.clone()));
+    }
+    chain.push_back({*link, std::move(payload), leaf.time_ms});
     link = facts.previous;
   }
   std::ranges::reverse(chain);

@@ -6,6 +6,8 @@
 #include "log/log.hpp"
 #include "vault/authority.hpp"
 
+#include <map>
+#include <memory>
 #include <mutex>
 
 /// What the frames of the log mean: entries, batch signatures, vault key grants, segment headers (FORMAT.md, "Log
@@ -23,6 +25,8 @@ struct WritePayload {
   std::uint64_t import_id = 0;
 };
 
+using VaultKeyGrant = std::pair<keys::GrantLabel, Bytes>;
+
 /// The parts of an entry before it has a number.
 struct EntryDraft {
   audit::Leaf leaf;       ///< time and the commitments of payloads are filled in by the journal
@@ -31,7 +35,10 @@ struct EntryDraft {
   /// the entry is not written: kBusy.
   std::optional<std::uint64_t> decided_under;
   std::vector<AuthorityOp> authority;
-  std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants;
+  std::vector<VaultKeyGrant> vault_key_grants;
+  /// Begins the next vault key epoch, which `authority` says first and `vault_key_grants` hands out: this entry and
+  /// all after it are sealed under it.
+  std::optional<SecretBytes> vault_key;
   std::optional<WritePayload> write;
   /// Seals the details for the entry's number (vault/details.hpp); may be empty.
   std::function<Result<Bytes>(std::uint64_t entry)> details;
@@ -70,11 +77,15 @@ class Journal final : public log::LogClient {
 
   // --- opening: log first, then the vault key from it, then the rest ---
   [[nodiscard]] const keys::VaultTag& tag() const noexcept { return tag_; }
-  /// The vault key granted to a principal, out of the anonymous grants in the log. kNoGrant when there is none.
-  [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, const SecretBytes& x_secret,
-                                                   const crypto::PublicKey& x_public);
-  /// Gives the journal the vault key, and so the present state: what was replayed until then has waited for it.
-  [[nodiscard]] Result<void> unlock(const SecretBytes& vault_key);
+  /// Finds the vault key granted to this principal, out of the anonymous grants in the log, and so the present state:
+  /// what was replayed until then has waited for it. Grants of later epochs are opened as they come. kNoGrant when
+  /// there is none of the newest epoch: no principal, or one that was revoked.
+  [[nodiscard]] Result<void> unlock(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public);
+  /// Vault key of an epoch; lives as long as the journal. kUnsupported for an epoch that was not met yet.
+  [[nodiscard]] Result<const SecretBytes*> vault_key(std::uint32_t epoch) const;
+  /// Of the newest epoch that is acknowledged.
+  [[nodiscard]] const SecretBytes& vault_key() const;
+  [[nodiscard]] std::uint32_t vault_key_epoch() const;
   void set_actor(PrincipalNumber actor, const SecretBytes& ed_seed);
 
   // --- state as of the last acknowledged batch seen ---
@@ -155,8 +166,14 @@ class Journal final : public log::LogClient {
     std::optional<log::Position> vault_keys;
     std::optional<std::uint64_t> newest, before;  ///< entries with an authority or write payload
     bool may_mark = false;                        ///< the newest has no write payload
+    std::uint32_t vault_key_epoch = 1;            ///< of the newest entry; before the first, of what precedes it
+    bool impossible = false;                      ///< no writer makes such frames
     void add(const EntryFrame& entry);
   };
+  /// Opens this principal's grant of the epoch that the entry begins.
+  [[nodiscard]] Result<void> learn_vault_key(const EntryFrame& entry);
+  [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, std::uint32_t epoch, log::Position at) const;
+  [[nodiscard]] Result<void> add_vault_key(std::uint32_t epoch, SecretBytes key) const;
   [[nodiscard]] Bytes entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,
                                                 std::string_view what) const;
@@ -172,8 +189,11 @@ class Journal final : public log::LogClient {
 
   base::Environment environment_;
   keys::VaultTag tag_{};
-  SecretBytes vault_key_;
-  std::uint32_t vault_key_epoch_ = 1;  ///< of vault_key_
+  mutable std::mutex keys_mutex_;
+  mutable std::map<std::uint32_t, std::unique_ptr<const SecretBytes>> vault_keys_;  ///< by epoch
+  bool unlocked_ = false;
+  SecretBytes x_secret_;
+  crypto::PublicKey x_public_{};
   PrincipalNumber actor_ = 0;
   SecretBytes ed_seed_;
   crypto::Signer signer_;  ///< of the same

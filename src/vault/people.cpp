@@ -6,6 +6,7 @@
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
 #include "vault/epochs.hpp"
+#include "vault/vault_key.hpp"
 
 #include <algorithm>
 
@@ -22,13 +23,12 @@ std::string join(std::span<const std::string> names) {
 
 /// The ops that grant the compartments to `who`, each sealed to its key. kNoGrant when this principal cannot grant one.
 Result<std::vector<AuthorityOp>> grant_ops(UnitOfWork& work, PrincipalNumber number, const keys::Principal& who,
-                                           std::span<const std::string> compartments, bool may_grant) {
+                                           std::span<const std::string> compartments, const GrantOptions& options) {
   Core& core = work.core();
   const Authority& authority = work.authority();
   std::vector<AuthorityOp> ops;
   for (const std::string& name : compartments) {
-    const Compartment* compartment = authority.schema().find_compartment(name);
-    if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + name};
+    CASEVAULT_TRY(const Compartment* const compartment, find_compartment(authority, name));
     const keys::EpochName epoch = authority.state.current(compartment->id);
     if (std::ranges::any_of(ops, [&](const AuthorityOp& op) { return std::get<OpGrant>(op).name == epoch; })) {
       return Error{ErrorCode::kUsage, "compartment " + name + " is named twice"};
@@ -41,31 +41,12 @@ Result<std::vector<AuthorityOp>> grant_ops(UnitOfWork& work, PrincipalNumber num
     OpGrant op;
     op.principal = number;
     op.name = epoch;
-    op.may_grant = may_grant;
+    op.may_grant = options.may_grant;
+    op.expires_ms = options.expires_ms;
     CASEVAULT_TRY(op.box, keys::seal_epoch(core.tag(), epoch, who.x_public, granted, core.random()));
     ops.emplace_back(std::move(op));
   }
   return ops;
-}
-
-/// Folds the chain with the new payload at its end before it is written: what the fold refuses must never reach the
-/// log, where it would close the vault to everybody.
-Result<void> rehearse(UnitOfWork& work, EntryDraft& entry) {
-  Core& core = work.core();
-  CASEVAULT_TRY(std::vector<SealedLink> chain, core.journal().authority_chain(core.log()));
-  AuthorityPayload payload{work.authority().self, chain.back().at, std::move(entry.authority)};
-  SealedLink next{{core.journal().state().tree.size(), {}, {}},
-                  encode_authority(core.tag(), payload, crypto::key_of(core.ed_seed()), core.random())};
-  entry.authority = std::move(payload.ops);
-  const std::uint64_t applied = next.at.entry + 1;
-  chain.push_back(std::move(next));
-  auto folded = fold_authority(chain, applied);
-  if (!folded) return Error{ErrorCode::kBadInput, "this cannot be written: " + folded.error().message};
-  return {};
-}
-
-Error denied(UnitOfWork& work, audit::Action action, Error error) {
-  return work.core().refuse(work.authority(), action, audit::Outcome::kDenied, {}, {}, {}, std::move(error));
 }
 
 Bytes invitation_context(const audit::Digest& vault_id, std::string_view log_key, std::string_view name) {
@@ -75,18 +56,6 @@ Bytes invitation_context(const audit::Digest& vault_id, std::string_view log_key
 }
 
 }  // namespace
-
-Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
-                                    std::vector<AuthorityOp> ops,
-                                    std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants) {
-  DetailsDraft details;
-  details.text = std::move(text);
-  CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
-  entry.authority = std::move(ops);
-  CASEVAULT_CHECK(rehearse(work, entry));
-  entry.vault_key_grants = std::move(vault_key_grants);
-  return work.commit(std::move(entry));
-}
 
 Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
   CASEVAULT_TRY(const keys::Principal who, keys::parse_principal(request.public_string));
@@ -110,9 +79,9 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
   constexpr audit::Action kAction = audit::Action::kPrincipalAdd;
   const std::string& role = authority.me().role;
   if (!policy::may_administer(role))
-    return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not certify principals"});
+    return work.deny(kAction, {ErrorCode::kRefused, "role " + role + " may not certify principals"});
   if ((request.role == "owner" || request.role == "administrator") && role != "owner") {
-    return denied(work, kAction, {ErrorCode::kRefused, "only an owner certifies owners and administrators"});
+    return work.deny(kAction, {ErrorCode::kRefused, "only an owner certifies owners and administrators"});
   }
   if (authority.state.find(request.name) != nullptr || authority.state.find(who.ed_public) != nullptr) {
     return Error{ErrorCode::kConflict, "principal " + request.name +
@@ -127,9 +96,9 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
   const PrincipalNumber number = op.number;
   std::vector<AuthorityOp> ops;
   ops.emplace_back(std::move(op));
-  auto grants = grant_ops(work, number, who, request.grants, request.may_grant);
+  auto grants = grant_ops(work, number, who, request.grants, {request.may_grant, request.expires_ms});
   if (!grants)
-    return grants.error().code == ErrorCode::kNoGrant ? denied(work, kAction, std::move(grants).error())
+    return grants.error().code == ErrorCode::kNoGrant ? work.deny(kAction, std::move(grants).error())
                                                       : std::move(grants).error();
   for (AuthorityOp& grant_op : *grants) ops.push_back(std::move(grant_op));
 
@@ -139,36 +108,69 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
                 make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
   std::string text = "principal " + who.name + ", role " + request.role;
   if (!request.grants.empty()) text += ", grants " + join(request.grants);
-  CASEVAULT_CHECK(commit_authority(work, kAction, std::move(text), std::move(ops),
-                                   {{keys::vault_key_label(core.tag(), epoch, who.x_public), std::move(box)}}));
+  CASEVAULT_CHECK(work.commit_authority(kAction, std::move(text), std::move(ops),
+                                        {{keys::vault_key_label(core.tag(), epoch, who.x_public), std::move(box)}}));
   return invitation;
 }
 
-Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<const std::string> compartments) {
+Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<const std::string> compartments,
+                            const GrantOptions& options) {
   if (compartments.empty()) return Error{ErrorCode::kUsage, "no compartment to grant"};
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const PrincipalState* target = work.authority().state.find(principal);
   if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
   if (target->revoked)
     return Error{ErrorCode::kConflict, target->who.name + " was revoked; certify new keys under a new name"};
-  auto ops = grant_ops(work, target->number, target->who, compartments, false);
+  auto ops = grant_ops(work, target->number, target->who, compartments, options);
   if (!ops) {
-    return ops.error().code == ErrorCode::kNoGrant ? denied(work, audit::Action::kGrantAdd, std::move(ops).error())
+    return ops.error().code == ErrorCode::kNoGrant ? work.deny(audit::Action::kGrantAdd, std::move(ops).error())
                                                    : std::move(ops).error();
   }
-  for (const AuthorityOp& op : *ops) {
-    const keys::EpochName& name = std::get<OpGrant>(op).name;
-    if (target->holds(name)) {
-      const auto& all = work.authority().schema().compartments();
-      return Error{ErrorCode::kConflict, target->who.name + " holds compartment " +
-                                             std::ranges::find(all, name.compartment, &Compartment::id)->name +
-                                             " already"};
+  for (std::size_t i = 0; i < ops->size(); ++i) {
+    const OpGrant& op = std::get<OpGrant>((*ops)[i]);
+    const auto held = target->grants.find(op.name);
+    if (held == target->grants.end() || held->second.ended) continue;
+    // Giving more than is held is a grant; giving less is taking back.
+    const bool more = op.may_grant != held->second.may_grant || op.expires_ms != held->second.expires_ms;
+    if (!more || (held->second.may_grant && !op.may_grant)) {
+      return Error{ErrorCode::kConflict, target->who.name + " holds compartment " + compartments[i] +
+                                             " already; to give less, take it back first (grant revoke)"};
     }
   }
+  std::string text = "grants of " + target->who.name + ": " + join(compartments);
+  if (options.may_grant) text += ", may grant";
+  if (options.expires_ms != 0) text += ", until " + base::to_rfc3339(options.expires_ms);
   CASEVAULT_TRY(const EntryPlace place,
-                commit_authority(work, audit::Action::kGrantAdd,
-                                 "grants of " + target->who.name + ": " + join(compartments), *std::move(ops), {}));
+                work.commit_authority(audit::Action::kGrantAdd, std::move(text), *std::move(ops)));
   return place.entry;
+}
+
+Result<std::string> rekey(Core& core, std::string_view public_string) {
+  CASEVAULT_TRY(const keys::Principal who, keys::parse_principal(public_string));
+  std::string invitation;
+  {
+    CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
+    const Authority& authority = work.authority();
+    const PrincipalState& me = authority.me();
+    if (who.name != me.who.name) {
+      return Error{ErrorCode::kBadInput, "the public string is of " + who.name + ", not of " + me.who.name};
+    }
+    std::vector<AuthorityOp> ops;
+    ops.emplace_back(OpRekey{std::string(public_string)});
+    for (const Compartment& compartment : authority.schema().compartments()) {
+      const keys::EpochName epoch = authority.state.current(compartment.id);
+      const auto held = me.grants.find(epoch);
+      if (held == me.grants.end() || held->second.ended) continue;
+      CASEVAULT_TRY(const SecretBytes granted, core.granted_key(authority, epoch, Core::Expired::kToo));
+      OpGrant op{me.number, epoch, {}, held->second.may_grant, held->second.expires_ms};
+      CASEVAULT_TRY(op.box, keys::seal_epoch(core.tag(), epoch, who.x_public, granted, core.random()));
+      ops.emplace_back(std::move(op));
+    }
+    CASEVAULT_CHECK(
+        begin_vault_key(work, audit::Action::kPrincipalRekey, "new keys of " + me.who.name, std::move(ops)));
+    CASEVAULT_TRY(invitation, make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
+  }
+  return invitation;
 }
 
 namespace {
@@ -181,13 +183,14 @@ std::string lacking(const AuthorityState& state, const PrincipalState& target, s
     return std::ranges::any_of(state.principals, [&](const auto& each) {
       const auto grant = each.second.grants.find(epoch);
       return each.first != target.number && grant != each.second.grants.end() && !grant->second.ended &&
-             (!granter || grant->second.may_grant);
+             grant->second.expires_ms == 0 && (!granter || grant->second.may_grant);
     });
   };
   const auto own = target.grants.find(epoch);
   if (own == target.grants.end() || own->second.ended) return {};
-  if (!other(false)) return "a holder";
-  return own->second.may_grant && !other(true) ? "anyone who may grant it" : std::string();
+  if (!other(false)) return "a holder; grant it to another first";
+  return own->second.may_grant && !other(true) ? "anyone who may grant it; give another the right first (--may-grant)"
+                                               : std::string();
 }
 
 }  // namespace
@@ -207,28 +210,27 @@ Result<std::uint64_t> revoke(Core& core, std::string_view principal) {
     const std::string& role = authority.me().role;
     const bool high = target->role == "owner" || target->role == "administrator";
     if (!policy::may_administer(role) || (high && role != "owner")) {
-      return denied(work, kAction, {ErrorCode::kRefused, "role " + role + " may not revoke " + target->who.name});
+      return work.deny(kAction, {ErrorCode::kRefused, "role " + role + " may not revoke " + target->who.name});
     }
     const auto stays = [&](const auto& each) {
       return each.first != target->number && each.second.role == "owner" && !each.second.revoked;
     };
     if (!std::ranges::any_of(authority.state.principals, stays)) {
-      return denied(work, kAction,
-                    {ErrorCode::kRefused, target->who.name + " is the last owner; certify another first"});
+      return work.deny(kAction, {ErrorCode::kRefused, target->who.name + " is the last owner; certify another first"});
     }
     for (const Compartment& compartment : authority.schema().compartments()) {
       if (const std::string what = lacking(authority.state, *target, compartment.id); !what.empty()) {
-        return denied(work, kAction,
-                      {ErrorCode::kRefused, "compartment " + compartment.name + " would be left without " + what});
+        return work.deny(kAction,
+                         {ErrorCode::kRefused, "compartment " + compartment.name + " would be left without " + what});
       }
     }
     const std::string name = target->who.name;
     std::vector<AuthorityOp> ops;
     ops.emplace_back(OpRevoke{target->number});
-    CASEVAULT_TRY(const EntryPlace place, commit_authority(work, kAction, "revoked " + name, std::move(ops), {}));
+    CASEVAULT_TRY(const EntryPlace place, begin_vault_key(work, kAction, "revoked " + name, std::move(ops)));
     entry = place.entry;
   }
-  (void)open_due_successors(core);  // it is done; a successor that is still due is opened by the next writer
+  (void)catch_up(core);  // it is done; what is still due is for the next writer
   return entry;
 }
 
@@ -243,8 +245,7 @@ Result<std::uint64_t> revoke_grant(Core& core, std::string_view principal, std::
     if (target == nullptr) return Error{ErrorCode::kNotFound, "no principal " + std::string(principal)};
     std::vector<AuthorityOp> ops;
     for (const std::string& name : compartments) {
-      const Compartment* compartment = authority.schema().find_compartment(name);
-      if (compartment == nullptr) return Error{ErrorCode::kNotFound, "the schema has no compartment " + name};
+      CASEVAULT_TRY(const Compartment* const compartment, find_compartment(authority, name));
       const keys::EpochName epoch = authority.state.current(compartment->id);
       if (!target->grants.contains(epoch) || target->grants.at(epoch).ended) {
         return Error{ErrorCode::kNotFound, target->who.name + " does not hold compartment " + name};
@@ -252,19 +253,19 @@ Result<std::uint64_t> revoke_grant(Core& core, std::string_view principal, std::
       const auto mine = authority.me().grants.find(epoch);
       const bool granter = mine != authority.me().grants.end() && !mine->second.ended && mine->second.may_grant;
       if (!policy::may_administer(authority.me().role) && !granter) {
-        return denied(work, kAction, {ErrorCode::kRefused, authority.me().who.name + " may not take back " + name});
+        return work.deny(kAction, {ErrorCode::kRefused, authority.me().who.name + " may not take back " + name});
       }
       if (const std::string what = lacking(authority.state, *target, compartment->id); !what.empty()) {
-        return denied(work, kAction, {ErrorCode::kRefused, "compartment " + name + " would be left without " + what});
+        return work.deny(kAction, {ErrorCode::kRefused, "compartment " + name + " would be left without " + what});
       }
       ops.emplace_back(OpEndGrant{target->number, compartment->id});
     }
     CASEVAULT_TRY(const EntryPlace place,
-                  commit_authority(work, kAction, "took back from " + target->who.name + ": " + join(compartments),
-                                   std::move(ops), {}));
+                  work.commit_authority(kAction, "took back from " + target->who.name + ": " + join(compartments),
+                                        std::move(ops)));
     entry = place.entry;
   }
-  (void)open_due_successors(core);  // it is done; a successor that is still due is opened by the next writer
+  (void)catch_up(core);  // it is done; what is still due is for the next writer
   return entry;
 }
 
@@ -273,46 +274,17 @@ Result<std::vector<PrincipalInfo>> list_principals(Core& core) {
   const Authority& authority = *snapshot.authority;
   std::vector<PrincipalInfo> out;
   for (const auto& [number, principal] : authority.state.principals) {
-    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, principal.entry, principal.revoked};
+    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, {}, principal.entry, principal.revoked};
     for (const Compartment& compartment : authority.schema().compartments()) {
       const auto held = principal.grants.find(authority.state.current(compartment.id));
       if (held == principal.grants.end() || held->second.ended) continue;
       info.grants.push_back(compartment.name);
       if (held->second.may_grant) info.may_grant.push_back(compartment.name);
+      if (held->second.expires_ms != 0) info.expires_ms[compartment.name] = held->second.expires_ms;
     }
     out.push_back(std::move(info));
   }
   return out;
-}
-
-Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const DbState& db,
-                                        const Authority& authority) {
-  std::map<keys::EpochName, std::uint64_t> cells;
-  CASEVAULT_CHECK(core.scan_rows(
-      txn, db, 0,
-      [&](std::uint64_t, const model::OpenedRow& row) -> Result<bool> {
-        for (const model::CellEntry& cell : row.head.cells) ++cells[{cell.compartment, cell.epoch}];
-        return true;
-      },
-      true));
-  std::vector<KeyInfo> out;
-  for (const Compartment& compartment : authority.schema().compartments()) {
-    for (const auto& [name, epoch] : authority.state.epochs) {
-      if (name.compartment != compartment.id) continue;
-      const bool current = name == authority.state.current(compartment.id);
-      out.push_back({compartment.name, name.epoch,
-                     current           ? "current"
-                     : epoch.destroyed ? "destroyed"
-                                       : "old",
-                     cells[name]});
-    }
-  }
-  return out;
-}
-
-Result<std::vector<KeyInfo>> list_keys(Core& core) {
-  CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
-  return count_keys(core, *snapshot.txn, snapshot.db, *snapshot.authority);
 }
 
 Result<std::string> make_invitation(const audit::Digest& vault_id, std::string_view log_key,

@@ -6,6 +6,7 @@
 #include "vault/import.hpp"
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
+#include "vault/vault_key.hpp"
 #include "vault/verify.hpp"
 
 #include <algorithm>
@@ -83,6 +84,8 @@ Result<Status> Session::status() {
   for (const Compartment& compartment : authority.schema().compartments()) {
     status.epochs.push_back({compartment.name, authority.state.current(compartment.id).epoch});
   }
+  status.log_key = core.log_key();
+  status.vault_key_epoch = authority.state.vault_key_epoch;
   status.erasure_level = keys::erasure_level(core.root_file());
   status.warnings = core.open_warnings();
   if (status.erasure_level == "E0") {
@@ -106,14 +109,14 @@ Result<Status> Session::status() {
 
 Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_CHECK(vault::open_due_successors(*core));
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return vault::add_record(*core, type, fields);
 }
 
 Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields,
                                 std::optional<std::uint32_t> expect_version) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_CHECK(vault::open_due_successors(*core));
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return vault::update_record(*core, id, fields, expect_version);
 }
 
@@ -130,7 +133,7 @@ Result<std::vector<VersionInfo>> Session::history(const RecordId& id) {
 
 Result<ImportReport> Session::import_rows(std::string_view type, RowSource& source, const ImportOptions& options) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_CHECK(vault::open_due_successors(*core));
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return vault::import_rows(*core, type, source, options);
 }
 
@@ -157,7 +160,7 @@ Result<std::string> Session::checkpoint() {
 
 Result<std::string> Session::add_principal(const PrincipalRequest& request) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_CHECK(vault::open_due_successors(*core));
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return vault::add_principal(*core, request);
 }
 
@@ -166,10 +169,11 @@ Result<std::vector<PrincipalInfo>> Session::principals() {
   return vault::list_principals(*core);
 }
 
-Result<std::uint64_t> Session::grant(std::string_view principal, std::span<const std::string> compartments) {
+Result<std::uint64_t> Session::grant(std::string_view principal, std::span<const std::string> compartments,
+                                     const GrantOptions& options) {
   CASEVAULT_TRY(const auto core, impl_->core());
-  CASEVAULT_CHECK(vault::open_due_successors(*core));
-  return vault::grant(*core, principal, compartments);
+  CASEVAULT_CHECK(vault::catch_up(*core));
+  return vault::grant(*core, principal, compartments, options);
 }
 
 Result<std::uint64_t> Session::revoke(std::string_view principal) {
@@ -180,6 +184,18 @@ Result<std::uint64_t> Session::revoke(std::string_view principal) {
 Result<std::uint64_t> Session::revoke_grant(std::string_view principal, std::span<const std::string> compartments) {
   CASEVAULT_TRY(const auto core, impl_->core());
   return vault::revoke_grant(*core, principal, compartments);
+}
+
+Result<std::string> Session::rekey(std::string_view public_string) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
+  return vault::rekey(*core, public_string);
+}
+
+Result<std::uint64_t> Session::rotate_vault_key() {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
+  return vault::rotate_vault_key(*core);
 }
 
 Result<std::vector<KeyInfo>> Session::keys() {

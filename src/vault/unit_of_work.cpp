@@ -17,7 +17,7 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   entry.mutation = true;
   CASEVAULT_TRY(const EntryPlace place, core_->append(std::move(entry)));
   db_.applied = place.entry + 1;
-  Result<void> done = write_state(core_->state_seal(), *txn_, db_, core_->random());
+  auto done = write();
   if (done) done = txn_->commit();
   if (done) {
     core_->journal().database_at(db_.applied);
@@ -30,8 +30,49 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   return std::move(done).error();
 }
 
+Result<EntryDraft> UnitOfWork::draft_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+                                               std::vector<VaultKeyGrant> grants) {
+  DetailsDraft details;
+  details.text = std::move(text);
+  CASEVAULT_TRY(EntryDraft entry, core_->draft(*authority_, action, audit::Outcome::kOk, std::move(details)));
+  CASEVAULT_TRY(std::vector<SealedLink> chain, core_->journal().authority_chain(core_->log()));
+  AuthorityPayload payload{authority_->self, chain.back().at, std::move(ops)};
+  SealedLink next{{core_->journal().state().tree.size(), {}, {}},
+                  encode_authority(core_->tag(), payload, crypto::key_of(core_->ed_seed()), core_->random()),
+                  core_->environment().clock->now_ms()};
+  entry.authority = std::move(payload.ops);
+  const std::uint64_t applied = next.at.entry + 1;
+  chain.push_back(std::move(next));
+  auto folded = fold_authority(chain, applied);
+  if (!folded) return Error{ErrorCode::kBadInput, "this cannot be written: " + folded.error().message};
+  entry.vault_key_grants = std::move(grants);
+  return entry;
+}
+
+Result<EntryPlace> UnitOfWork::commit_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+                                                std::vector<VaultKeyGrant> grants) {
+  CASEVAULT_TRY(EntryDraft entry, draft_authority(action, std::move(text), std::move(ops), std::move(grants)));
+  return commit(std::move(entry));
+}
+
+Result<EntryPlace> UnitOfWork::append_vault_key(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+                                                SecretBytes vault_key, std::vector<VaultKeyGrant> grants) {
+  CASEVAULT_TRY(EntryDraft entry, draft_authority(action, std::move(text), std::move(ops), std::move(grants)));
+  entry.vault_key = std::move(vault_key);
+  return core_->append(std::move(entry));
+}
+
+Result<void> UnitOfWork::write() {
+  CASEVAULT_TRY(const StateSeal seal, core_->state_seal(db_.vault_key_epoch));
+  return write_state(seal, *txn_, db_, core_->random());
+}
+
+Error UnitOfWork::deny(audit::Action action, Error error) {
+  return core_->refuse(*authority_, action, audit::Outcome::kDenied, {}, {}, {}, std::move(error));
+}
+
 Result<void> UnitOfWork::commit_unseen() {
-  CASEVAULT_CHECK(write_state(core_->state_seal(), *txn_, db_, core_->random()));
+  CASEVAULT_CHECK(write());
   return txn_->commit();
 }
 

@@ -18,11 +18,26 @@ class UnitOfWork {
 
   /// Entry, then commit. Success: both are durable. kUnknownOutcome: settled at the next open.
   [[nodiscard]] Result<EntryPlace> commit(EntryDraft entry);
+  /// The same for an entry of authority: the chain is folded with it first, because what the fold refuses would close
+  /// the vault.
+  [[nodiscard]] Result<EntryPlace> commit_authority(audit::Action action, std::string text,
+                                                    std::vector<AuthorityOp> ops,
+                                                    std::vector<VaultKeyGrant> grants = {});
+  /// Appends an entry that begins a vault key epoch: no mutation, so nothing is committed. It is appended under the
+  /// write lock, where no mutation waits for its commit.
+  [[nodiscard]] Result<EntryPlace> append_vault_key(audit::Action action, std::string text,
+                                                    std::vector<AuthorityOp> ops, SecretBytes vault_key,
+                                                    std::vector<VaultKeyGrant> grants);
   /// Commit without an entry: rows that nothing can see yet (a staged import) or any more, and cells sealed anew.
   [[nodiscard]] Result<void> commit_unseen();
+  /// Logs that the actor may not do this, and gives the error to return.
+  [[nodiscard]] Error deny(audit::Action action, Error error);
 
  private:
   explicit UnitOfWork(Core& core) noexcept : core_(&core) {}
+  [[nodiscard]] Result<void> write();
+  [[nodiscard]] Result<EntryDraft> draft_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
+                                                   std::vector<VaultKeyGrant> grants);
   Core* core_;
   std::unique_ptr<store::WriteTxn> txn_;
   DbState db_;

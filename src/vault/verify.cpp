@@ -129,7 +129,7 @@ class Verifier {
   /// recomputed.
   Result<void> expect(std::string_view caller_anchor, Result<std::vector<Journal::State>> heads) {
     const auto add = [&](const std::string& name, std::string_view note) {
-      const auto checkpoint = audit::verify_checkpoint(note, core_.log_key());
+      const auto checkpoint = core_.verify_checkpoint(note);
       if (!checkpoint) {
         (void)fail(std::nullopt, name + " is not a checkpoint of this vault's log: " + checkpoint.error().message);
       } else {
@@ -205,6 +205,7 @@ class Verifier {
       vault_keys_ = frame.position;
     }
     std::optional<std::uint64_t> marked;
+    bool begins_epoch = false;  // a new vault key: no mutation, it holds at once
     if (!frame.authority.empty()) {
       CASEVAULT_TRY(const SecretBytes payload, journal_.open_authority(frame));
       if (Journal::authority_commitment(payload.view(), frame.vault_keys) != *leaf.authority)
@@ -216,9 +217,16 @@ class Verifier {
         return fail_entry(frame.entry, "its authority payload passes over the one before it");
       }
       marked = facts.not_applied;
+      begins_epoch = facts.vault_key_epoch != 0;
+      if (begins_epoch && (facts.vault_key_epoch != vault_key_epoch_ + 1 || frame.vault_keys.empty()))
+        return fail_entry(frame.entry, "it begins a vault key epoch out of order, or hands it to nobody");
+      if (begins_epoch) vault_key_epoch_ = facts.vault_key_epoch;
       authors_.emplace_back(frame.entry, facts.actor);
       link_ = AuthorityLink{frame.entry, frame.leaf_hash, frame.position};
     }
+    if (frame.vault_key_epoch != vault_key_epoch_)
+      return fail_entry(frame.entry, "it is under another vault key epoch than its place in the log says");
+    if (begins_epoch && !frame.write.empty()) return fail_entry(frame.entry, "it begins a vault key epoch and writes");
     if (marked.has_value() != (leaf.action == audit::Action::kNotApplied) || (marked && !frame.write.empty()))
       return fail_entry(frame.entry, "what it undoes does not stand alone under the action for it");
     if (marked) {
@@ -228,7 +236,7 @@ class Verifier {
       undone_.insert(*marked);
       waiting_.erase(*marked + 1);
       newest_marked_ = true;
-    } else if (!frame.write.empty() || !frame.authority.empty()) {
+    } else if (!begins_epoch && (!frame.write.empty() || !frame.authority.empty())) {
       if (last_mutation() > snapshot_.db.applied) {
         return fail_entry(
             last_mutation() - 1,
@@ -296,7 +304,7 @@ class Verifier {
       return fail_entry(first, "its batch is signed by a principal who was certified later");
     if (actor->second.revoked && first > *actor->second.revoked)
       return fail_entry(first, "its batch is signed by a principal who was revoked before");
-    if (!crypto::verify(format::kLogBatch, actor->second.who.ed_public,
+    if (!crypto::verify(format::kLogBatch, actor->second.signer_at(first),
                         Journal::batch_message(core_.tag(), first, opened.root_before, batch_), opened.signature)) {
       return fail_entry(first, "the signature of its batch does not verify");
     }
@@ -336,6 +344,7 @@ class Verifier {
     given_.last_authority = link_;
     given_.last_mutation = last_mutation();
     given_.vault_keys = vault_keys_;
+    given_.vault_key_epoch = vault_key_epoch_;
     given_.last_time_ms = last_time_;
     if (const std::string_view wrong = difference(said, given_); !wrong.empty())
       return fail_entry(last_entry, "after it the log does not say of " + std::string(wrong) + " what its entries say");
@@ -357,6 +366,7 @@ class Verifier {
   std::set<std::uint64_t> waiting_;  ///< entry + 1 of each mutation above the floor that is not marked
   bool newest_marked_ = false;
   log::Position vault_keys_ = given_.vault_keys;  ///< newest vault key grants
+  std::uint32_t vault_key_epoch_ = 1;
   std::set<std::uint64_t> undone_;
   std::optional<AuthorityLink> link_;  ///< newest authority entry seen
   struct Named {

@@ -168,7 +168,7 @@ TEST_CASE("tamper-evident: doctor recounts: a state row with other counts or bou
     ward.operate([&](vault::Core& core, store::WriteTxn& txn) {
       vault::DbState db = REQUIRE_OK(core.load_state(txn));
       how(db);
-      REQUIRE_DONE(vault::write_state(core.state_seal(), txn, db, core.random()));
+      REQUIRE_DONE(vault::write_state(REQUIRE_OK(core.state_seal(db.vault_key_epoch)), txn, db, core.random()));
     });
   };
   change([](vault::DbState& db) { db.records[1] = 4; });

@@ -151,7 +151,7 @@ TEST_CASE("compartmented: an epoch that goes to others than those who held the o
     if (twist == Twist::kOther) {  // a grant of another compartment's present epoch, slipped in
       ops.emplace_back(vault::OpGrant{3, {3, 2}, Bytes(137), false, 0});
     }
-    return vault::commit_authority(work, audit::Action::kKeyRotate, "forged", std::move(ops), {});
+    return work.commit_authority(audit::Action::kKeyRotate, "forged", std::move(ops), {});
   };
   for (const Twist twist : {Twist::kOneMore, Twist::kOneLess, Twist::kMoreRight, Twist::kNoPast, Twist::kTwoPasts,
                             Twist::kSkip, Twist::kOther}) {
@@ -441,7 +441,7 @@ TEST_CASE("rotatable: a slot of the key tree is the half of one epoch only, and 
   const auto core = archive.lab.core();
   const auto attempt = [&](std::vector<vault::AuthorityOp> ops) {
     auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
-    return vault::commit_authority(work, audit::Action::kKeyDestroy, "forged", std::move(ops), {});
+    return work.commit_authority(audit::Action::kKeyDestroy, "forged", std::move(ops), {});
   };
   {
     // Destroying an epoch whose half is also another's would end both.
@@ -460,7 +460,7 @@ TEST_CASE("rotatable: a slot of the key tree is the half of one epoch only, and 
     ops.emplace_back(vault::OpPastEpoch{name, keys::seal_past_epoch(core->tag(), name, granted, past, random)});
     ops.emplace_back(vault::OpGrant{1, name, Bytes(137), true, 0});
     REQUIRE_ERROR(ErrorCode::kBadInput,
-                  vault::commit_authority(work, audit::Action::kKeyRotate, "forged", std::move(ops), {}));
+                  work.commit_authority(audit::Action::kKeyRotate, "forged", std::move(ops), {}));
   }
   std::vector<vault::AuthorityOp> present;
   present.emplace_back(vault::OpDestroyedEpoch{{1, 1}});

@@ -275,7 +275,7 @@ struct Hurt {
       if (!core) return 1;
       append_pending(**core);
       auto lock = keys::ErasureRoot::lock((*core)->root_file());
-      if (!lock || !lock->stage((*core)->root_context(), 2, crypto::random_key((*core)->random()), (*core)->random())) {
+      if (!lock || !lock->stage(*(*core)->root_context(1), 2, crypto::random_key((*core)->random()), (*core)->random())) {
         return 2;
       }
       ::kill(::getpid(), SIGKILL);
@@ -307,7 +307,7 @@ struct Hurt {
     }
     const auto core = lab.core();
     const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
-    REQUIRE(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), core->root_context(), snapshot.db.root)));
+    REQUIRE(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), REQUIRE_OK(core->root_context(1)), snapshot.db.root)));
   }
 };
 

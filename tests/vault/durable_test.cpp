@@ -252,7 +252,7 @@ TEST_CASE("durable: a root that was staged and never committed is dropped by the
   {
     const auto core = lab.core();
     keys::ErasureRoot lock = REQUIRE_OK(keys::ErasureRoot::lock(core->root_file()));
-    REQUIRE_DONE(lock.stage(core->root_context(), 2, crypto::random_key(core->random()), core->random()));
+    REQUIRE_DONE(lock.stage(REQUIRE_OK(core->root_context(1)), 2, crypto::random_key(core->random()), core->random()));
   }
   {
     Session reader = lab.read_only();
@@ -264,7 +264,7 @@ TEST_CASE("durable: a root that was staged and never committed is dropped by the
   const auto core = lab.core();
   const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
   CHECK(snapshot.db.root.epoch == 1);
-  CHECK(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), core->root_context(), snapshot.db.root)));
+  CHECK(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), REQUIRE_OK(core->root_context(1)), snapshot.db.root)));
 }
 
 TEST_CASE("durable: a torn batch at the end of the log is cut and told, and what was acknowledged stays") {

@@ -499,7 +499,7 @@ TEST_CASE(
       if (kind == 1)
         ops.emplace_back(vault::OpGenesis{tag, 0, crypto::random_key(random), crypto::random_key(random), 1});
       if (kind == 2) ops.emplace_back(vault::OpSchema{schema});
-      if (kind == 3) ops.emplace_back(vault::OpVaultKey{1, {}});
+      if (kind == 3) ops.emplace_back(vault::OpVaultKey{1, {}, {}});
       if (kind == 4) ops.emplace_back(vault::OpPrincipal{1, owner.public_string, "owner", {}, {}});
       if (kind == 5) ops.emplace_back(vault::OpPrincipal{2, second.public_string, "owner", {}, {}});
     }

@@ -310,7 +310,7 @@ TEST_CASE("compartmented: authority payloads that an insider with the vault key 
     if (kind == 0) ops.emplace_back(vault::OpPrincipal{3, accomplice.public_string, "owner", {}, {}});
     if (kind == 1) ops.emplace_back(vault::OpPrincipal{2, analyst.public_string, "owner", {}, {}});
     if (kind == 2) ops.emplace_back(vault::OpGrant{2, {1, 1}, Bytes(137), true});
-    if (kind == 3) ops.emplace_back(vault::OpVaultKey{1, crypto::Hash{}});
+    if (kind == 3) ops.emplace_back(vault::OpVaultKey{1, crypto::Hash{}, {}});
     if (kind == 4) {
       const SecretBytes granted = crypto::random_key(core->random());
       const SecretBytes half = crypto::random_key(core->random());

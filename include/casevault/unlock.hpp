@@ -95,6 +95,14 @@ struct SlotCost {
   std::uint32_t memory_mib = 256;
 };
 
+/// Any `threshold` (at least 2) of `total` (at most 32) shares open an identity. They are written into a new folder, a
+/// file of one line each, and proven by combining them before anything depends on them.
+struct QuorumPlan {
+  unsigned threshold = 0;
+  unsigned total = 0;
+  std::filesystem::path folder;
+};
+
 /// A vault that an identity trusts: the hash of its genesis entry and its log's verifier key.
 struct Pin {
   std::array<std::uint8_t, 32> vault_id{};
@@ -149,9 +157,9 @@ class CASEVAULT_API Identity {
   [[nodiscard]] std::vector<SlotInfo> slots() const;
   /// Answers the new slot's id. `cost` counts for passphrases only.
   [[nodiscard]] Result<std::string> add_slot(const NewSlot& slot, SlotCost cost = {});
-  /// Makes `total` shares (at most 32), any `threshold` of which (at least 2) open the identity: files
-  /// share-NN-of-NN.txt in a new folder. They are read back and proven before they take the place of an older quorum.
-  [[nodiscard]] Result<std::string> split(unsigned threshold, unsigned total, const std::filesystem::path& new_folder);
+  /// Makes shares, files share-NN-of-NN.txt, that take the place of an older quorum once they are proven. Answers the
+  /// id of their slot.
+  [[nodiscard]] Result<std::string> split(const QuorumPlan& plan);
   /// kUsage for the last slot that this version can open, kNotFound for no such id.
   [[nodiscard]] Result<void> remove_slot(std::string_view id);
 

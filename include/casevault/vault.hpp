@@ -61,7 +61,7 @@ struct Status {
   std::uint64_t log_size = 0;
   audit::Digest root{};
   std::vector<EpochInfo> epochs;
-  std::string log_key;        ///< verifier key string of the newest log key: what receipts from now on are held against
+  std::string log_key;  ///< verifier key string of the newest log key: what receipts from now on are held against
   std::uint32_t vault_key_epoch = 0;
   std::string erasure_level;  ///< "E0" or "E1" by the file system that holds erasure.root
   std::vector<std::string> warnings;
@@ -105,6 +105,10 @@ class CASEVAULT_API Session {
   /// Makes a new vault in `folder` (which must not exist: kUsage) and pins it in the owner's new identity.
   [[nodiscard]] static Result<InitResult> init(const std::filesystem::path& folder, const Schema& schema,
                                                const Passphrase& passphrase, const InitOptions& options = {});
+  /// The same with an owner that only custodians open together: daily work runs on other principals. Failing leaves no
+  /// shares.
+  [[nodiscard]] static Result<InitResult> init(const std::filesystem::path& folder, const Schema& schema,
+                                               const QuorumPlan& quorum, const InitOptions& options = {});
   /// kUntrusted unless the identity pins this vault (or `trust_id` names it), kNoGrant when no vault key was granted to
   /// it, kRolledBack when an anchor knows a newer log, kIntegrity, kUnsafePermissions, kUnsupported.
   [[nodiscard]] static Result<Session> open(const std::filesystem::path& folder, const Identity& identity,

@@ -7,7 +7,7 @@
 namespace casevault::cli {
 
 struct InitArguments {
-  std::string folder, schema = "vn-victim-support", name = "owner", identity_out, suite = "1";
+  std::string folder, schema = "vn-victim-support", name = "owner", identity_out, suite = "1", quorum, shares;
 };
 Result<int> init(Context& context, const InitArguments& arguments);
 Result<int> status(Context& context);
@@ -23,7 +23,7 @@ Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments
 Result<int> key_list(Context& context);
 struct KeyRotateArguments {
   std::string compartment;
-  bool all = false;
+  bool all = false, vault_key = false;
 };
 Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments);
 struct KeyReencryptArguments {
@@ -36,6 +36,10 @@ struct KeyDestroyArguments {
   std::string compartment, epoch, confirm;
 };
 Result<int> key_destroy(Context& context, const KeyDestroyArguments& arguments);
+struct KeyRetireArguments {
+  std::string compartment, epoch;
+};
+Result<int> key_retire(Context& context, const KeyRetireArguments& arguments);
 struct AcceptArguments {
   std::string invitation;
 };
@@ -116,7 +120,7 @@ struct SplitArguments {
 };
 Result<int> identity_split(Context& context, const SplitArguments& arguments);
 struct PrincipalAddArguments {
-  std::string name, public_file, role, grants, unit, invitation;
+  std::string name, public_file, role, grants, unit, invitation, expires;
   bool may_grant = false;
 };
 Result<int> principal_add(Context& context, const PrincipalAddArguments& arguments);
@@ -124,9 +128,15 @@ Result<int> principal_list(Context& context);
 struct GrantArguments {
   std::string name;
   std::vector<std::string> compartments;
+  std::string expires;
+  bool may_grant = false;
 };
 Result<int> grant_add(Context& context, const GrantArguments& arguments);
 Result<int> grant_revoke(Context& context, const GrantArguments& arguments);
+struct RekeyArguments {
+  std::string public_file, invitation;
+};
+Result<int> principal_rekey(Context& context, const RekeyArguments& arguments);
 struct RevokeArguments {
   std::string name;
 };

@@ -274,6 +274,19 @@ Result<std::uint64_t> parse_number(std::string_view text, std::string_view what)
   return value;
 }
 
+Result<QuorumPlan> parse_quorum(std::string_view quorum, const std::string& folder) {
+  const std::size_t slash = std::min(quorum.find('/'), quorum.size());
+  CASEVAULT_TRY(const std::uint64_t threshold, parse_number(quorum.substr(0, slash), "K of --quorum K/N"));
+  CASEVAULT_TRY(const std::uint64_t total,
+                parse_number(quorum.substr(std::min(slash + 1, quorum.size())), "N of --quorum K/N"));
+  if (total > 32 || threshold < 2 || threshold > total)
+    return Error{ErrorCode::kUsage, "--quorum K/N wants 2 <= K <= N <= 32"};
+  QuorumPlan plan{static_cast<unsigned>(threshold), static_cast<unsigned>(total), folder};
+  if (!plan.folder.has_filename()) plan.folder = plan.folder.parent_path();  // "shares/"
+  CASEVAULT_CHECK(check_new_file(plan.folder));
+  return plan;
+}
+
 Result<std::vector<std::string>> parse_names(std::string_view text, std::string_view what) {
   std::vector<std::string> names;
   while (true) {

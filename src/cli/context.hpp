@@ -76,6 +76,8 @@ class Context {
 [[nodiscard]] std::string dump(const Json& json);
 /// Decimal digits only: "0x10", "-1" and "1e3" are no numbers here. `what` names the argument.
 [[nodiscard]] Result<std::uint64_t> parse_number(std::string_view text, std::string_view what);
+/// "K/N" and the new folder for the shares; kUsage for what is no quorum, or when the folder is there.
+[[nodiscard]] Result<QuorumPlan> parse_quorum(std::string_view quorum, const std::string& folder);
 /// Splits "a,b"; kUsage for an empty part. `what` names the option.
 [[nodiscard]] Result<std::vector<std::string>> parse_names(std::string_view text, std::string_view what);
 /// The public string in a file: alone, after "`line_label`: " on a line of its own, or as `json_key` of a JSON

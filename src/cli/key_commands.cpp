@@ -25,6 +25,12 @@ std::string text_of(const std::vector<KeyInfo>& keys) {
   return text;
 }
 
+Result<std::uint32_t> parse_epoch(const std::string& text) {
+  CASEVAULT_TRY(const std::uint64_t epoch, parse_number(text, "EPOCH"));
+  if (epoch > UINT32_MAX) return Error{ErrorCode::kUsage, "there is no such epoch"};
+  return static_cast<std::uint32_t>(epoch);
+}
+
 /// Compartments that the session's principal holds.
 Result<std::vector<std::string>> held(Session& session) {
   CASEVAULT_TRY(const Status now, session.status());
@@ -44,10 +50,19 @@ Result<int> key_list(Context& context) {
 }
 
 Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments) {
-  if (arguments.all == !arguments.compartment.empty()) {
-    return Error{ErrorCode::kUsage, "name one COMPARTMENT, or say --all"};
+  if (!arguments.vault_key && arguments.all == !arguments.compartment.empty()) {
+    return Error{ErrorCode::kUsage, "name one COMPARTMENT, or say --all, or --vault-key"};
   }
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  if (arguments.vault_key) {
+    CASEVAULT_TRY(const std::uint64_t entry, session.rotate_vault_key());
+    CASEVAULT_TRY(const Status now, session.status());
+    CASEVAULT_CHECK(
+        context.print(Json{{"vault_key_epoch", now.vault_key_epoch}, {"log_key", now.log_key}, {"entry", entry}},
+                      "vault key epoch " + std::to_string(now.vault_key_epoch) + ", entry " + std::to_string(entry) +
+                          "\nreceipts from now on are held against this log key:\n" + now.log_key));
+    return 0;
+  }
   std::vector<std::string> names = {arguments.compartment};
   if (arguments.all) {
     CASEVAULT_TRY(names, held(session));
@@ -120,15 +135,23 @@ Result<int> key_census(Context& context) {
   return 0;
 }
 
+Result<int> key_retire(Context& context, const KeyRetireArguments& arguments) {
+  CASEVAULT_TRY(const std::uint32_t epoch, parse_epoch(arguments.epoch));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const std::uint64_t entry, session.retire_epoch(arguments.compartment, epoch));
+  CASEVAULT_CHECK(context.print(
+      Json{{"compartment", arguments.compartment}, {"epoch", epoch}, {"entry", entry}},
+      "epoch " + arguments.compartment + ":" + std::to_string(epoch) + " is retired, entry " + std::to_string(entry)));
+  return 0;
+}
+
 Result<int> key_destroy(Context& context, const KeyDestroyArguments& arguments) {
-  CASEVAULT_TRY(const std::uint64_t epoch, parse_number(arguments.epoch, "EPOCH"));
-  if (epoch > UINT32_MAX) return Error{ErrorCode::kUsage, "there is no such epoch"};
+  CASEVAULT_TRY(const std::uint32_t epoch, parse_epoch(arguments.epoch));
   const std::string label = arguments.compartment + ":" + std::to_string(epoch);
   CASEVAULT_CHECK(
       context.confirm(label, arguments.confirm, "After this nothing opens what is under epoch " + label + "."));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
-  CASEVAULT_TRY(const std::uint64_t entry,
-                session.destroy_epoch(arguments.compartment, static_cast<std::uint32_t>(epoch)));
+  CASEVAULT_TRY(const std::uint64_t entry, session.destroy_epoch(arguments.compartment, epoch));
   CASEVAULT_TRY(const Status now, session.status());
   CASEVAULT_CHECK(context.print(
       Json{{"compartment", arguments.compartment}, {"epoch", epoch}, {"level", now.erasure_level}, {"entry", entry}},

@@ -11,8 +11,8 @@ namespace {
 
 constexpr std::string_view kExits =
     "Exit codes: 0 ok, 1 other, 2 usage, 3 wrong passphrase or key, 4 refused by policy or no grant, 5 not found,\n"
-    "6 busy or conflict (try again), 8 integrity (tampered, corrupt, rolled back), 9 input/output, 11 bad input data,\n"
-    "130 interrupted.";
+    "6 busy or conflict (try again), 7 waiting for shares, 8 integrity (tampered, corrupt, rolled back),\n"
+    "9 input/output, 10 works but degraded, 11 bad input data, 130 interrupted.";
 
 /// Every command the program has, with its options.
 class Table {
@@ -134,6 +134,8 @@ class Table {
     text(init_, "--name", init_args_.name, "OWNER", "The owner's name; default owner");
     text(init_, "--identity-out", init_args_.identity_out, "FILE",
          "Where the owner's identity goes; default DIR/identities/");
+    text(init_, "--quorum", init_args_.quorum, "K/N", "The owner is opened by any K of N shares, and by nothing else");
+    text(init_, "--shares-dir", init_args_.shares, "DIR", "A new folder for the N shares of --quorum");
     text(init_, "--suite", init_args_.suite, "N",
          "How fields are sealed, for good: 1 AES-256-GCM (default), 2 ChaCha20-Poly1305 for processors without AES "
          "instructions, 3 HKDF with AES-256-GCM, algorithms that NIST approves")
@@ -159,7 +161,13 @@ class Table {
     CLI::App& rotate = command(key, "rotate", "A new epoch for new writes, at once, for those who hold the present one",
                                [this](Context& c) { return key_rotate(c, key_rotate_args_); });
     CLI::Option* const one = text(rotate, "COMPARTMENT", key_rotate_args_.compartment, "", "Which compartment");
-    rotate.add_flag("--all", key_rotate_args_.all, "Every compartment that this identity holds")->excludes(one);
+    CLI::Option* const every =
+        rotate.add_flag("--all", key_rotate_args_.all, "Every compartment that this identity holds")->excludes(one);
+    rotate
+        .add_flag("--vault-key", key_rotate_args_.vault_key,
+                  "Instead: a new vault key, log key and erasure root; receipts to come need the new log key")
+        ->excludes(one)
+        ->excludes(every);
     CLI::App& reencrypt =
         command(key, "reencrypt", "Moves cells under old epochs to the current ones; safe to kill and repeat",
                 [this](Context& c) { return key_reencrypt(c, key_reencrypt_args_); });
@@ -167,6 +175,10 @@ class Table {
     text(reencrypt, "--rate", key_reencrypt_args_.rate, "CELLS", "Cells a second at most");
     command(key, "status", "How much lies under current epochs, and how much under old ones", key_status);
     command(key, "census", "Counts what is under which epoch; a zero is signed in the log", key_census);
+    CLI::App& retire = command(key, "retire", "Says, signed in the log, that an old epoch is empty and stays so",
+                               [this](Context& c) { return key_retire(c, key_retire_args_); });
+    text(retire, "COMPARTMENT", key_retire_args_.compartment, "", "Which compartment")->required();
+    text(retire, "EPOCH", key_retire_args_.epoch, "", "Which of its epochs")->required();
     CLI::App& destroy = command(key, "destroy", "Ends an old epoch: its grants, kept in the log, open nothing any more",
                                 [this](Context& c) { return key_destroy(c, key_destroy_args_); });
     text(destroy, "COMPARTMENT", key_destroy_args_.compartment, "", "Which compartment")->required();
@@ -313,10 +325,18 @@ class Table {
         ->required();
     text(added, "--grant", principal_args_.grants, "C,...", "Compartments to grant at once");
     added.add_flag("--may-grant", principal_args_.may_grant, "May grant these compartments to others");
+    text(added, "--expires", principal_args_.expires, "DATE", "These grants end on DATE (YYYY-MM-DD, at 0:00 UTC)");
     text(added, "--unit", principal_args_.unit, "U", "The unit it belongs to");
     text(added, "--invitation", principal_args_.invitation, "FILE",
          "Where the invitation goes; default standard output");
     command(principal, "list", "Principals with roles and grants", principal_list);
+    CLI::App& rekeyed =
+        command(principal, "rekey", "Replaces the keys of the identity that runs it by a new identity's",
+                [this](Context& c) { return principal_rekey(c, rekey_args_); });
+    text(rekeyed, "--public", rekey_args_.public_file, "FILE", "Public string of a new identity of the same name")
+        ->required();
+    text(rekeyed, "--invitation", rekey_args_.invitation, "FILE",
+         "Where the invitation for the new identity goes; default standard output");
     CLI::App& revoked = command(principal, "revoke", "Puts a principal out, at once, and opens successor epochs",
                                 [this](Context& c) { return principal_revoke(c, revoke_args_); });
     text(revoked, "NAME", revoke_args_.name, "", "The principal")->required();
@@ -326,6 +346,8 @@ class Table {
         command(grant, "add", "Grants compartments", [this](Context& c) { return grant_add(c, grant_args_); });
     text(granted, "NAME", grant_args_.name, "", "The principal")->required();
     texts(granted, "COMPARTMENT", grant_args_.compartments, "", "Compartments")->required();
+    granted.add_flag("--may-grant", grant_args_.may_grant, "May grant them to others");
+    text(granted, "--expires", grant_args_.expires, "DATE", "Ends on DATE (YYYY-MM-DD, at 0:00 UTC)");
     CLI::App& taken = command(grant, "revoke", "Takes compartments back and opens their successor epochs",
                               [this](Context& c) { return grant_revoke(c, grant_args_); });
     text(taken, "NAME", grant_args_.name, "", "The principal")->required();
@@ -354,6 +376,8 @@ class Table {
   KeyRotateArguments key_rotate_args_;
   KeyReencryptArguments key_reencrypt_args_;
   KeyDestroyArguments key_destroy_args_;
+  KeyRetireArguments key_retire_args_;
+  RekeyArguments rekey_args_;
   SchemaCheckArguments check_args_;
   AcceptArguments accept_args_;
   AddArguments add_args_;

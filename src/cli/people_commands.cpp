@@ -2,6 +2,7 @@
 #include "cli/commands.hpp"
 
 #include <algorithm>
+#include <chrono>
 
 namespace casevault::cli {
 namespace {
@@ -135,27 +136,68 @@ Result<int> slot_list(Context& context, const SlotListArguments& arguments) {
 }
 
 Result<int> identity_split(Context& context, const SplitArguments& arguments) {
-  const std::size_t slash = std::min(arguments.quorum.find('/'), arguments.quorum.size());
-  const std::string_view quorum = arguments.quorum;
-  CASEVAULT_TRY(const std::uint64_t threshold, parse_number(quorum.substr(0, slash), "K of --quorum K/N"));
-  CASEVAULT_TRY(const std::uint64_t total,
-                parse_number(quorum.substr(std::min(slash + 1, quorum.size())), "N of --quorum K/N"));
-  if (total > 32 || threshold > total) return usage("--quorum K/N wants 2 <= K <= N <= 32");
-  std::filesystem::path folder = arguments.folder;
-  if (!folder.has_filename()) folder = folder.parent_path();  // "shares/"
-  CASEVAULT_CHECK(check_new_file(folder));
+  CASEVAULT_TRY(const QuorumPlan plan, parse_quorum(arguments.quorum, arguments.folder));
   CASEVAULT_TRY(Identity identity, context.identity(arguments.file));
-  CASEVAULT_TRY(const std::string id,
-                identity.split(static_cast<unsigned>(threshold), static_cast<unsigned>(total), folder));
+  CASEVAULT_TRY(const std::string id, identity.split(plan));
   Json json = named(identity);
   json["id"] = id;
   json["quorum"] = arguments.quorum;
-  json["shares"] = folder.string();
-  CASEVAULT_CHECK(context.print(json, "any " + std::to_string(threshold) + " of the " + std::to_string(total) +
-                                          " files in " + arguments.folder + " open " + arguments.file +
-                                          "; hand them out and leave no copy here"));
+  json["shares"] = plan.folder.string();
+  CASEVAULT_CHECK(context.print(json, "any " + std::to_string(plan.threshold) + " of the " +
+                                          std::to_string(plan.total) + " files in " + arguments.folder + " open " +
+                                          arguments.file + "; hand them out and leave no copy here"));
   return 0;
 }
+
+namespace {
+
+/// The invitation goes to FILE or, without one, to standard output. It is made only once: when FILE cannot be written
+/// it is not lost with it.
+Result<int> hand_invitation(Context& context, Json json, const std::string& done, const std::string& invitation,
+                            const std::string& file) {
+  if (!file.empty()) {
+    const auto written = write_new_file(file, invitation);
+    if (written.has_value()) {
+      json["invitation"] = file;
+      CASEVAULT_CHECK(context.print(json, visible(done) + "; hand over " + file));
+      return 0;
+    }
+    json["invitation_text"] = invitation;
+    CASEVAULT_CHECK(context.print(json, invitation));
+    return Error{written.error().code, visible(done) + ", but " + written.error().message +
+                                           "; the invitation is on standard output instead, keep it"};
+  }
+  json["invitation_text"] = invitation;
+  if (context.options.json) {
+    CASEVAULT_CHECK(context.print(json, {}));
+  } else {
+    CASEVAULT_CHECK(context.print(invitation.ends_with('\n') ? invitation : invitation + "\n"));
+  }
+  return 0;
+}
+
+/// Midnight UTC of a day to come, in Unix milliseconds; 0 for none.
+Result<std::int64_t> parse_expiry(const std::string& text) {
+  if (text.empty()) return 0;
+  const auto digits = [&](std::size_t from, std::size_t count) {
+    int value = 0;
+    for (std::size_t i = from; i < from + count; ++i) {
+      if (i >= text.size() || text[i] < '0' || text[i] > '9') return -1;
+      value = value * 10 + (text[i] - '0');
+    }
+    return value;
+  };
+  using namespace std::chrono;
+  const year_month_day day{year(digits(0, 4)), month(static_cast<unsigned>(digits(5, 2))),
+                           std::chrono::day(static_cast<unsigned>(digits(8, 2)))};
+  if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !day.ok())
+    return usage("--expires wants a day, YYYY-MM-DD");
+  const sys_days when{day};
+  if (when <= system_clock::now()) return usage("--expires wants a day to come");
+  return duration_cast<milliseconds>(when.time_since_epoch()).count();
+}
+
+}  // namespace
 
 Result<int> principal_add(Context& context, const PrincipalAddArguments& arguments) {
   PrincipalRequest request;
@@ -163,6 +205,7 @@ Result<int> principal_add(Context& context, const PrincipalAddArguments& argumen
   request.role = arguments.role;
   request.unit = arguments.unit;
   request.may_grant = arguments.may_grant;
+  CASEVAULT_TRY(request.expires_ms, parse_expiry(arguments.expires));
   if (!arguments.grants.empty()) {
     CASEVAULT_TRY(request.grants, parse_names(arguments.grants, "--grant"));
   }
@@ -177,26 +220,18 @@ Result<int> principal_add(Context& context, const PrincipalAddArguments& argumen
         std::find_if(all->begin(), all->end(), [&](const PrincipalInfo& p) { return p.name == request.name; });
     if (found != all->end()) json["entry"] = found->entry;
   }
-  if (!arguments.invitation.empty()) {
-    const auto written = write_new_file(arguments.invitation, invitation);
-    if (written.has_value()) {
-      json["invitation"] = arguments.invitation;
-      CASEVAULT_CHECK(context.print(json, visible(request.name) + " is added; hand over " + arguments.invitation));
-      return 0;
-    }
-    // The principal exists and its invitation is made only once: it must not be lost with the file.
-    json["invitation_text"] = invitation;
-    CASEVAULT_CHECK(context.print(json, invitation));
-    return Error{written.error().code, visible(request.name) + " is added, but " + written.error().message +
-                                           "; the invitation is on standard output instead, keep it"};
-  }
-  json["invitation_text"] = invitation;
-  if (context.options.json) {
-    CASEVAULT_CHECK(context.print(json, {}));
-  } else {
-    CASEVAULT_CHECK(context.print(invitation.ends_with('\n') ? invitation : invitation + "\n"));
-  }
-  return 0;
+  return hand_invitation(context, std::move(json), request.name + " is added", invitation, arguments.invitation);
+}
+
+Result<int> principal_rekey(Context& context, const RekeyArguments& arguments) {
+  CASEVAULT_CHECK(check_new_file(arguments.invitation));
+  CASEVAULT_TRY(const std::string fresh, read_public_string(arguments.public_file, "public", "public"));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const Status now, session.status());
+  CASEVAULT_TRY(const std::string invitation, session.rekey(fresh));
+  return hand_invitation(context, Json{{"name", now.principal}, {"role", now.role}},
+                         now.principal + " has new keys; the old identity opens the vault no more", invitation,
+                         arguments.invitation);
 }
 
 namespace {
@@ -243,16 +278,19 @@ Result<int> principal_list(Context& context) {
   Json json = Json::array();
   std::string text = "name  role  unit  grants  may grant";
   for (const PrincipalInfo& one : all) {
+    Json expiries = Json::object();
+    for (const auto& [compartment, when] : one.expires_ms) expiries[compartment] = rfc3339(when);
     json.push_back({{"name", one.name},
                     {"role", one.role},
                     {"unit", one.unit},
                     {"grants", one.grants},
                     {"may_grant", one.may_grant},
+                    {"expires", expiries},
                     {"entry", one.entry},
                     {"revoked", one.revoked ? Json(*one.revoked) : Json(nullptr)}});
     const auto shown = [](const std::string& part) { return part.empty() ? std::string("-") : visible(part); };
     text += "\n" + shown(one.name) + "  " + one.role + "  " + shown(one.unit) + "  " + shown(joined(one.grants)) +
-            "  " + shown(joined(one.may_grant)) +
+            "  " + shown(joined(one.may_grant)) + (expiries.empty() ? "" : "  expires " + expiries.dump()) +
             (one.revoked ? "  revoked in entry " + std::to_string(*one.revoked) : "");
   }
   CASEVAULT_CHECK(context.print(json, text));
@@ -260,8 +298,11 @@ Result<int> principal_list(Context& context) {
 }
 
 Result<int> grant_add(Context& context, const GrantArguments& arguments) {
+  GrantOptions options;
+  options.may_grant = arguments.may_grant;
+  CASEVAULT_TRY(options.expires_ms, parse_expiry(arguments.expires));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
-  CASEVAULT_TRY(const std::uint64_t entry, session.grant(arguments.name, arguments.compartments));
+  CASEVAULT_TRY(const std::uint64_t entry, session.grant(arguments.name, arguments.compartments, options));
   CASEVAULT_CHECK(context.print(Json{{"name", arguments.name}, {"grants", arguments.compartments}, {"entry", entry}},
                                 visible(arguments.name) + " may open " + joined(arguments.compartments) + " (entry " +
                                     std::to_string(entry) + ")"));

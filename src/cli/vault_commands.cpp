@@ -35,19 +35,29 @@ Result<int> init(Context& context, const InitArguments& arguments) {
   CASEVAULT_CHECK(check_new_file(folder.has_filename() ? folder : folder.parent_path()));
   CASEVAULT_CHECK(check_new_file(arguments.identity_out));
   CASEVAULT_TRY(const Schema schema, choose_schema(arguments.schema));
-  CASEVAULT_TRY(const Passphrase passphrase, context.new_passphrase(arguments.name));
+  if (arguments.quorum.empty() != arguments.shares.empty())
+    return Error{ErrorCode::kUsage, "--quorum K/N and --shares-dir DIR go together"};
   InitOptions options;
   options.owner = arguments.name;
   options.identity_file = arguments.identity_out;
   options.suite = static_cast<Suite>(arguments.suite.front() - '0');
-  CASEVAULT_TRY(const InitResult made, Session::init(folder, schema, passphrase, options));
+  const auto make = [&]() -> Result<InitResult> {
+    if (!arguments.quorum.empty()) {
+      CASEVAULT_TRY(const QuorumPlan plan, parse_quorum(arguments.quorum, arguments.shares));
+      return Session::init(folder, schema, plan, options);
+    }
+    CASEVAULT_TRY(const Passphrase passphrase, context.new_passphrase(arguments.name));
+    return Session::init(folder, schema, passphrase, options);
+  };
+  CASEVAULT_TRY(const InitResult made, make());
   const std::string identity = made.identity_file.string();
   CASEVAULT_CHECK(context.print(Json{{"vault", arguments.folder},
                                      {"id", made.vault_id},
                                      {"owner", made.owner},
                                      {"log_key", made.log_key},
                                      {"schema", made.schema},
-                                     {"identity", identity}},
+                                     {"identity", identity},
+                                     {"shares", arguments.shares.empty() ? Json(nullptr) : Json(arguments.shares)}},
                                 "vault:    " + arguments.folder + "\nid:       " + made.vault_id +
                                     "\nowner:    " + made.owner + "\nidentity: " + identity +
                                     "\nschema:   " + made.schema + "\nlog key:  " + made.log_key));
@@ -116,7 +126,8 @@ Result<int> status(Context& context) {
     epochs[info.compartment] = info.epoch;
     text += " " + info.compartment + ":" + std::to_string(info.epoch);
   }
-  text += "\nerasure level " + now.erasure_level;
+  text += " vault key:" + std::to_string(now.vault_key_epoch) + "\nlog key " + now.log_key + "\nerasure level " +
+          now.erasure_level;
   for (const std::string& warning : now.warnings) text += "\nwarning: " + visible(warning);
   CASEVAULT_CHECK(context.print(Json{{"id", now.id},
                                      {"schema", now.schema},
@@ -125,6 +136,8 @@ Result<int> status(Context& context) {
                                      {"role", now.role},
                                      {"records", records},
                                      {"log_size", now.log_size},
+                                     {"log_key", now.log_key},
+                                     {"vault_key_epoch", now.vault_key_epoch},
                                      {"root", hex(now.root)},
                                      {"epochs", epochs},
                                      {"erasure_level", now.erasure_level},

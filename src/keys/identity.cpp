@@ -175,6 +175,19 @@ Result<void> hand_out(const keys::Quorum& quorum, unsigned threshold, const std:
   return {};
 }
 
+/// Shares of a new quorum in a new folder, proven; the folder is gone again when that fails.
+Result<keys::Quorum> make_shares(const QuorumPlan& plan, const Identity::Impl& impl, base::Random& random) {
+  CASEVAULT_TRY(keys::Quorum quorum, keys::seal_quorum(plan.threshold, plan.total, principal_of(impl),
+                                                       key_of(impl.ed_seed), impl.identity_key, random));
+  CASEVAULT_CHECK(base::create_folder(plan.folder));
+  auto done = hand_out(quorum, plan.threshold, plan.folder, impl);
+  if (done) done = base::sync_folder(plan.folder.has_parent_path() ? plan.folder.parent_path() : ".");
+  if (done) return quorum;
+  std::error_code ignored;
+  std::filesystem::remove_all(plan.folder, ignored);
+  return std::move(done).error();
+}
+
 }  // namespace
 
 namespace keys {
@@ -220,10 +233,12 @@ Result<Principal> parse_principal(std::string_view text) {
   return principal;
 }
 
-Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name, const Passphrase& passphrase,
-                               SlotCost cost, const base::Environment& environment) {
+namespace {
+
+/// New keys under a name; no way yet to open them.
+Result<std::unique_ptr<Identity::Impl>> new_keys(const std::filesystem::path& file, std::string_view name,
+                                                 base::Random& random) {
   CASEVAULT_CHECK(check_name(name));
-  base::Random& random = *environment.random;
   auto impl = std::make_unique<Identity::Impl>();
   impl->file = file;
   impl->name = std::string(name);
@@ -233,11 +248,27 @@ Result<Identity> make_identity(const std::filesystem::path& file, std::string_vi
   impl->ed_public = crypto::ed25519_public(key_of(impl->ed_seed));
   impl->identity_key = crypto::random_key(random);
   impl->state_folder = default_state_folder();
-  const Principal principal = principal_of(*impl);
-  impl->public_string = principal_string(principal, key_of(impl->ed_seed));
-  CASEVAULT_TRY(const Slot slot,
-                seal_slot(Passphrase(passphrase.secret().clone()), cost, principal, impl->identity_key, random));
+  impl->public_string = principal_string(principal_of(*impl), key_of(impl->ed_seed));
+  return impl;
+}
+
+}  // namespace
+
+Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name, const Passphrase& passphrase,
+                               SlotCost cost, const base::Environment& environment) {
+  base::Random& random = *environment.random;
+  CASEVAULT_TRY(auto impl, new_keys(file, name, random));
+  CASEVAULT_TRY(const Slot slot, seal_slot(Passphrase(passphrase.secret().clone()), cost, principal_of(*impl),
+                                           impl->identity_key, random));
   impl->slots = encode_slots(std::span(&slot, 1));
+  return Identity(std::move(impl));
+}
+
+Result<Identity> make_quorum_identity(const std::filesystem::path& file, std::string_view name, const QuorumPlan& plan,
+                                      const base::Environment& environment) {
+  CASEVAULT_TRY(auto impl, new_keys(file, name, *environment.random));
+  CASEVAULT_TRY(const Quorum quorum, make_shares(plan, *impl, *environment.random));
+  impl->slots = encode_slots(std::span(&quorum.slot, 1));
   return Identity(std::move(impl));
 }
 
@@ -354,26 +385,22 @@ Result<std::string> Identity::add_slot(const NewSlot& with, SlotCost cost) {
   return keys::describe(slots.back()).id;
 }
 
-Result<std::string> Identity::split(unsigned threshold, unsigned total, const std::filesystem::path& new_folder) {
+Result<std::string> Identity::split(const QuorumPlan& plan) {
   base::Random& random = *base::system_environment().random;
   std::vector<keys::Slot> slots = slots_of(*impl_);
   std::erase_if(slots, keys::is_quorum);
   if (slots.size() == keys::kMaxSlots) return too_many_slots(impl_->file);
-  CASEVAULT_TRY(keys::Quorum quorum, keys::seal_quorum(threshold, total, principal_of(*impl_), key_of(impl_->ed_seed),
-                                                       impl_->identity_key, random));
-  CASEVAULT_CHECK(base::create_folder(new_folder));
-  auto done = hand_out(quorum, threshold, new_folder, *impl_);
+  CASEVAULT_TRY(keys::Quorum quorum, make_shares(plan, *impl_, random));
   slots.push_back(std::move(quorum.slot));
-  if (done) done = base::sync_folder(new_folder.has_parent_path() ? new_folder.parent_path() : ".");
-  if (done) done = change_slots(*impl_, slots, random);
+  auto done = change_slots(*impl_, slots, random);
   if (!done && done.error().code == ErrorCode::kUnknownOutcome) {
     Error error = std::move(done).error();
-    error.message += "; the shares in " + new_folder.string() + " are kept: they may be the ones in force";
+    error.message += "; the shares in " + plan.folder.string() + " are kept: they may be the ones in force";
     return error;
   }
   if (!done) {
     std::error_code ignored;
-    std::filesystem::remove_all(new_folder, ignored);
+    std::filesystem::remove_all(plan.folder, ignored);
     return std::move(done).error();
   }
   return keys::describe(slots.back()).id;

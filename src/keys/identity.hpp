@@ -50,6 +50,9 @@ struct Principal {
 [[nodiscard]] Result<Identity> make_identity(const std::filesystem::path& file, std::string_view name,
                                              const Passphrase& passphrase, SlotCost cost,
                                              const base::Environment& environment);
+/// The same, opened by the shares of a quorum alone. Writes the shares.
+[[nodiscard]] Result<Identity> make_quorum_identity(const std::filesystem::path& file, std::string_view name,
+                                                    const QuorumPlan& plan, const base::Environment& environment);
 /// Writes the file for the first time (kUsage when it exists).
 [[nodiscard]] Result<void> write_identity(Identity& identity, base::Random& random);
 

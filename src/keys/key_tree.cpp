@@ -111,7 +111,7 @@ Result<void> KeyTree::swap_root(store::WriteTxn& txn, const SecretBytes& erk, co
                                 std::uint64_t leaf) const {
   CASEVAULT_CHECK(rewrap_tops(txn, erk, next));
   SecretBytes parent = next.clone();
-  for (int level = kTopLevel; level >= 0; --level) {
+  for (int level = kTopLevel; level > 0; --level) {
     CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, TreeKind::kRecords, leaf, level));
     if (!fresh) return {};
     parent = *std::move(fresh);

@@ -362,10 +362,11 @@ class Folder {
     if (state_.find(who->ed_public) != nullptr || known_before(*who))
       return refuse("new keys that somebody had before");
     principal.former.emplace_back(entry_, std::exchange(principal.who, *std::move(who)));
-    for (auto grant = principal.grants.begin(); grant != principal.grants.end();) {
-      if (grant->first == state_.current(grant->first.compartment) && !grant->second.ended) unsealed_.insert(*grant);
-      grant = principal.grants.erase(grant);
-    }
+    std::erase_if(principal.grants, [&](const auto& grant) {
+      const bool present = grant.first == state_.current(grant.first.compartment);
+      if (present && !grant.second.ended) unsealed_.insert(grant);
+      return !present || !grant.second.ended;  // what was taken back is still due a successor
+    });
     return {};
   }
   bool known_before(const keys::Principal& who) const {

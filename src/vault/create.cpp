@@ -22,14 +22,15 @@ class Scaffold {
     if (done_) return;
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);
-    if (!extra_.empty()) std::filesystem::remove(extra_, ignored);
+    for (const std::filesystem::path& extra : extra_) std::filesystem::remove_all(extra, ignored);
   }
-  void also(std::filesystem::path file) { extra_ = std::move(file); }
+  void also(std::filesystem::path extra) { extra_.push_back(std::move(extra)); }
+  void leave(const std::filesystem::path& extra) { std::erase(extra_, extra); }
   void keep() noexcept { done_ = true; }
 
  private:
   std::filesystem::path folder_;
-  std::filesystem::path extra_;
+  std::vector<std::filesystem::path> extra_;
   bool done_ = false;
 };
 
@@ -73,7 +74,7 @@ Result<void> rename_new(const std::filesystem::path& from, const std::filesystem
 }  // namespace
 
 Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, const Schema& schema,
-                                const Passphrase& passphrase, const InitOptions& options,
+                                const OwnerKey& owner_key, const InitOptions& options,
                                 const base::Environment& environment) {
   base::Random& random = *environment.random;
   std::error_code problem;
@@ -105,8 +106,14 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   CASEVAULT_CHECK(base::create_folder(work / "identities"));
 
   const std::filesystem::path identity_now = inside ? work / "identities" / identity_file.filename() : identity_file;
-  CASEVAULT_TRY(Identity identity,
-                keys::make_identity(identity_now, options.owner, passphrase, options.slot_cost, environment));
+  const auto* quorum = std::get_if<QuorumPlan>(&owner_key);
+  auto made = quorum != nullptr
+                  ? keys::make_quorum_identity(identity_now, options.owner, *quorum, environment)
+                  : keys::make_identity(identity_now, options.owner, *std::get<const Passphrase*>(owner_key),
+                                        options.slot_cost, environment);
+  if (!made) return std::move(made).error();
+  Identity identity = *std::move(made);
+  if (quorum != nullptr) scaffold.also(quorum->folder);
   Identity::Impl& owner = identity.impl();
   NewKeys keys;
   random.fill(keys.tag);
@@ -163,7 +170,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   owner.pins.push_back({first.leaf_hash, log_key});
   if (!inside) scaffold.also(identity_file);
   if (auto written = keys::write_identity(identity, random); !written) {
-    if (written.error().code == ErrorCode::kUsage) scaffold.also({});  // someone else's file: leave it
+    if (written.error().code == ErrorCode::kUsage) scaffold.leave(identity_file);  // someone else's file
     return std::move(written).error();
   }
   CASEVAULT_CHECK(base::sync_folder(work));

@@ -5,11 +5,16 @@
 
 #include "base/environment.hpp"
 
+#include <variant>
+
 namespace casevault::vault {
+
+/// What opens the owner's new identity.
+using OwnerKey = std::variant<const Passphrase*, QuorumPlan>;
 
 /// A new vault: everything is made in a hidden sibling folder and appears under its name in one rename.
 [[nodiscard]] Result<InitResult> create_vault(const std::filesystem::path& folder, const Schema& schema,
-                                              const Passphrase& passphrase, const InitOptions& options,
+                                              const OwnerKey& owner_key, const InitOptions& options,
                                               const base::Environment& environment);
 
 }  // namespace casevault::vault

@@ -32,7 +32,12 @@ std::string RecordId::to_string() const { return base::to_crockford(bytes_); }
 
 Result<InitResult> Session::init(const std::filesystem::path& folder, const Schema& schema,
                                  const Passphrase& passphrase, const InitOptions& options) {
-  return vault::create_vault(folder, schema, passphrase, options, base::system_environment());
+  return vault::create_vault(folder, schema, &passphrase, options, base::system_environment());
+}
+
+Result<InitResult> Session::init(const std::filesystem::path& folder, const Schema& schema, const QuorumPlan& quorum,
+                                 const InitOptions& options) {
+  return vault::create_vault(folder, schema, quorum, options, base::system_environment());
 }
 
 Result<Session> Session::open(const std::filesystem::path& folder, const Identity& identity,

@@ -181,7 +181,7 @@ TEST_CASE("durable: an identity is split, opens with any quorum, and a new quoru
   REQUIRE_OK(Identity::create(file, "An", passphrase(), kCheap));
   const std::filesystem::path state = folder / "state";
   Identity identity = REQUIRE_OK(Identity::open(file, passphrase(), state));
-  const std::string id = REQUIRE_OK(identity.split(2, 3, folder / "shares"));
+  const std::string id = REQUIRE_OK(identity.split({2, 3, folder / "shares"}));
   const auto first = files_of(folder / "shares");
   REQUIRE(first.size() == 3);
   CHECK(first[0].filename() == "share-01-of-03.txt");
@@ -208,7 +208,7 @@ TEST_CASE("durable: an identity is split, opens with any quorum, and a new quoru
   }
   REQUIRE_ERROR(ErrorCode::kWaiting, open_with({first[1]}));
 
-  REQUIRE_OK(identity.split(3, 4, folder / "again"));
+  REQUIRE_OK(identity.split({3, 4, folder / "again"}));
   const auto second = files_of(folder / "again");
   REQUIRE(identity.slots().size() == 2);
   CHECK(identity.slots()[1].detail == "3 of 4");
@@ -226,20 +226,20 @@ TEST_CASE("durable: a split that fails leaves the identity, its old quorum and t
   const std::filesystem::path file = folder / "a.identity";
   REQUIRE_OK(Identity::create(file, "An", passphrase(), kCheap));
   Identity identity = REQUIRE_OK(Identity::open(file, passphrase(), folder / "state"));
-  REQUIRE_OK(identity.split(2, 2, folder / "shares"));
+  REQUIRE_OK(identity.split({2, 2, folder / "shares"}));
   const Bytes before = read(file);
   for (const auto& [threshold, total] : {std::pair(1U, 2U), std::pair(0U, 0U), std::pair(3U, 2U), std::pair(2U, 33U)}) {
-    REQUIRE_ERROR(ErrorCode::kUsage, identity.split(threshold, total, folder / "never"));
+    REQUIRE_ERROR(ErrorCode::kUsage, identity.split({threshold, total, folder / "never"}));
   }
-  REQUIRE_ERROR(ErrorCode::kUsage, identity.split(2, 3, folder / "shares"));  // exists
+  REQUIRE_ERROR(ErrorCode::kUsage, identity.split({2, 3, folder / "shares"}));  // exists
   CHECK(files_of(folder / "shares").size() == 2);
-  REQUIRE_FALSE(identity.split(2, 3, folder / "no" / "such").has_value());
+  REQUIRE_FALSE(identity.split({2, 3, folder / "no" / "such"}).has_value());
   CHECK(read(file) == before);
 
   // The file was changed by another process: shares of a slot that never was do not stay behind.
   Identity other = REQUIRE_OK(Identity::open(file, passphrase(), folder / "state"));
   REQUIRE_OK(other.add_slot(passphrase("more"), kCheap));
-  REQUIRE_ERROR(ErrorCode::kConflict, identity.split(2, 3, folder / "never"));
+  REQUIRE_ERROR(ErrorCode::kConflict, identity.split({2, 3, folder / "never"}));
   CHECK_FALSE(std::filesystem::exists(folder / "never"));
   CHECK(identity.slots().size() == 2);
 }

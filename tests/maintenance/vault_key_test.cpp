@@ -4,7 +4,7 @@
 #include "audit/note.hpp"
 #include "crypto/aead.hpp"
 #include "forger.hpp"
-#include "vault/row_key.hpp"
+#include "vault/epochs.hpp"
 #include "vault/vault_key.hpp"
 
 /// The vault key as it is replaced, by the owner and by whoever kept the old one.
@@ -490,6 +490,203 @@ TEST_CASE("rotatable: a principal replaces its own keys, keeps what it holds, an
   owner.close();
   REQUIRE_ERROR(ErrorCode::kNoGrant, lab.try_open(fresh));
   CHECK(healthy(lab, lab.owner));
+}
+
+/// A clock that others set.
+struct SetClock final : base::Clock {
+  std::int64_t at = base::system_environment().clock->now_ms();
+  [[nodiscard]] std::int64_t now_ms() const override { return at; }
+};
+
+TEST_CASE("compartmented: a grant that has expired opens nothing, and the next holder who writes closes it for good") {
+  const Lab lab;
+  Person officer;
+  RecordId first;
+  {
+    Session owner = lab.open();
+    officer = lab.add(owner, "officer", "officer", {});
+    first = add_person(owner, "Before").id;
+  }
+  SetClock clock;
+  const base::Environment environment{&clock, base::system_environment().random};
+  const std::int64_t end = clock.at + 86'400'000;
+  const std::vector<std::string> identity = {"identity"};
+  {
+    Session owner = lab.open();
+    REQUIRE_OK(owner.grant("officer", identity, {false, end}));
+    const auto people = REQUIRE_OK(owner.principals());
+    CHECK(std::ranges::find(people, "officer", &PrincipalInfo::name)->expires_ms.at("identity") == end);
+  }
+  const auto core_of = [&](const Person& who) {
+    return REQUIRE_OK(vault::Core::open(lab.vault(), who.identity(), lab.options(), environment));
+  };
+  const keys::EpochName epoch{1, 1};
+  const auto can_open = [&](vault::Core& core, keys::EpochName name) {
+    const vault::Snapshot snapshot = REQUIRE_OK(core.snapshot());
+    return core.epoch_key(*snapshot.txn, snapshot.db, *snapshot.authority, name);
+  };
+  {
+    const auto core = core_of(officer);
+    clock.at = end - 1;
+    REQUIRE_OK(can_open(*core, epoch));
+    clock.at = end;
+    REQUIRE_ERROR(ErrorCode::kNoGrant, can_open(*core, epoch));  // also what it has in its cache
+    // Nor does the officer open the successor: it would be among its grantees.
+    REQUIRE_DONE(vault::catch_up(*core));
+    CHECK(REQUIRE_OK(core->snapshot()).authority->state.current(1) == epoch);
+    // It does not take the grant back from another either, before its time.
+    clock.at = end - 1;
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(vault::OpEndGrant{2, 1});
+    REQUIRE_ERROR(ErrorCode::kBadInput, work.commit_authority(audit::Action::kGrantRevoke, "early", std::move(ops)));
+  }
+  clock.at = end + 1;
+  {
+    const auto core = core_of(lab.owner);
+    REQUIRE_DONE(vault::catch_up(*core));
+    const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+    CHECK(snapshot.authority->state.current(1) == keys::EpochName{1, 2});
+    CHECK_FALSE(snapshot.authority->state.find("officer")->holds({1, 2}));
+    REQUIRE_OK(can_open(*core, {1, 2}));
+    REQUIRE_DONE(vault::catch_up(*core));
+    CHECK(REQUIRE_OK(core->snapshot()).authority->state.current(1) == keys::EpochName{1, 2});  // once
+  }
+  Session owner = lab.open();
+  add_person(owner, "After");
+  CHECK(name_of(owner, first) == "Before");
+  require_sound(owner);
+  owner.close();
+  // With the true clock of today, and a program of its own: the old epoch was ended in the log.
+  const auto core = lab.core(officer);
+  REQUIRE_ERROR(ErrorCode::kNoGrant, can_open(*core, {1, 2}));
+}
+
+TEST_CASE("compartmented: a grant is given again only to give more, and never to who lost it in this epoch") {
+  const Lab lab;
+  Session owner = lab.open();
+  const Person officer = lab.add(owner, "officer", "officer", {"identity"});
+  lab.add(owner, "clerk", "officer", {});
+  const std::vector<std::string> identity = {"identity"};
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity));
+  const std::int64_t later = base::system_environment().clock->now_ms() + 1'000'000;
+  REQUIRE_OK(owner.grant("officer", identity, {true, later}));
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {true, later}));
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {false, 0}));
+  // What the successor hands on is what was held.
+  REQUIRE_OK(owner.rotate("identity"));
+  auto people = REQUIRE_OK(owner.principals());
+  const auto it = std::ranges::find(people, "officer", &PrincipalInfo::name);
+  CHECK(it->may_grant == identity);
+  CHECK(it->expires_ms.at("identity") == later);
+  // A holder whose grant ends some day is not counted as one who keeps the compartment.
+  REQUIRE_ERROR(ErrorCode::kRefused, owner.revoke_grant("owner", identity));
+  require_sound(owner);
+  owner.close();
+  {
+    Session session = lab.open(officer);
+    REQUIRE_OK(session.grant("clerk", identity));
+  }
+  const auto core = lab.core();
+  auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+  const auto attempt = [&](vault::OpGrant grant) {
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(std::move(grant));
+    return work.commit_authority(audit::Action::kGrantAdd, "forged", std::move(ops));
+  };
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt({2, {1, 2}, Bytes(137), false, 0}));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt({2, {1, 2}, Bytes(137), true, later}));
+}
+
+TEST_CASE("rotatable: who lost a compartment does not get out of its successor by taking new keys") {
+  const Lab lab;
+  Person officer, administrator;
+  {
+    Session owner = lab.open();
+    officer = lab.add(owner, "officer", "officer", {"identity", "contact"});
+    administrator = lab.add(owner, "administrator", "administrator", {});
+  }
+  const std::vector<std::string> identity = {"identity"};
+  {
+    Session session = lab.open(administrator);  // holds nothing, so the successor waits
+    REQUIRE_OK(session.revoke_grant("officer", identity));
+  }
+  const Person fresh = Person::make("officer", lab.folder / "fresh.identity");
+  {
+    Session session = lab.open(officer);
+    REQUIRE_OK(session.rekey(fresh.public_string));
+  }
+  CHECK(REQUIRE_OK(lab.core()->snapshot()).authority->state.due.contains(1));
+  Session owner = lab.open();
+  add_person(owner, "After");
+  owner.close();
+  const vault::Snapshot snapshot = REQUIRE_OK(lab.core()->snapshot());
+  CHECK(snapshot.authority->state.current(1) == keys::EpochName{1, 2});
+  CHECK_FALSE(snapshot.authority->state.find("officer")->holds({1, 2}));
+  CHECK(snapshot.authority->state.find("officer")->holds({3, 1}));
+}
+
+TEST_CASE("rotatable: an epoch is retired when it is empty, in words of the log, and can be destroyed after") {
+  const Lab lab;
+  Session owner = lab.open();
+  const Person officer = lab.add(owner, "officer", "officer", {"identity"});
+  const RecordId id = add_person(owner, "Before").id;
+  REQUIRE_ERROR(ErrorCode::kRefused, owner.retire_epoch("identity", 1));  // the current one
+  REQUIRE_OK(owner.rotate("identity"));
+  REQUIRE_ERROR(ErrorCode::kRefused, owner.retire_epoch("identity", 1));  // a cell is under it
+  REQUIRE_OK(owner.reencrypt());
+  REQUIRE_ERROR(ErrorCode::kNotFound, owner.retire_epoch("identity", 3));
+  REQUIRE_OK(owner.retire_epoch("identity", 1));
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.retire_epoch("identity", 1));
+  const auto keys = REQUIRE_OK(owner.keys());
+  CHECK(std::ranges::any_of(keys, [](const KeyInfo& key) { return key.epoch == 1 && key.state == "retired"; }));
+  CHECK(entries(owner).back().action == audit::Action::kKeyRetire);
+  owner.close();
+  {
+    Session session = lab.open(officer);
+    REQUIRE_ERROR(ErrorCode::kRefused, session.retire_epoch("identity", 1));
+  }
+  owner = lab.open();
+  REQUIRE_OK(owner.destroy_epoch("identity", 1));
+  CHECK(name_of(owner, id) == "Before");
+  owner.close();
+  CHECK(healthy(lab, lab.owner));
+}
+
+TEST_CASE("sealed: an owner made for a quorum opens with shares enough and with nothing else") {
+  TempFolder folder;
+  const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  const std::filesystem::path shares = folder / "shares";
+  InitOptions options;
+  options.state_folder = folder / "state";
+  options.identity_file = folder / "owner.identity";
+  REQUIRE_ERROR(ErrorCode::kUsage, Session::init(folder / "vault", schema, QuorumPlan{1, 3, shares}, options));
+  CHECK_FALSE(std::filesystem::exists(shares));
+  {  // what fails after the shares were made leaves none
+    InitOptions bad = options;
+    bad.identity_file = folder / "no" / "such" / "folder";
+    REQUIRE_FALSE(Session::init(folder / "vault", schema, QuorumPlan{2, 3, shares}, bad).has_value());
+    CHECK_FALSE(std::filesystem::exists(shares));
+    CHECK_FALSE(std::filesystem::exists(folder / "vault"));
+  }
+  REQUIRE_OK(Session::init(folder / "vault", schema, QuorumPlan{2, 3, shares}, options));
+  std::vector<std::filesystem::path> files;
+  for (const auto& file : std::filesystem::directory_iterator(shares)) files.push_back(file.path());
+  REQUIRE(files.size() == 3);
+  const auto open_with = [&](std::vector<std::filesystem::path> some) {
+    return Identity::open(options.identity_file, Unlock(REQUIRE_OK(Shares::read(some))), folder / "state");
+  };
+  REQUIRE_ERROR(ErrorCode::kWaiting, open_with({files[0]}));
+  REQUIRE_FALSE(open_with({files[0], files[0]}).has_value());
+  const Identity owner = REQUIRE_OK(open_with({files[2], files[0]}));
+  CHECK(owner.slots().size() == 1);
+  OpenOptions open;
+  open.state_folder = folder / "state";
+  Session session = REQUIRE_OK(Session::open(folder / "vault", owner, open));
+  CHECK(REQUIRE_OK(session.status()).role == "owner");
+  REQUIRE_FALSE(
+      Identity::open(options.identity_file, Passphrase(SecretBytes::copy(as_bytes("guess"))), folder / "state")
+          .has_value());
 }
 
 }  // namespace

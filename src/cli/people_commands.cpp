@@ -192,9 +192,10 @@ Result<std::int64_t> parse_expiry(const std::string& text) {
                            std::chrono::day(static_cast<unsigned>(digits(8, 2)))};
   if (text.size() != 10 || text[4] != '-' || text[7] != '-' || !day.ok())
     return usage("--expires wants a day, YYYY-MM-DD");
-  const sys_days when{day};
-  if (when <= system_clock::now()) return usage("--expires wants a day to come");
-  return duration_cast<milliseconds>(when.time_since_epoch()).count();
+  const milliseconds when = sys_days(day).time_since_epoch();
+  if (when <= duration_cast<milliseconds>(system_clock::now().time_since_epoch()))
+    return usage("--expires wants a day to come");
+  return when.count();
 }
 
 }  // namespace

@@ -71,6 +71,82 @@ class Keys(CommandTest):
         box.run("key", "reencrypt", "--rate", "0", code=2)
         box.run("key", "destroy", "identity", "1", "--confirm", "identity:1", *officer, code=4)
 
+    def test_a_new_vault_key_and_log_key(self):
+        box = self.box()
+        old = box.write("old.key", box.json("status")["log_key"] + "\n")
+        box.run("audit", "prove", "0", "--out", box.path("old.receipt"))
+        made = box.json("key", "rotate", "--vault-key")
+        self.assertEqual(made["vault_key_epoch"], 2)
+        new = box.write("new.key", made["log_key"] + "\n")
+        box.run("audit", "prove", "0", "--out", box.path("new.receipt"))
+        for receipt, key, code in (("old", old, 0), ("old", new, 8), ("new", new, 0), ("new", old, 8)):
+            box.run("receipt", "verify", box.path(receipt + ".receipt"), "--log-key", key, vault=False, secret=False, code=code)
+        box.run("key", "rotate", "--vault-key", "identity", code=2)
+        box.run("key", "rotate", "--vault-key", "--identity", box.path("officer.identity"), code=4)
+        self.assertEqual(values_of(box, box.ids()[:1], ["full_name"], *cli_test.EXCHANGE, "--identity", box.path("officer.identity")),
+                         values_of(box, box.ids()[:1], ["full_name"]))
+        self.assertTrue(box.json("audit", "verify")["ok"])
+
+    def test_new_keys_of_a_principal(self):
+        box = self.box()
+        officer = ["--identity", box.path("officer.identity")]
+        made = box.json("identity", "new", "officer", "--out", box.path("officer-2.identity"), vault=False)
+        other = box.json("identity", "new", "other", "--out", box.path("other.identity"), vault=False)
+        box.run("principal", "rekey", "--public", box.write("other.pub", other["public"]), *officer, code=11)
+        done = box.json("principal", "rekey", "--public", box.write("officer-2.pub", made["public"]), "--invitation", box.path("i"), *officer)
+        self.assertEqual((done["name"], done["role"]), ("officer", "officer"))
+        box.run("status", *officer, code=4)
+        fresh = ["--identity", box.path("officer-2.identity")]
+        box.run("status", *fresh, code=4)  # the vault is not pinned yet
+        box.run("vault", "accept", box.path("i"), *fresh)
+        self.assertEqual(box.json("status", *fresh)["role"], "officer")
+        box.json("add", "person", "full_name=Mới", *fresh)
+        self.assertTrue(box.json("doctor", "--deep")["ok"])
+
+    def test_grants_that_expire_and_that_may_be_given_on(self):
+        box = self.box()
+        box.run("grant", "add", "analyst", "contact", "--expires", "2020-01-01", code=2)
+        box.run("grant", "add", "analyst", "contact", "--expires", "soon", code=2)
+        box.json("grant", "add", "analyst", "contact", "--expires", "2999-12-31", "--may-grant")
+        person = {p["name"]: p for p in box.json("principal", "list")}["analyst"]
+        self.assertEqual(person["expires"], {"contact": "2999-12-31T00:00:00.000Z"})
+        self.assertIn("contact", person["may_grant"])
+        box.run("grant", "add", "analyst", "contact", code=6)
+
+    def test_an_epoch_is_retired(self):
+        box = self.box()
+        box.run("key", "retire", "identity", "1", code=4)
+        box.json("key", "rotate", "identity")
+        box.run("key", "retire", "identity", "1", code=4)
+        box.json("key", "reencrypt")
+        self.assertEqual(box.json("key", "retire", "identity", "1")["epoch"], 1)
+        keys = {(k["compartment"], k["epoch"]): k["state"] for k in box.json("key", "list")}
+        self.assertEqual(keys["identity", 1], "retired")
+        box.run("key", "retire", "identity", "1", code=6)
+        box.run("key", "destroy", "identity", "1", "--confirm", "identity:1")
+
+    def test_a_vault_whose_owner_is_a_quorum(self):
+        box = cli_test.Box(self.id().rsplit(".", 1)[1])
+        shares = box.path("shares")
+        init = ["init", box.vault, "--identity-out", box.path("q.identity")]
+        for quorum in ("1/3", "4/3", "2/33", "x", "2"):
+            box.run(*init, "--quorum", quorum, "--shares-dir", shares, vault=False, secret=False, code=2)
+        box.run(*init, "--quorum", "2/3", vault=False, secret=False, code=2)
+        self.assertFalse(box.vault.exists() or shares.exists())
+        made = box.json(*init, "--quorum", "2/3", "--shares-dir", shares, vault=False, secret=False)
+        self.assertEqual(made["shares"], str(shares))
+        files = sorted(shares.iterdir())
+        self.assertEqual(len(files), 3)
+        for file in files:
+            self.assertEqual((file.read_text().count("\n"), file.stat().st_mode & 0o777), (1, 0o600))
+        opened = ["--identity", box.path("q.identity")]
+        box.run("status", *opened, "--share", files[0], secret=False, code=7)
+        self.assertEqual(box.json("status", *opened, "--share", files[0], "--share", files[2], secret=False)["role"], "owner")
+        altered = files[1].read_text()
+        for at in (0, len(altered) // 2, len(altered) - 2):  # every character is checked
+            files[1].write_text(altered[:at] + ("A" if altered[at] != "A" else "B") + altered[at + 1:])
+            box.run("status", *opened, "--share", files[0], "--share", files[1], secret=False, code=11)
+
     def test_a_killed_reencryption_goes_on(self):
         box = self.box()
         box.json("key", "rotate", "--all")

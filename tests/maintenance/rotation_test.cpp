@@ -459,8 +459,7 @@ TEST_CASE("rotatable: a slot of the key tree is the half of one epoch only, and 
         name, keys::commit_epoch(core->tag(), name, granted, keys::epoch_key(core->tag(), name, granted, half)), slot});
     ops.emplace_back(vault::OpPastEpoch{name, keys::seal_past_epoch(core->tag(), name, granted, past, random)});
     ops.emplace_back(vault::OpGrant{1, name, Bytes(137), true, 0});
-    REQUIRE_ERROR(ErrorCode::kBadInput,
-                  work.commit_authority(audit::Action::kKeyRotate, "forged", std::move(ops), {}));
+    REQUIRE_ERROR(ErrorCode::kBadInput, work.commit_authority(audit::Action::kKeyRotate, "forged", std::move(ops), {}));
   }
   std::vector<vault::AuthorityOp> present;
   present.emplace_back(vault::OpDestroyedEpoch{{1, 1}});

@@ -653,7 +653,7 @@ TEST_CASE("rotatable: an epoch is retired when it is empty, in words of the log,
   CHECK(healthy(lab, lab.owner));
 }
 
-TEST_CASE("sealed: an owner made for a quorum opens with shares enough and with nothing else") {
+TEST_CASE("compartmented: an owner made for a quorum opens with shares enough and with nothing else") {
   TempFolder folder;
   const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
   const std::filesystem::path shares = folder / "shares";

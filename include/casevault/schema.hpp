@@ -92,6 +92,7 @@ class CASEVAULT_API Schema {
   [[nodiscard]] const Purpose* find_purpose(std::string_view code) const noexcept;
   [[nodiscard]] const std::vector<std::string>& bases() const noexcept;
   [[nodiscard]] const std::vector<std::string>& recipient_classes() const noexcept;
+  [[nodiscard]] const std::vector<std::string>& functional_roles() const noexcept;
   [[nodiscard]] const std::vector<Rule>& rules() const noexcept;
   /// TOML text that needs no bundled list: what a vault keeps.
   [[nodiscard]] const std::string& source() const noexcept;

@@ -120,7 +120,7 @@ struct SplitArguments {
 };
 Result<int> identity_split(Context& context, const SplitArguments& arguments);
 struct PrincipalAddArguments {
-  std::string name, public_file, role, grants, unit, invitation, expires;
+  std::string name, public_file, role, grants, unit, functional_roles, invitation, expires;
   bool may_grant = false;
 };
 Result<int> principal_add(Context& context, const PrincipalAddArguments& arguments);

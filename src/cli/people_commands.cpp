@@ -210,6 +210,9 @@ Result<int> principal_add(Context& context, const PrincipalAddArguments& argumen
   if (!arguments.grants.empty()) {
     CASEVAULT_TRY(request.grants, parse_names(arguments.grants, "--grant"));
   }
+  if (!arguments.functional_roles.empty()) {
+    CASEVAULT_TRY(request.functional_roles, parse_names(arguments.functional_roles, "--functional-role"));
+  }
   CASEVAULT_CHECK(check_new_file(arguments.invitation));
   CASEVAULT_TRY(request.public_string, read_public_string(arguments.public_file, "public", "public"));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));

@@ -580,6 +580,7 @@ const Purpose* Schema::find_purpose(std::string_view code) const noexcept {
 }
 const std::vector<std::string>& Schema::bases() const noexcept { return state_->bases; }
 const std::vector<std::string>& Schema::recipient_classes() const noexcept { return state_->recipient_classes; }
+const std::vector<std::string>& Schema::functional_roles() const noexcept { return state_->roles; }
 const std::vector<Rule>& Schema::rules() const noexcept { return state_->rules; }
 const std::string& Schema::source() const noexcept { return state_->source; }
 

@@ -87,6 +87,12 @@ Result<std::string> add_principal(Core& core, const PrincipalRequest& request) {
     return Error{ErrorCode::kConflict, "principal " + request.name +
                                            " (or its keys) is already in the vault; names and keys are never reused"};
   }
+  for (const std::string& functional : request.functional_roles) {
+    const auto& known = authority.schema().functional_roles();
+    if (std::ranges::find(known, functional) == known.end()) {
+      return Error{ErrorCode::kBadInput, "the schema has no functional role " + functional};
+    }
+  }
   OpPrincipal op;
   op.number = static_cast<PrincipalNumber>(authority.state.principals.size() + 1);
   op.public_string = std::string(request.public_string);

@@ -113,6 +113,14 @@ class Keys(CommandTest):
         self.assertIn("contact", person["may_grant"])
         box.run("grant", "add", "analyst", "contact", code=6)
 
+    def test_functional_roles_are_those_of_the_schema(self):
+        box = self.box()
+        made = box.json("identity", "new", "nurse", "--out", box.path("nurse.identity"), vault=False)
+        public = box.write("nurse.pub", made["public"])
+        add = ["principal", "add", "nurse", "--public", public, "--role", "officer", "--grant", "health"]
+        box.run(*add, "--functional-role", "gardener", code=11)
+        box.json(*add, "--functional-role", "health_worker,psychologist")
+
     def test_an_epoch_is_retired(self):
         box = self.box()
         box.run("key", "retire", "identity", "1", code=4)

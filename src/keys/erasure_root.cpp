@@ -140,9 +140,9 @@ Result<bool> ErasureRoot::idle(const std::filesystem::path& file, const RootCont
   return stale.empty();
 }
 
-Result<ErasureRoot> ErasureRoot::lock(const std::filesystem::path& file) {
+Result<ErasureRoot> ErasureRoot::lock(const std::filesystem::path& file, Wait wait) {
   CASEVAULT_TRY(base::Fd fd, base::open_file(file, base::OpenMode::kReadWrite));
-  CASEVAULT_CHECK(base::lock_file(fd, base::LockKind::kExclusive, 0, false, file.string()));
+  CASEVAULT_CHECK(base::lock_file(fd, base::LockKind::kExclusive, 0, wait == Wait::kYes, file.string()));
   return ErasureRoot(std::move(fd), file.string());
 }
 

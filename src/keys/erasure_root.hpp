@@ -41,8 +41,9 @@ class ErasureRoot {
                                                                        const RootContext& context,
                                                                        const LiveRoot& live);
 
-  /// Takes the lock (kBusy when another process changes or recovers the root).
-  [[nodiscard]] static Result<ErasureRoot> lock(const std::filesystem::path& file);
+  /// Takes the lock. kBusy when another process changes or recovers the root, unless told to wait for it.
+  enum class Wait { kNo, kYes };
+  [[nodiscard]] static Result<ErasureRoot> lock(const std::filesystem::path& file, Wait wait = Wait::kNo);
   /// Step 1: writes the next root into the pending slot, twice, synced. The live one stays.
   [[nodiscard]] Result<void> stage(const RootContext& context, std::uint64_t epoch, const SecretBytes& root,
                                    base::Random& random);

@@ -5,6 +5,9 @@
 #include "crypto/aead.hpp"
 #include "format/labels.hpp"
 
+#include <map>
+#include <set>
+
 namespace casevault::keys {
 namespace {
 
@@ -100,7 +103,7 @@ Result<void> KeyTree::erase_slot(store::WriteTxn& txn, const SecretBytes& erk, c
   CASEVAULT_CHECK(rewrap_tops(txn, erk, next));
   SecretBytes parent = next.clone();
   for (int level = kTopLevel; level >= 0; --level) {
-    CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, kind, leaf, level));
+    CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, kind, node_index(leaf, level), level));
     if (!fresh) return missing(kind, level, node_index(leaf, level));
     parent = *std::move(fresh);
   }
@@ -108,13 +111,17 @@ Result<void> KeyTree::erase_slot(store::WriteTxn& txn, const SecretBytes& erk, c
 }
 
 Result<void> KeyTree::swap_root(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
-                                std::uint64_t leaf) const {
+                                std::span<const LeafRange> growing) const {
   CASEVAULT_CHECK(rewrap_tops(txn, erk, next));
-  SecretBytes parent = next.clone();
-  for (int level = kTopLevel; level > 0; --level) {
-    CASEVAULT_TRY(std::optional<SecretBytes> fresh, renew_node(txn, parent, TreeKind::kRecords, leaf, level));
-    if (!fresh) return {};
-    parent = *std::move(fresh);
+  std::map<std::uint64_t, std::set<std::uint64_t>> nodes;  // of level 1, by their parents
+  for (const LeafRange& range : growing) {
+    for (std::uint64_t index = node_index(range.first, 1); index <= node_index(range.end - 1, 1); ++index)
+      nodes[index / kFanout].insert(index);
+  }
+  for (const auto& [top, below] : nodes) {
+    CASEVAULT_TRY(const std::optional<SecretBytes> parent, renew_node(txn, next, TreeKind::kRecords, top, kTopLevel));
+    if (!parent) continue;
+    for (const std::uint64_t index : below) CASEVAULT_CHECK(renew_node(txn, *parent, TreeKind::kRecords, index, 1));
   }
   return {};
 }

@@ -25,6 +25,12 @@ enum class TreeKind : std::uint8_t {
 inline constexpr std::uint64_t kFanout = 256;
 inline constexpr std::uint64_t kMaxLeaf = (std::uint64_t{1} << 24U) - 1;  ///< 2^24 leaf nodes, 2^32 slots
 
+/// Leaf nodes from `first` up to, not including, `end`.
+struct LeafRange {
+  std::uint64_t first = 0;
+  std::uint64_t end = 0;
+};
+
 /// Stateless; keys come and go as SecretBytes. `erk` is the live erasure root key.
 class KeyTree {
  public:
@@ -56,10 +62,10 @@ class KeyTree {
   /// for each top node of the tree.
   [[nodiscard]] Result<void> erase_slot(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
                                         TreeKind kind, std::uint64_t slot) const;
-  /// Hangs the tree on a new root key. On the path to `leaf` of the records, which is where new rows go, every node key
-  /// is a new one too: who knew the old ones does not come to new leaf nodes.
+  /// Hangs the tree on a new root key. Above the leaf nodes of the records where new rows go, every node key is a new
+  /// one too: who knew the old ones does not come to leaf nodes that are made from now on.
   [[nodiscard]] Result<void> swap_root(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next,
-                                       std::uint64_t leaf) const;
+                                       std::span<const LeafRange> growing) const;
   /// Opens every row of the tree table under its parents, whoever needs it or not. `wrong` is told of each that cannot
   /// be one, has no parent or does not open. Returns the number of rows; an error when the store cannot be read.
   [[nodiscard]] Result<std::uint64_t> check(store::ReadTxn& txn, const SecretBytes& erk,
@@ -72,7 +78,7 @@ class KeyTree {
   [[nodiscard]] Result<void> rewrap_tops(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next) const;
   /// New key of one node, whose children are wrapped under it; nullopt when there is no such node.
   [[nodiscard]] Result<std::optional<SecretBytes>> renew_node(store::WriteTxn& txn, const SecretBytes& parent,
-                                                              TreeKind kind, std::uint64_t leaf, int level) const;
+                                                              TreeKind kind, std::uint64_t index, int level) const;
   /// Wraps the children of one node, rows of `level` from `first` on, under its new key.
   [[nodiscard]] Result<void> rewrap(store::WriteTxn& txn, TreeKind kind, std::uint8_t level, std::uint64_t first,
                                     const SecretBytes& old_parent, const SecretBytes& new_parent) const;

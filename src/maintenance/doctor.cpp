@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <casevault/maintenance.hpp>
 
+#include "vault/epochs.hpp"
 #include "vault/row_key.hpp"
 #include "vault/verify.hpp"
 
@@ -148,6 +149,8 @@ class Doctor {
   }
 
   Result<void> erasure_root() {
+    for (std::string& what : vault::left_over(*core_, authority()))
+      find(Severity::kInfo, "keys", std::move(what), kAnyWrite);
     CASEVAULT_TRY(const keys::RootContext context, core_->root_context(snapshot().db.vault_key_epoch));
     auto stale = keys::ErasureRoot::stale_places(core_->root_file(), context, snapshot().db.root);
     if (!stale) return finding_of("erasure.root", std::move(stale).error());
@@ -173,7 +176,7 @@ class Doctor {
         if (tree.get_slot(*snapshot().txn, *snapshot().db.root_key, keys::TreeKind::kEpochHalves, epoch.half_slot)) {
           find(Severity::kError, name_of(name), "was destroyed, but its half is still in the key tree", kRestore);
         }
-      } else if (authority().me().holds(name)) {
+      } else if (core_->may_open(authority(), name)) {
         auto key = core_->epoch_key(*snapshot().txn, snapshot().db, authority(), name);
         if (!key) CASEVAULT_CHECK(finding_of(name_of(name), std::move(key).error()));
         // Who was granted later reaches older epochs through this one alone.
@@ -310,9 +313,11 @@ class Doctor {
       find(Severity::kError, where, "has a cell under " + name_of(name) + ", which the log never opened", kRestore);
       return {};
     }
-    if (epoch->second.destroyed) {
+    if (epoch->second.destroyed || epoch->second.retired) {
       find(Severity::kError, where,
-           "has a cell under " + name_of(name) + ", which was destroyed: an older row was put back", kRestore);
+           "has a cell under " + name_of(name) + ", which was " + (epoch->second.destroyed ? "destroyed" : "retired") +
+               ": an older row was put back",
+           kRestore);
       return {};
     }
     const auto belongs = [&](std::uint16_t id) {
@@ -325,7 +330,7 @@ class Doctor {
       }
     }
     if (!options_.deep) return {};
-    if (!authority().me().holds(name)) {
+    if (!core_->may_open(authority(), name)) {
       ++report_.sealed_cells;
       return {};
     }

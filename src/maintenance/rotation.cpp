@@ -76,7 +76,7 @@ class Mover {
       for (const KeyInfo& key : keys) {
         if (key.compartment == compartment.name && key.state == "old") old += key.cells;
       }
-      if (authority.me().holds(authority.state.current(compartment.id))) {
+      if (core_.may_open(authority, authority.state.current(compartment.id))) {
         compartments_.push_back(compartment.id);
         report_.total += old;
       } else if (old > 0) {
@@ -298,11 +298,13 @@ Result<void> check_labels(UnitOfWork& work, const Compartment& compartment) {
 
 Result<Rotation> Session::rotate(std::string_view compartment_name) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return vault::open_successor(*core, compartment_name);
 }
 
 Result<Reencryption> Session::reencrypt(const ReencryptOptions& options) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
   return Mover(*core, options).run();
 }
 
@@ -316,7 +318,7 @@ Result<Census> Session::census() {
   std::string epochs;
   bool replayed = false;
   for (const KeyInfo& key : census.keys) {
-    if (key.state == "destroyed") replayed = replayed || key.cells > 0;
+    if (key.state == "destroyed" || key.state == "retired") replayed = replayed || key.cells > 0;
     if (key.state != "old") continue;
     census.old_cells += key.cells;
     // Details of the log lie under old epochs of audit for good.
@@ -387,6 +389,7 @@ Result<void> require_sound(Core& core, std::string_view verb) {
 
 Result<std::uint64_t> Session::retire_epoch(std::string_view compartment, std::uint32_t epoch) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
   CASEVAULT_CHECK(require_sound(*core, "retired"));
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
   constexpr audit::Action kAction = audit::Action::kKeyRetire;
@@ -403,9 +406,11 @@ Result<std::uint64_t> Session::retire_epoch(std::string_view compartment, std::u
 
 Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment, std::uint32_t epoch) {
   CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_CHECK(vault::catch_up(*core));
   CASEVAULT_CHECK(require_sound(*core, "destroyed"));
   CASEVAULT_TRY(vault::RootChange root, vault::RootChange::begin(*core));
-  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(*core));
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin_as_is(*core));
+  if (work.behind()) return Error{ErrorCode::kBusy, "the vault key is just changing; try again"};
   constexpr audit::Action kAction = audit::Action::kKeyDestroy;
   CASEVAULT_TRY(const EndingEpoch ending, require_empty(work, compartment, epoch, kAction, "destroy"));
   CASEVAULT_CHECK(root.prepare(work));

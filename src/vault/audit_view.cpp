@@ -71,7 +71,7 @@ Result<void> read_log(Core& core, const LogQuery& query, const std::function<boo
   if (look_inside) {
     // Reading who saw whom is itself an access: its entry comes first, also when it is denied.
     const keys::EpochName name = authority.state.current(kAuditCompartment);
-    if (!authority.me().holds(name)) {
+    if (!core.may_open(authority, name)) {
       return core.refuse(authority, audit::Action::kReadLog, audit::Outcome::kDenied, {}, {}, {},
                          {ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment audit"});
     }
@@ -98,7 +98,7 @@ Result<void> read_log(Core& core, const LogQuery& query, const std::function<boo
           return Error{ErrorCode::kIntegrity, "entry " + std::to_string(frame.entry) +
                                                   ": its details name an epoch that the log never opened"};
         }
-        if (epoch && authority.me().holds({kAuditCompartment, *epoch})) {
+        if (epoch && core.may_open(authority, {kAuditCompartment, *epoch})) {
           const keys::EpochName name{kAuditCompartment, *epoch};
           auto opener = openers.find(*epoch);
           if (opener == openers.end()) {

@@ -7,6 +7,7 @@
 #include "policy/policy.hpp"
 
 #include <algorithm>
+#include <type_traits>
 #include <utility>
 
 namespace casevault::vault {
@@ -256,8 +257,8 @@ Result<Decoded> decode_payload(ByteView bytes) {
   return out;
 }
 
-/// What the signature is over: label ‖ vault ‖ signed part. The genesis payload holds secrets, so no copy lies outside
-/// the arena.
+/// What the signature is over: label ‖ vault ‖ signed part. Payloads may hold secrets (genesis, new vault and log
+/// keys), so no copy lies outside the arena.
 SecretBytes signed_message(const keys::VaultTag& vault, ByteView signed_part) {
   SecretBytes message(format::kAuthoritySign.size() + vault.size() + signed_part.size());
   auto at = std::ranges::copy(format::kAuthoritySign, message.mutable_view().begin()).out;
@@ -278,6 +279,7 @@ class Folder {
     const auto rekeys = [](const AuthorityOp& op) { return std::holds_alternative<OpRekey>(op); };
     new_vault_key_ = !genesis && std::holds_alternative<OpVaultKey>(payload.ops.front());
     own_rekey_ = std::ranges::any_of(payload.ops, rekeys);
+    if (new_vault_key_) CASEVAULT_CHECK(begins_epoch(payload.ops));
     for (const AuthorityOp& op : payload.ops) CASEVAULT_CHECK(std::visit([&](const auto& o) { return on(o); }, op));
     for (const keys::EpochName& name : opened_) CASEVAULT_CHECK(succession(name));
     if (!unsealed_.empty()) return refuse("new keys of a principal without all that it holds");
@@ -294,6 +296,18 @@ class Folder {
   }
   bool administers() const { return genesis_ || (actor() != nullptr && policy::may_administer(actor()->role)); }
 
+  /// It holds at once, without a transaction of the database: nothing may stand there that needs one.
+  Result<void> begins_epoch(const std::vector<AuthorityOp>& ops) const {
+    const auto count = [&]<typename Op>(std::type_identity<Op>) {
+      return std::ranges::count_if(ops, [](const AuthorityOp& op) { return std::holds_alternative<Op>(op); });
+    };
+    const auto keys = count(std::type_identity<OpVaultKey>());
+    const auto log_keys = count(std::type_identity<OpLogKey>());
+    const auto grants = own_rekey_ ? count(std::type_identity<OpGrant>()) : 0;
+    const auto others = count(std::type_identity<OpRevoke>()) + count(std::type_identity<OpRekey>()) + grants;
+    if (keys == 1 && log_keys == 1 && 2 + others == std::ssize(ops)) return {};
+    return refuse("a new vault key without a new log key, or beside what needs a transaction");
+  }
   Result<void> on(const OpGenesis& o) {
     if (!genesis_ || !state_.id_key.empty() || !state_.principals.empty())
       return refuse("a genesis that is not the first entry, or said twice");
@@ -359,8 +373,9 @@ class Folder {
     PrincipalState& principal = self->second;
     auto who = keys::parse_principal(o.public_string);
     if (!who || who->name != principal.who.name) return refuse("new keys that are not self-signed under the name");
-    if (state_.find(who->ed_public) != nullptr || known_before(*who))
-      return refuse("new keys that somebody had before");
+    const auto has_x = [&](const auto& each) { return each.second.who.x_public == who->x_public; };
+    if (state_.find(who->ed_public) != nullptr || std::ranges::any_of(state_.principals, has_x) || known_before(*who))
+      return refuse("new keys that somebody has or had");
     principal.former.emplace_back(entry_, std::exchange(principal.who, *std::move(who)));
     std::erase_if(principal.grants, [&](const auto& grant) {
       const bool present = grant.first == state_.current(grant.first.compartment);
@@ -405,13 +420,16 @@ class Folder {
     const auto taken = [&](const auto& each) { return each.second.half_slot == o.half_slot; };
     if (std::ranges::any_of(state_.epochs, taken)) return refuse("an epoch whose half slot another epoch has");
     // Opening a successor adds nobody, so whoever holds the present epoch may do it.
-    if (!genesis_ && (actor() == nullptr || !given(*actor(), before)))
-      return refuse("its actor does not hold the epoch before the one it opens");
+    if (!genesis_ && !has_now(before)) return refuse("its actor does not hold the epoch before the one it opens");
     if (!state_.epochs.emplace(o.name, EpochState{o.commitments, o.half_slot, {}, false}).second)
       return refuse("an epoch opened twice");
     state_.current_epoch[o.name.compartment] = o.name.epoch;
     if (!genesis_) opened_.insert(o.name);
     return {};
+  }
+  /// The actor holds the epoch, by the time of the entry.
+  bool has_now(keys::EpochName name) const {
+    return actor() != nullptr && given(*actor(), name) && !actor()->grants.at(name).expired(time_ms_);
   }
   static bool given(const PrincipalState& principal, keys::EpochName name) {
     const auto grant = principal.grants.find(name);
@@ -438,7 +456,7 @@ class Folder {
     if (target == state_.principals.end() || !given(target->second, current))
       return refuse("the end of a grant that nobody holds");
     // Taking back needs no key: an administrator may, and whoever may grant.
-    const bool holder = actor() != nullptr && given(*actor(), current);
+    const bool holder = has_now(current);
     const bool granter = holder && actor()->grants.at(current).may_grant;
     const bool expired = holder && target->second.grants.at(current).expired(time_ms_);
     if (genesis_ || (!administers() && !granter && !expired)) return refuse("its actor may not take this grant back");
@@ -484,21 +502,20 @@ class Folder {
     const auto target = state_.principals.find(o.principal);
     if (target == state_.principals.end() || target->second.revoked || !state_.epochs.contains(o.name))
       return refuse("a grant of or to something unknown");
-    const GrantState grant{o.box, o.may_grant, false, o.expires_ms};
+    GrantState grant{o.box, o.may_grant, false, o.expires_ms};
     if (const auto held = unsealed_.find(o.name); held != unsealed_.end() && o.principal == actor_) {
       if (held->second.may_grant != grant.may_grant || held->second.expires_ms != grant.expires_ms)
         return refuse("a grant sealed to new keys with other rights");
       unsealed_.erase(held);
     } else if (!genesis_ && !opened_.contains(o.name)) {
-      if (actor() == nullptr || !given(*actor(), o.name) || !actor()->grants.at(o.name).may_grant)
+      if (!has_now(o.name) || !actor()->grants.at(o.name).may_grant)
         return refuse("its actor may not grant this compartment");
     }
     const auto held = target->second.grants.find(o.name);
-    // Given again, it gives more, and never gives back what was taken.
-    if (held != target->second.grants.end() &&
-        (genesis_ || held->second.ended || (held->second.may_grant && !o.may_grant) ||
-         (held->second.may_grant == o.may_grant && held->second.expires_ms == o.expires_ms)))
-      return refuse("a grant that is held already");
+    if (held != target->second.grants.end()) {
+      if (genesis_ || !gives_more(held->second, grant)) return refuse("a grant that is held already");
+      grant.box = held->second.box;  // which is good: whoever gives more need not be who gave it
+    }
     target->second.grants[o.name] = grant;
     return {};
   }
@@ -517,6 +534,14 @@ class Folder {
 
 }  // namespace
 
+bool gives_more(const GrantState& held, const GrantState& given) {
+  const auto longer = [](const GrantState& a, const GrantState& b) {
+    return b.expires_ms != 0 && (a.expires_ms == 0 || a.expires_ms > b.expires_ms);
+  };
+  const bool less = held.ended || (held.may_grant && !given.may_grant) || longer(held, given);
+  return !less && ((given.may_grant && !held.may_grant) || longer(given, held));
+}
+
 const PrincipalState* AuthorityState::find(std::string_view name) const {
   const auto found = std::ranges::find_if(principals, [&](const auto& p) { return p.second.who.name == name; });
   return found == principals.end() ? nullptr : &found->second;
@@ -528,9 +553,18 @@ const PrincipalState* AuthorityState::find(const crypto::PublicKey& ed_public) c
   return found == principals.end() ? nullptr : &found->second;
 }
 
-const crypto::PublicKey& PrincipalState::signer_at(std::uint64_t first) const {
-  const auto then = std::ranges::find_if(former, [&](const auto& each) { return first <= each.first; });
-  return then == former.end() ? who.ed_public : then->second.ed_public;
+const keys::Principal& PrincipalState::keys_at(std::uint64_t at, bool before) const {
+  const auto then =
+      std::ranges::find_if(former, [&](const auto& each) { return before ? at <= each.first : at < each.first; });
+  return then == former.end() ? who : then->second;
+}
+
+std::int64_t PrincipalState::expires_ms(std::uint16_t compartment) const {
+  std::int64_t end = 0;
+  for (const auto& [name, grant] : grants) {
+    if (name.compartment == compartment && !grant.ended) end = grant.expires_ms;  // ascending: the newest counts
+  }
+  return end;
 }
 
 std::vector<std::pair<PrincipalNumber, std::uint16_t>> AuthorityState::expired(std::int64_t now_ms) const {
@@ -551,7 +585,7 @@ keys::EpochName AuthorityState::current(std::uint16_t compartment) const {
 
 SecretBytes encode_authority(const keys::VaultTag& vault, const AuthorityPayload& payload, crypto::KeyView ed_seed,
                              base::Random& random) {
-  // The genesis payload holds two secrets: the buffer is wiped below and its bytes handed over in locked memory.
+  // Genesis and vault key payloads hold secrets: the buffer is wiped below and its bytes handed over in locked memory.
   std::array<std::uint8_t, 32> salt{};
   random.fill(salt);
   Bytes out;
@@ -610,6 +644,7 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     decoded.push_back(std::move(payload));
   }
   std::optional<AuthorityLink> last;
+  bool settled = true;  // every mutation so far is applied, or never will be
   for (std::size_t i = 0; i < chain.size(); ++i) {
     const AuthorityPayload& payload = decoded[i].payload;
     const std::uint64_t entry = chain[i].at.entry;
@@ -635,7 +670,13 @@ Result<AuthorityState> fold_authority(std::span<const SealedLink> chain, std::ui
     const bool live = genesis || (entry < applied && !state.not_applied.contains(entry)) ||
                       std::holds_alternative<OpNotApplied>(payload.ops.front()) ||
                       std::holds_alternative<OpVaultKey>(payload.ops.front());
-    if (!live) continue;
+    if (!live) {
+      settled = settled && state.not_applied.contains(entry);
+      continue;
+    }
+    // It was appended when nothing waited for its commit.
+    if (!settled && std::holds_alternative<OpVaultKey>(payload.ops.front()))
+      return Error{ErrorCode::kBusy, "the database was read before what the log says of it"};
     if (const auto before = state.principals.find(payload.actor);
         before != state.principals.end() && before->second.revoked) {
       return refuse("by a principal that was revoked before");

@@ -124,6 +124,8 @@ struct GrantState {
   std::int64_t expires_ms = 0;
   [[nodiscard]] bool expired(std::int64_t now_ms) const noexcept { return expires_ms != 0 && now_ms >= expires_ms; }
 };
+/// Whether giving a grant again gives more, and nothing less: the right to grant it, a later end.
+[[nodiscard]] bool gives_more(const GrantState& held, const GrantState& given);
 struct PrincipalState {
   PrincipalNumber number = 0;
   keys::Principal who;
@@ -135,7 +137,9 @@ struct PrincipalState {
   /// Keys it had before, with the entry that replaced them.
   std::vector<std::pair<std::uint64_t, keys::Principal>> former;
   /// What signs a batch of this principal that begins with `entry`.
-  [[nodiscard]] const crypto::PublicKey& signer_at(std::uint64_t entry) const;
+  [[nodiscard]] const crypto::PublicKey& signer_at(std::uint64_t first) const { return keys_at(first, true).ed_public; }
+  /// Its keys once an entry holds.
+  [[nodiscard]] const keys::Principal& keys_after(std::uint64_t at) const { return keys_at(at, false); }
   std::map<keys::EpochName, GrantState> grants;
   /// The grant that gives this epoch: of itself, or of the nearest later one that was not taken back, which keeps
   /// what is before it.
@@ -145,7 +149,15 @@ struct PrincipalState {
     }
     return grants.end();
   }
+  [[nodiscard]] const keys::Principal& keys_at(std::uint64_t at, bool before) const;
   [[nodiscard]] bool holds(keys::EpochName name) const { return grant_of(name) != grants.end(); }
+  /// When what it holds of a compartment ends: what its newest grant says, for older epochs too. 0: never.
+  [[nodiscard]] std::int64_t expires_ms(std::uint16_t compartment) const;
+  /// Holds the epoch, at this time.
+  [[nodiscard]] bool may_open(keys::EpochName name, std::int64_t now_ms) const {
+    const std::int64_t end = expires_ms(name.compartment);
+    return holds(name) && (end == 0 || now_ms < end);
+  }
 };
 struct EpochState {
   keys::EpochCommitments commitments;

@@ -147,7 +147,12 @@ Result<void> Core::check_file(bool believe, bool& alone) {
 }
 
 Result<void> Core::check_anchor(const std::string& name, std::string_view note) {
-  const auto anchor = verify_checkpoint(note);
+  auto anchor = verify_checkpoint(note);
+  if (!anchor) {  // another process may have changed the log key, and kept its anchor, since the log was read
+    CASEVAULT_CHECK(log_->refresh());
+    CASEVAULT_CHECK(snapshot());
+    anchor = verify_checkpoint(note);
+  }
   if (!anchor) {
     return Error{ErrorCode::kIntegrity,
                  "anchor " + name + ": not a checkpoint of this vault's log (" + anchor.error().message + ")"};
@@ -316,7 +321,9 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   std::vector<SealedLink> chain;
   {
     const std::lock_guard lock(mutex_);
-    if (authority_ && authority_->newest == newest->entry && authority_->newest_pending == pending) return authority_;
+    if (authority_ && authority_->newest == newest->entry && authority_->newest_pending == pending &&
+        authority_->state.database_key_epoch == db.vault_key_epoch)
+      return authority_;
     chain.swap(chain_);
   }
   if (chain.empty() || chain.back().at.entry != newest->entry) {
@@ -350,29 +357,36 @@ Result<std::shared_ptr<const Authority>> Core::authority_for(const DbState& db) 
   fresh->newest = chain.back().at.entry;
   fresh->newest_pending = fresh->newest >= db.applied;
   const std::lock_guard lock(mutex_);
-  authority_ = fresh;
-  epoch_keys_.clear();
+  if (!authority_ || authority_->newest <= fresh->newest) {  // a slow reader does not put back an older one
+    authority_ = fresh;
+    epoch_keys_.clear();
+  }
   return std::shared_ptr<const Authority>(fresh);
 }
 
 Result<Snapshot> Core::snapshot() {
-  Snapshot out;
   for (std::uint64_t last = 0;;) {
+    Snapshot out;
     CASEVAULT_TRY(out.txn, store_->begin_read());
-    auto db = load_state(*out.txn);
-    if (db) {
-      out.db = *std::move(db);
-      break;
-    }
-    // The root may have been swapped since this snapshot began: then a fresh one is newer, else the error is true.
     const std::uint64_t number = out.txn->number();
-    const bool swapped = db.error().code == ErrorCode::kRolledBack || db.error().code == ErrorCode::kIntegrity;
-    out.txn.reset();
-    if (!swapped || number == last) return std::move(db).error();
+    const auto look = [&]() -> Result<void> {
+      CASEVAULT_TRY(out.db, load_state(*out.txn));
+      CASEVAULT_TRY(out.authority, authority_for(out.db));
+      return {};
+    };
+    const auto seen = look();
+    if (seen) return out;
+    // The root may have been swapped, or the log gone on, since this snapshot began: then a fresh one is newer, else
+    // the error is true.
+    const ErrorCode code = seen.error().code;
+    const bool stale = code == ErrorCode::kRolledBack || code == ErrorCode::kIntegrity || code == ErrorCode::kBusy;
+    if (!stale) return seen.error();
+    if (number == last && code == ErrorCode::kBusy)
+      return Error{ErrorCode::kRolledBack,
+                   "data.mdb is older than the log: it was rolled back, restore the newest of both"};
+    if (number == last) return seen.error();
     last = number;
   }
-  CASEVAULT_TRY(out.authority, authority_for(out.db));
-  return out;
 }
 
 std::shared_ptr<const SecretBytes> Core::erasure_root() {
@@ -394,10 +408,10 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
                  authority.me().who.name + " holds no grant for compartment " +
                      (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
   }
-  if (expired == Expired::kNot && grant->second.expired(environment_.clock->now_ms())) {
+  if (expired == Expired::kNot && !may_open(authority, name)) {
     return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " +
                                           std::to_string(name.compartment) + " expired at " +
-                                          base::to_rfc3339(grant->second.expires_ms)};
+                                          base::to_rfc3339(authority.me().expires_ms(name.compartment))};
   }
   keys::EpochName at = grant->first;
   CASEVAULT_TRY(SecretBytes granted, keys::open_epoch(tag(), at, x_secret_, x_public_, grant->second.box,
@@ -418,8 +432,7 @@ Result<std::shared_ptr<const SecretBytes>> Core::epoch_key(store::ReadTxn& txn, 
                                          std::to_string(name.compartment) +
                                          " was destroyed: nothing opens what is under it"};
   }
-  const auto grant = authority.me().grant_of(name);
-  if (grant != authority.me().grants.end() && !grant->second.expired(environment_.clock->now_ms())) {
+  if (may_open(authority, name)) {
     const std::lock_guard lock(mutex_);
     if (const auto known = epoch_keys_.find(name); known != epoch_keys_.end()) return known->second;
   }
@@ -663,15 +676,15 @@ Result<audit::Checkpoint> Core::verify_checkpoint(std::string_view note) const {
 }
 
 Result<std::string> Core::sign_root(std::uint64_t size, const audit::Digest& root) {
-  const auto newest_known = [this] {
+  std::shared_ptr<const Authority> authority;
+  {
     const std::lock_guard lock(mutex_);
-    return authority_;
-  };
-  std::shared_ptr<const Authority> authority = newest_known();
+    authority = authority_;
+  }
   // The log key may have been replaced in an entry that is among these: the old one must not speak of it.
   if (const auto newest = journal_.newest().authority; newest && newest->entry != authority->newest) {
-    CASEVAULT_CHECK(snapshot());
-    authority = newest_known();
+    CASEVAULT_TRY(const Snapshot now, snapshot());
+    authority = now.authority;
   }
   const std::string origin = log_origin(tag());
   return audit::sign_note(audit::checkpoint_text({origin, size, root}), origin, key_of(authority->state.log_seed));

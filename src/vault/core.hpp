@@ -68,6 +68,9 @@ class Core {
   /// CK of an epoch. kNoGrant when this principal does not hold it, kUnsupported for an unknown epoch.
   [[nodiscard]] Result<std::shared_ptr<const SecretBytes>> epoch_key(store::ReadTxn& txn, const DbState& db,
                                                                      const Authority& authority, keys::EpochName name);
+  [[nodiscard]] bool may_open(const Authority& authority, keys::EpochName name) const {
+    return authority.me().may_open(name, environment_.clock->now_ms());
+  }
   /// Granted part CK' of an epoch this principal holds. A grant that has expired is none, except for who takes it along
   /// to new keys.
   enum class Expired { kNot, kToo };

@@ -18,7 +18,7 @@ Result<std::vector<AuthorityOp>> successor(UnitOfWork& work, keys::EpochName bef
   const keys::KeyTree tree(core.tag(), core.random());
   CASEVAULT_CHECK(tree.put_slot(work.txn(), *work.db().root_key, keys::TreeKind::kEpochHalves, slot, half));
   std::vector<AuthorityOp> ops;
-  const std::int64_t now = core.environment().clock->now_ms();
+  const std::int64_t now = work.now_ms();
   for (const auto& [number, compartment] : work.authority().state.expired(now)) {
     if (compartment == before.compartment) ops.emplace_back(OpEndGrant{number, compartment});
   }
@@ -70,8 +70,7 @@ std::vector<const Compartment*> due(const Authority& authority, std::int64_t now
   for (const auto& [number, compartment] : authority.state.expired(now_ms)) ids.insert(compartment);
   std::vector<const Compartment*> out;
   for (const Compartment& compartment : authority.schema().compartments()) {
-    const auto grant = authority.me().grant_of(authority.state.current(compartment.id));
-    const bool mine = grant != authority.me().grants.end() && !grant->second.expired(now_ms);
+    const bool mine = authority.me().may_open(authority.state.current(compartment.id), now_ms);
     if (mine && ids.contains(compartment.id)) out.push_back(&compartment);
   }
   return out;
@@ -82,17 +81,36 @@ std::vector<const Compartment*> due(const Authority& authority, std::int64_t now
 Result<void> catch_up(Core& core) {
   if (core.read_only()) return {};
   CASEVAULT_CHECK(move_database(core));
-  const std::int64_t now = core.environment().clock->now_ms();
   {
     CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
-    if (due(*snapshot.authority, now).empty()) return {};
+    if (due(*snapshot.authority, core.environment().clock->now_ms()).empty()) return {};
   }
   for (;;) {  // one entry each; somebody else may be faster
     CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
-    const std::vector<const Compartment*> waiting = due(work.authority(), now);
+    const std::vector<const Compartment*> waiting = due(work.authority(), work.now_ms());
     if (waiting.empty()) return {};
     CASEVAULT_CHECK(open_next(work, *waiting.front()));
   }
+}
+
+std::vector<std::string> left_over(Core& core, const Authority& authority) {
+  std::vector<std::string> out;
+  const AuthorityState& state = authority.state;
+  if (state.database_key_epoch < state.vault_key_epoch) {
+    out.push_back("the database is still under vault key epoch " + std::to_string(state.database_key_epoch) + " of " +
+                  std::to_string(state.vault_key_epoch) + ": the next write brings it under the newest");
+  }
+  std::set<std::uint16_t> waiting = state.due;
+  for (const auto& [number, compartment] : state.expired(core.environment().clock->now_ms()))
+    waiting.insert(compartment);
+  for (const Compartment& compartment : authority.schema().compartments()) {
+    if (waiting.contains(compartment.id)) {
+      out.push_back("compartment " + compartment.name +
+                    " was taken back from somebody, or a grant of it has expired: the next write by who holds it "
+                    "opens its successor epoch");
+    }
+  }
+  return out;
 }
 
 Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const DbState& db,

@@ -18,6 +18,9 @@ namespace casevault::vault {
 /// before they begin.
 [[nodiscard]] Result<void> catch_up(Core& core);
 
+/// What of that waits now, whoever can do it, in words.
+[[nodiscard]] std::vector<std::string> left_over(Core& core, const Authority& authority);
+
 /// Every epoch and the cells under it, rows of unfinished imports included.
 [[nodiscard]] Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const DbState& db,
                                                       const Authority& authority);

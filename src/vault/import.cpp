@@ -194,8 +194,6 @@ Result<void> drop_abandoned(Core& core) {
   }
 }
 
-std::uint64_t next_leaf_row(std::uint64_t row) { return (row + keys::kFanout - 1) / keys::kFanout * keys::kFanout; }
-
 Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& writer, std::uint64_t rows,
                                     std::uint64_t& first_row) {
   StagedRange range;

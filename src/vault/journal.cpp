@@ -433,10 +433,14 @@ Result<void> Journal::learn_vault_key(const EntryFrame& entry) {
   }
   auto key = keys::open_vault_key(tag_, epoch, x_secret_, x_public_, box);
   if (!key) return corrupt(entry.position, "the vault key grant of this principal does not open: altered");
-  const std::lock_guard lock(keys_mutex_);
-  // One of a batch that was never closed is none.
-  vault_keys_[epoch] = std::make_unique<const SecretBytes>(*std::move(key));
+  set_vault_key(epoch, *std::move(key));
   return {};
+}
+
+/// Of an epoch that is not acknowledged yet: one of a batch that was never closed is none.
+void Journal::set_vault_key(std::uint32_t epoch, SecretBytes key) {
+  const std::lock_guard lock(keys_mutex_);
+  vault_keys_[epoch] = std::make_unique<const SecretBytes>(std::move(key));
 }
 
 Result<void> Journal::unlock(log::Log& log, const SecretBytes& x_secret, const crypto::PublicKey& x_public) {
@@ -553,7 +557,8 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
       draft.leaf.write = audit::commit(format::kCommitWrite, opening);
       write = seal(format::kLogWrite, padded(opening, 32));
     }
-    draft.leaf.time_ms = environment_.clock->now_ms();
+    // Not before the time that the entry was judged by.
+    draft.leaf.time_ms = std::max(draft.leaf.time_ms, environment_.clock->now_ms());
     next.last_time_ms = draft.leaf.time_ms;
     const Bytes leaf = audit::encode_leaf(draft.leaf);
     place = {entry, position, audit::leaf_hash(leaf)};
@@ -574,7 +579,7 @@ Result<EntryPlace> Journal::append(log::Log& log, EntryDraft draft, const Guard&
     if (!authority.empty()) next.last_authority = AuthorityLink{entry, place.leaf_hash, position};
     if (draft.mutation) next.last_mutation = entry + 1;
     batch_.reserve(batch_.size() + 1);
-    if (draft.vault_key) CASEVAULT_CHECK(add_vault_key(next.vault_key_epoch, draft.vault_key->clone()));
+    if (draft.vault_key) set_vault_key(next.vault_key_epoch, draft.vault_key->clone());
     sink.append(body);
     batch_.push_back(place.leaf_hash);
     working_ = std::move(next);
@@ -763,6 +768,7 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log) const {
 
 Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log, std::optional<AuthorityLink> link) const {
   std::vector<SealedLink> chain;
+  std::uint32_t expected = 0;  // vault key epoch of the link; 0 for the newest
   while (link) {
     const auto refuse = [&](std::string_view why) {
       return Error{ErrorCode::kIntegrity, "authority entry " + std::to_string(link->entry) + ": " + std::string(why)};
@@ -773,6 +779,9 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log, std::opt
     entry->entry = link->entry;
     CASEVAULT_TRY(const audit::Leaf leaf, open_leaf(*entry));
     CASEVAULT_TRY(SecretBytes payload, open_authority(*entry));
+    // Keys of earlier epochs are known through the entry that ended each, and through nothing else.
+    if (expected != 0 && entry->vault_key_epoch != expected)
+      return refuse("is under another vault key epoch than those after it say");
     if (!leaf.authority || *leaf.authority != authority_commitment(payload.view(), entry->vault_keys)) {
       return refuse("its leaf does not commit to its payload");
     }
@@ -784,9 +793,12 @@ Result<std::vector<SealedLink>> Journal::authority_chain(log::Log& log, std::opt
         return refuse("begins another vault key epoch than the one it is under");
       CASEVAULT_CHECK(add_vault_key(facts.vault_key_epoch - 1, facts.past_vault_key.clone()));
     }
+    expected = facts.vault_key_epoch != 0 ? facts.vault_key_epoch - 1 : entry->vault_key_epoch;
     chain.push_back({*link, std::move(payload), leaf.time_ms});
     link = facts.previous;
   }
+  if (expected > 1)
+    return Error{ErrorCode::kIntegrity, "the authority of the log does not say how its vault keys began"};
   std::ranges::reverse(chain);
   return chain;
 }

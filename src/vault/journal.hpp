@@ -173,6 +173,7 @@ class Journal final : public log::LogClient {
   /// Opens this principal's grant of the epoch that the entry begins.
   [[nodiscard]] Result<void> learn_vault_key(const EntryFrame& entry);
   [[nodiscard]] Result<SecretBytes> find_vault_key(log::Log& log, std::uint32_t epoch, log::Position at) const;
+  void set_vault_key(std::uint32_t epoch, SecretBytes key);
   [[nodiscard]] Result<void> add_vault_key(std::uint32_t epoch, SecretBytes key) const;
   [[nodiscard]] Bytes entry_context(std::uint64_t entry, std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Result<SecretBytes> open_sealed(const format::Label& label, const EntryFrame& frame, ByteView sealed,

@@ -136,9 +136,7 @@ Result<std::uint64_t> grant(Core& core, std::string_view principal, std::span<co
     const OpGrant& op = std::get<OpGrant>((*ops)[i]);
     const auto held = target->grants.find(op.name);
     if (held == target->grants.end() || held->second.ended) continue;
-    // Giving more than is held is a grant; giving less is taking back.
-    const bool more = op.may_grant != held->second.may_grant || op.expires_ms != held->second.expires_ms;
-    if (!more || (held->second.may_grant && !op.may_grant)) {
+    if (!gives_more(held->second, {op.box, op.may_grant, false, op.expires_ms})) {
       return Error{ErrorCode::kConflict, target->who.name + " holds compartment " + compartments[i] +
                                              " already; to give less, take it back first (grant revoke)"};
     }
@@ -172,9 +170,9 @@ Result<std::string> rekey(Core& core, std::string_view public_string) {
       CASEVAULT_TRY(op.box, keys::seal_epoch(core.tag(), epoch, who.x_public, granted, core.random()));
       ops.emplace_back(std::move(op));
     }
-    CASEVAULT_CHECK(
-        begin_vault_key(work, audit::Action::kPrincipalRekey, "new keys of " + me.who.name, std::move(ops)));
-    CASEVAULT_TRY(invitation, make_invitation(core.vault_id(), core.log_key(), who, core.vault_key(), core.random()));
+    CASEVAULT_TRY(const BegunVaultKey begun,
+                  begin_vault_key(work, audit::Action::kPrincipalRekey, "new keys of " + me.who.name, std::move(ops)));
+    CASEVAULT_TRY(invitation, make_invitation(core.vault_id(), begun.log_key, who, core.vault_key(), core.random()));
   }
   return invitation;
 }
@@ -233,10 +231,11 @@ Result<std::uint64_t> revoke(Core& core, std::string_view principal) {
     const std::string name = target->who.name;
     std::vector<AuthorityOp> ops;
     ops.emplace_back(OpRevoke{target->number});
-    CASEVAULT_TRY(const EntryPlace place, begin_vault_key(work, kAction, "revoked " + name, std::move(ops)));
-    entry = place.entry;
+    CASEVAULT_TRY(const BegunVaultKey begun, begin_vault_key(work, kAction, "revoked " + name, std::move(ops)));
+    entry = begun.entry;
   }
-  (void)catch_up(core);  // it is done; what is still due is for the next writer
+  CASEVAULT_CHECK(move_database_after(core, entry));
+  (void)catch_up(core);  // it is done; successors that are still due are for the next writer
   return entry;
 }
 
@@ -271,7 +270,7 @@ Result<std::uint64_t> revoke_grant(Core& core, std::string_view principal, std::
                                         std::move(ops)));
     entry = place.entry;
   }
-  (void)catch_up(core);  // it is done; what is still due is for the next writer
+  (void)catch_up(core);  // it is done; successors that are still due are for the next writer
   return entry;
 }
 
@@ -280,7 +279,8 @@ Result<std::vector<PrincipalInfo>> list_principals(Core& core) {
   const Authority& authority = *snapshot.authority;
   std::vector<PrincipalInfo> out;
   for (const auto& [number, principal] : authority.state.principals) {
-    PrincipalInfo info{principal.who.name, principal.role, principal.unit, {}, {}, {}, principal.entry, principal.revoked};
+    PrincipalInfo info{principal.who.name, principal.role,   principal.unit, {}, {}, {},
+                       principal.entry,    principal.revoked};
     for (const Compartment& compartment : authority.schema().compartments()) {
       const auto held = principal.grants.find(authority.state.current(compartment.id));
       if (held == principal.grants.end() || held->second.ended) continue;

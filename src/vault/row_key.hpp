@@ -16,7 +16,9 @@ inline constexpr std::size_t kAttachmentKeySize = 16;  ///< reserved (FORMAT.md)
   for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::uint8_t>(row >> (56 - 8 * i));
   return out;
 }
-/// Inverse; the key must be 8 bytes.
+/// First row of the first leaf node of the key tree (256 rows each) that has no row before this one.
+[[nodiscard]] constexpr std::uint64_t next_leaf_row(std::uint64_t row) noexcept { return (row + 255) / 256 * 256; }
+/// Inverse of row_key; the key must be 8 bytes.
 template <typename Key>
 [[nodiscard]] constexpr std::uint64_t row_of_key(const Key& key) noexcept {
   std::uint64_t row = 0;

@@ -105,6 +105,7 @@ Result<Status> Session::status() {
   }
   if (!memory_lock_status().locked)
     status.warnings.emplace_back("memory could not be locked (RLIMIT_MEMLOCK): keys may be swapped out");
+  for (std::string& what : vault::left_over(core, authority)) status.warnings.push_back(std::move(what));
   if (log.last_mutation > snapshot.db.applied) {
     status.warnings.push_back("entry " + std::to_string(log.last_mutation - 1) +
                               " is pending: the next writer settles it");

@@ -1,15 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/unit_of_work.hpp"
 
+#include "vault/vault_key.hpp"
+
 namespace casevault::vault {
 
 Result<UnitOfWork> UnitOfWork::begin(Core& core) {
+  for (;;) {
+    {
+      CASEVAULT_TRY(UnitOfWork work, begin_as_is(core));
+      if (!work.behind()) return work;
+    }
+    CASEVAULT_CHECK(move_database(core));
+  }
+}
+
+Result<UnitOfWork> UnitOfWork::begin_as_is(Core& core) {
   if (core.read_only()) return Error{ErrorCode::kUsage, "the vault is open read-only"};
   UnitOfWork work(core);
   CASEVAULT_TRY(work.txn_, core.store().begin_write());
   CASEVAULT_CHECK(core.settle_pending(*work.txn_));
   CASEVAULT_TRY(work.db_, core.load_state(*work.txn_));
   CASEVAULT_TRY(work.authority_, core.authority_for(work.db_));
+  work.now_ms_ = core.environment().clock->now_ms();
   return work;
 }
 
@@ -39,7 +52,8 @@ Result<EntryDraft> UnitOfWork::draft_authority(audit::Action action, std::string
   AuthorityPayload payload{authority_->self, chain.back().at, std::move(ops)};
   SealedLink next{{core_->journal().state().tree.size(), {}, {}},
                   encode_authority(core_->tag(), payload, crypto::key_of(core_->ed_seed()), core_->random()),
-                  core_->environment().clock->now_ms()};
+                  now_ms_};
+  entry.leaf.time_ms = now_ms_;
   entry.authority = std::move(payload.ops);
   const std::uint64_t applied = next.at.entry + 1;
   chain.push_back(std::move(next));

@@ -9,7 +9,17 @@ namespace casevault::vault {
 /// unless committed. An entry whose commit failed is marked `not applied` by whoever writes next.
 class UnitOfWork {
  public:
+  /// The database is under the newest vault key then: one that an interrupted revocation left behind is brought there
+  /// first.
   [[nodiscard]] static Result<UnitOfWork> begin(Core& core);
+  /// The same with the database as it is: for who holds the lock of erasure.root.
+  [[nodiscard]] static Result<UnitOfWork> begin_as_is(Core& core);
+  /// The database is still under an older vault key.
+  [[nodiscard]] bool behind() const noexcept {
+    return authority_->state.database_key_epoch < authority_->state.vault_key_epoch;
+  }
+  /// When this began: the one time by which it judges.
+  [[nodiscard]] std::int64_t now_ms() const noexcept { return now_ms_; }
 
   [[nodiscard]] store::WriteTxn& txn() noexcept { return *txn_; }
   [[nodiscard]] DbState& db() noexcept { return db_; }
@@ -42,6 +52,7 @@ class UnitOfWork {
   std::unique_ptr<store::WriteTxn> txn_;
   DbState db_;
   std::shared_ptr<const Authority> authority_;
+  std::int64_t now_ms_ = 0;
 };
 
 }  // namespace casevault::vault

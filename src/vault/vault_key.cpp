@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/vault_key.hpp"
 
+#include "audit/note.hpp"
+#include "vault/row_key.hpp"
+
 #include <algorithm>
 
 namespace casevault::vault {
 
 Result<RootChange> RootChange::begin(Core& core) {
-  CASEVAULT_TRY(keys::ErasureRoot lock, keys::ErasureRoot::lock(core.root_file()));
+  CASEVAULT_TRY(keys::ErasureRoot lock, keys::ErasureRoot::lock(core.root_file(), keys::ErasureRoot::Wait::kYes));
   return RootChange(core, std::move(lock));
 }
 
@@ -36,16 +39,17 @@ Result<void> RootChange::settle() {
   return {};
 }
 
-Result<EntryPlace> begin_vault_key(UnitOfWork& work, audit::Action action, std::string text,
-                                   std::vector<AuthorityOp> ops) {
+Result<BegunVaultKey> begin_vault_key(UnitOfWork& work, audit::Action action, std::string text,
+                                      std::vector<AuthorityOp> ops) {
   Core& core = work.core();
   const AuthorityState& state = work.authority().state;
   const std::uint32_t epoch = state.vault_key_epoch + 1;
   SecretBytes key = crypto::random_key(core.random());
   std::vector<AuthorityOp> all;
   all.emplace_back(OpVaultKey{epoch, keys::vault_key_commitment(core.tag(), epoch, key), core.vault_key().clone()});
-  all.emplace_back(OpLogKey{crypto::random_key(core.random())});
-  std::set<PrincipalNumber> out;
+  SecretBytes seed = crypto::random_key(core.random());
+  std::string log_key = audit::verifier_string(log_origin(core.tag()), crypto::ed25519_public(crypto::key_of(seed)));
+  all.emplace_back(OpLogKey{std::move(seed)});
   std::map<PrincipalNumber, crypto::PublicKey> present;
   for (const auto& [number, principal] : state.principals) {
     if (!principal.revoked) present.emplace(number, principal.who.x_public);
@@ -63,32 +67,46 @@ Result<EntryPlace> begin_vault_key(UnitOfWork& work, audit::Action action, std::
     CASEVAULT_TRY(Bytes box, keys::seal_vault_key(core.tag(), epoch, x_public, key, core.random()));
     grants.emplace_back(keys::vault_key_label(core.tag(), epoch, x_public), std::move(box));
   }
-  return work.append_vault_key(action, std::move(text), std::move(all), std::move(key), std::move(grants));
+  CASEVAULT_TRY(const EntryPlace place,
+                work.append_vault_key(action, std::move(text), std::move(all), std::move(key), std::move(grants)));
+  return BegunVaultKey{place.entry, std::move(log_key)};
 }
 
 Result<void> move_database(Core& core) {
   if (core.read_only()) return {};
-  const auto behind = [](const AuthorityState& state) { return state.database_key_epoch < state.vault_key_epoch; };
   {
     CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());
-    if (!behind(snapshot.authority->state)) return {};
+    const AuthorityState& state = snapshot.authority->state;
+    if (state.database_key_epoch == state.vault_key_epoch) return {};
   }
-  auto root = RootChange::begin(core);
-  if (!root) return root.error().code == ErrorCode::kBusy ? Result<void>() : std::move(root).error();
-  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
-  const AuthorityState& state = work.authority().state;
-  if (!behind(state)) return {};
-  CASEVAULT_CHECK(root->prepare(work));
+  CASEVAULT_TRY(RootChange root, RootChange::begin(core));
+  CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin_as_is(core));
+  if (!work.behind()) return {};  // another process was faster
+  CASEVAULT_CHECK(root.prepare(work));
   DbState& db = work.db();
-  db.next_row = (db.next_row + keys::kFanout - 1) / keys::kFanout * keys::kFanout;
+  db.next_row = next_leaf_row(db.next_row);
+  // Rows go where the next one goes, and into the ranges of imports that are at work.
+  std::vector<keys::LeafRange> growing = {{db.next_row / keys::kFanout, db.next_row / keys::kFanout + 1}};
+  for (const StagedRange& range : db.staged) {
+    growing.push_back({range.first_row / keys::kFanout, next_leaf_row(range.end_row) / keys::kFanout});
+  }
   const keys::KeyTree tree(core.tag(), core.random());
-  CASEVAULT_CHECK(tree.swap_root(work.txn(), *db.root_key, root->next(), db.next_row / keys::kFanout));
-  CASEVAULT_CHECK(root->stage(work, state.vault_key_epoch));
+  CASEVAULT_CHECK(tree.swap_root(work.txn(), *db.root_key, root.next(), growing));
+  const std::uint32_t epoch = work.authority().state.vault_key_epoch;
+  CASEVAULT_CHECK(root.stage(work, epoch));
   std::vector<AuthorityOp> ops;
-  ops.emplace_back(OpDatabaseKey{state.vault_key_epoch});
-  const std::string text = "the database is under vault key epoch " + std::to_string(state.vault_key_epoch);
-  CASEVAULT_CHECK(work.commit_authority(audit::Action::kKeyVault, text, std::move(ops)));
-  return root->settle();
+  ops.emplace_back(OpDatabaseKey{epoch});
+  CASEVAULT_CHECK(work.commit_authority(
+      audit::Action::kKeyVault, "the database is under vault key epoch " + std::to_string(epoch), std::move(ops)));
+  return root.settle();
+}
+
+Result<void> move_database_after(Core& core, std::uint64_t entry) {
+  const auto moved = move_database(core);
+  if (moved) return {};
+  return Error{ErrorCode::kErasePending, "it holds since entry " + std::to_string(entry) +
+                                             ", but the database is not under the new vault key yet (" +
+                                             moved.error().message + "); the next session that writes does it"};
 }
 
 Result<std::uint64_t> rotate_vault_key(Core& core) {
@@ -102,10 +120,10 @@ Result<std::uint64_t> rotate_vault_key(Core& core) {
     }
     const std::string text =
         "vault key epoch " + std::to_string(work.authority().state.vault_key_epoch + 1) + " and a new log key";
-    CASEVAULT_TRY(const EntryPlace place, begin_vault_key(work, audit::Action::kKeyVault, text, {}));
-    entry = place.entry;
+    CASEVAULT_TRY(const BegunVaultKey begun, begin_vault_key(work, audit::Action::kKeyVault, text, {}));
+    entry = begun.entry;
   }
-  CASEVAULT_CHECK(move_database(core));
+  CASEVAULT_CHECK(move_database_after(core, entry));
   return entry;
 }
 

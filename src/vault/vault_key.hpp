@@ -10,7 +10,7 @@ namespace casevault::vault {
 /// settle.
 class RootChange {
  public:
-  /// Takes the lock of erasure.root, before the database's write lock, always. kBusy while another holds it.
+  /// Takes the lock of erasure.root, before the database's write lock, always; waits while another process holds it.
   [[nodiscard]] static Result<RootChange> begin(Core& core);
   /// Settles what an interrupted change left in the file, and makes the next root.
   [[nodiscard]] Result<void> prepare(UnitOfWork& work);
@@ -31,11 +31,17 @@ class RootChange {
 
 /// Begins the next vault key epoch, with a new log key, in one entry with `ops`: the new key goes to every principal
 /// who is not out after them. It holds at once in every open session; `move_database` follows.
-[[nodiscard]] Result<EntryPlace> begin_vault_key(UnitOfWork& work, audit::Action action, std::string text,
-                                                 std::vector<AuthorityOp> ops);
+struct BegunVaultKey {
+  std::uint64_t entry = 0;
+  std::string log_key;  ///< verifier key string of the new log key
+};
+[[nodiscard]] Result<BegunVaultKey> begin_vault_key(UnitOfWork& work, audit::Action action, std::string text,
+                                                    std::vector<AuthorityOp> ops);
 /// Brings the database and erasure.root under the newest vault key, under a new root, with new keys where new rows go.
-/// Nothing to do when they are; nothing is done while another process does it.
+/// Nothing to do when they are.
 [[nodiscard]] Result<void> move_database(Core& core);
+/// The same after `entry` began the key: kErasePending, naming the entry, when it fails; the next writer does it.
+[[nodiscard]] Result<void> move_database_after(Core& core, std::uint64_t entry);
 
 /// A new vault key, log key and erasure root. kRefused (logged) for roles that do not administer.
 [[nodiscard]] Result<std::uint64_t> rotate_vault_key(Core& core);

@@ -221,6 +221,8 @@ class Verifier {
       if (begins_epoch && (facts.vault_key_epoch != vault_key_epoch_ + 1 || frame.vault_keys.empty()))
         return fail_entry(frame.entry, "it begins a vault key epoch out of order, or hands it to nobody");
       if (begins_epoch) vault_key_epoch_ = facts.vault_key_epoch;
+      if (begins_epoch && granted_labels(frame) != expected_labels(frame.entry))
+        return fail_entry(frame.entry, "the vault key that it begins does not go to exactly those who are in");
       authors_.emplace_back(frame.entry, facts.actor);
       link_ = AuthorityLink{frame.entry, frame.leaf_hash, frame.position};
     }
@@ -266,6 +268,27 @@ class Verifier {
     return !failed();
   }
 
+  /// Who is given the vault key that an entry begins, and who should be: all who are in after it, by the keys they have
+  /// then. What is in a box shows only to its principal.
+  static std::multiset<keys::GrantLabel> granted_labels(const EntryFrame& frame) {
+    base::Reader r(frame.vault_keys);
+    (void)r.u64();  // the position before
+    std::multiset<keys::GrantLabel> labels;
+    for (std::uint32_t left = r.u32(); left > 0 && r.ok(); --left) {
+      labels.insert(r.fixed<16>());
+      (void)r.block();
+    }
+    return labels;
+  }
+  std::multiset<keys::GrantLabel> expected_labels(std::uint64_t entry) const {
+    std::multiset<keys::GrantLabel> labels;
+    for (const auto& [number, principal] : snapshot_.authority->state.principals) {
+      if (principal.entry < entry && (!principal.revoked || *principal.revoked > entry))
+        labels.insert(keys::vault_key_label(core_.tag(), vault_key_epoch_, principal.keys_after(entry).x_public));
+    }
+    return labels;
+  }
+
   /// Details open only for holders of the audit compartment; others see that they are there, and that is said.
   Result<void> details(const EntryFrame& frame, const audit::Leaf& leaf) {
     const auto epoch = details_epoch(frame.details);
@@ -275,7 +298,7 @@ class Verifier {
       return fail(frame.entry,
                   "entry " + std::to_string(frame.entry) + ": its details name an epoch that the log never opened");
     }
-    if (!snapshot_.authority->me().holds(name)) {
+    if (!core_.may_open(*snapshot_.authority, name)) {
       check_.details_unchecked = true;
       return {};
     }

@@ -41,6 +41,12 @@ struct Leaver {
   [[nodiscard]] SecretBytes key() const { return SecretBytes::copy(vault_key); }
 };
 
+/// A clock that others set.
+struct SetClock final : base::Clock {
+  std::int64_t at = base::system_environment().clock->now_ms();
+  [[nodiscard]] std::int64_t now_ms() const override { return at; }
+};
+
 TEST_CASE(
     "rotatable: revoking replaces the vault key, the log key and the erasure root, and nothing new is under the old "
     "ones") {
@@ -247,6 +253,52 @@ TEST_CASE("rotatable: processes that have the vault open take the new vault key 
   CHECK(healthy(lab, lab.owner));
 }
 
+TEST_CASE("rotatable: grants end by one clock and by the newest grant, whatever the clock does meanwhile") {
+  const Lab lab;
+  Person officer;
+  SetClock clock;
+  const base::Environment environment{&clock, base::system_environment().random};
+  const std::int64_t end = clock.at + 86'400'000;
+  const std::vector<std::string> identity = {"identity"};
+  const auto core_of = [&](const Person& who) {
+    return REQUIRE_OK(vault::Core::open(lab.vault(), who.identity(), lab.options(), environment));
+  };
+  const auto can_open = [&](vault::Core& core, keys::EpochName name) {
+    const vault::Snapshot snapshot = REQUIRE_OK(core.snapshot());
+    return core.epoch_key(*snapshot.txn, snapshot.db, *snapshot.authority, name);
+  };
+  {
+    Session owner = lab.open();
+    officer = lab.add(owner, "officer", "officer", {});
+    REQUIRE_OK(owner.grant("officer", identity, {true, end}));
+    REQUIRE_OK(owner.rotate("identity"));
+    REQUIRE_OK(owner.grant("officer", identity, {true, end + 1000}));  // of the present epoch
+  }
+  {
+    const auto core = core_of(officer);
+    clock.at = end + 500;
+    REQUIRE_OK(can_open(*core, {1, 1}));  // what is older goes with the newest grant
+    clock.at = end + 1000;
+    REQUIRE_ERROR(ErrorCode::kNoGrant, can_open(*core, {1, 1}));
+    REQUIRE_ERROR(ErrorCode::kNoGrant, can_open(*core, {1, 2}));
+    // Its own program does not make it last longer, nor give it on.
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(vault::OpGrant{2, {1, 2}, Bytes(137), true, 0});
+    REQUIRE_ERROR(ErrorCode::kBadInput, work.commit_authority(audit::Action::kGrantAdd, "longer", std::move(ops)));
+  }
+  {
+    const auto core = core_of(lab.owner);
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    clock.at = end - 5000;  // set back while the entry is made: it keeps the time that it was judged by
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(vault::OpEndGrant{2, 1});
+    REQUIRE_OK(work.commit_authority(audit::Action::kGrantRevoke, "expired", std::move(ops)));
+  }
+  const auto core = core_of(lab.owner);
+  REQUIRE_OK(core->snapshot());
+}
+
 TEST_CASE(
     "rotatable: a kill between the new vault key and the database leaves a vault that opens, and the next writer goes "
     "on") {
@@ -403,6 +455,20 @@ TEST_CASE(
     const SecretBytes key = crypto::random_key(core.random());
     return vault::OpVaultKey{epoch, keys::vault_key_commitment(core.tag(), epoch, key), past.clone()};
   };
+  const auto log_key = [](vault::Core& core) { return vault::OpLogKey{crypto::random_key(core.random())}; };
+  // What needs a transaction of the database, beside a new vault key, which holds at once; no log key, or two.
+  REQUIRE_ERROR(ErrorCode::kBadInput,
+                attempt(lab.owner, [&](vault::Core& core) { return ops(next_key(core, 2, core.vault_key())); }));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
+                  return ops(next_key(core, 2, core.vault_key()), log_key(core), log_key(core));
+                }));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
+                  return ops(next_key(core, 2, core.vault_key()), log_key(core), vault::OpDatabaseKey{2});
+                }));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
+                  return ops(next_key(core, 2, core.vault_key()), log_key(core),
+                             vault::OpGrant{2, {2, 1}, Bytes(137), false, 0});
+                }));
   // A revocation, a log key or new keys of a principal without a new vault key.
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core&) { return ops(vault::OpRevoke{2}); }));
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
@@ -415,15 +481,16 @@ TEST_CASE(
   REQUIRE_ERROR(ErrorCode::kBadInput,
                 attempt(officer, [&](vault::Core& core) { return ops(next_key(core, 2, core.vault_key())); }));
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
-                  return ops(next_key(core, 2, crypto::random_key(core.random())));
+                  return ops(next_key(core, 2, crypto::random_key(core.random())), log_key(core));
                 }));
-  REQUIRE_ERROR(ErrorCode::kBadInput,
-                attempt(lab.owner, [&](vault::Core& core) { return ops(next_key(core, 3, core.vault_key())); }));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core& core) {
+                  return ops(next_key(core, 3, core.vault_key()), log_key(core));
+                }));
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt(lab.owner, [&](vault::Core&) { return ops(vault::OpDatabaseKey{2}); }));
   // New keys that take along less, or more, than was held.
   const auto rekey = [&](std::uint16_t compartment, bool may_grant) {
     return attempt(officer, [&](vault::Core& core) {
-      auto made = ops(next_key(core, 2, core.vault_key()),
+      auto made = ops(next_key(core, 2, core.vault_key()), log_key(core),
                       vault::OpRekey{Person::make("officer", lab.folder / "o2.identity").public_string});
       if (compartment != 0) made.emplace_back(vault::OpGrant{2, {compartment, 1}, Bytes(137), may_grant, 0});
       return made;
@@ -492,12 +559,6 @@ TEST_CASE("rotatable: a principal replaces its own keys, keeps what it holds, an
   CHECK(healthy(lab, lab.owner));
 }
 
-/// A clock that others set.
-struct SetClock final : base::Clock {
-  std::int64_t at = base::system_environment().clock->now_ms();
-  [[nodiscard]] std::int64_t now_ms() const override { return at; }
-};
-
 TEST_CASE("compartmented: a grant that has expired opens nothing, and the next holder who writes closes it for good") {
   const Lab lab;
   Person officer;
@@ -565,14 +626,18 @@ TEST_CASE("compartmented: a grant that has expired opens nothing, and the next h
 TEST_CASE("compartmented: a grant is given again only to give more, and never to who lost it in this epoch") {
   const Lab lab;
   Session owner = lab.open();
-  const Person officer = lab.add(owner, "officer", "officer", {"identity"});
+  const Person officer = lab.add(owner, "officer", "officer", {});
   lab.add(owner, "clerk", "officer", {});
   const std::vector<std::string> identity = {"identity"};
-  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity));
   const std::int64_t later = base::system_environment().clock->now_ms() + 1'000'000;
+  REQUIRE_OK(owner.grant("officer", identity, {false, later - 1}));
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {false, later - 1}));
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {true, later - 2}));
   REQUIRE_OK(owner.grant("officer", identity, {true, later}));
   REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {true, later}));
   REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("officer", identity, {false, 0}));
+  // Nobody gives an end to what another holds without one.
+  REQUIRE_ERROR(ErrorCode::kConflict, owner.grant("owner", identity, {true, later}));
   // What the successor hands on is what was held.
   REQUIRE_OK(owner.rotate("identity"));
   auto people = REQUIRE_OK(owner.principals());
@@ -587,15 +652,20 @@ TEST_CASE("compartmented: a grant is given again only to give more, and never to
     Session session = lab.open(officer);
     REQUIRE_OK(session.grant("clerk", identity));
   }
-  const auto core = lab.core();
-  auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
   const auto attempt = [&](vault::OpGrant grant) {
+    const auto core = lab.core();
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
     std::vector<vault::AuthorityOp> ops;
     ops.emplace_back(std::move(grant));
     return work.commit_authority(audit::Action::kGrantAdd, "forged", std::move(ops));
   };
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt({2, {1, 2}, Bytes(137), false, 0}));
   REQUIRE_ERROR(ErrorCode::kBadInput, attempt({2, {1, 2}, Bytes(137), true, later}));
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt({1, {1, 2}, Bytes(137), true, later}));
+  // A longer grant with a box that holds nothing does not take the good one away.
+  REQUIRE_OK(attempt({2, {1, 2}, Bytes(137), true, later + 1}));
+  Session again = lab.open(officer);
+  add_person(again, "still in");
 }
 
 TEST_CASE("rotatable: who lost a compartment does not get out of its successor by taking new keys") {
@@ -687,6 +757,108 @@ TEST_CASE("compartmented: an owner made for a quorum opens with shares enough an
   REQUIRE_FALSE(
       Identity::open(options.identity_file, Passphrase(SecretBytes::copy(as_bytes("guess"))), folder / "state")
           .has_value());
+}
+
+TEST_CASE("tamper-evident: a vault key that passes somebody by, or goes to who is out, is named by verify") {
+  for (const bool left_out : {true, false}) {
+    CAPTURE(left_out);
+    const Lab lab;
+    {
+      Session owner = lab.open();
+      lab.add(owner, "officer", "officer", {"identity"});
+      lab.add(owner, "analyst", "analyst", {});
+      REQUIRE_OK(owner.revoke("analyst"));
+    }
+    {
+      const auto core = lab.core();
+      auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+      SecretBytes key = crypto::random_key(core->random());
+      std::vector<vault::AuthorityOp> ops;
+      ops.emplace_back(
+          vault::OpVaultKey{3, keys::vault_key_commitment(core->tag(), 3, key), core->vault_key().clone()});
+      ops.emplace_back(vault::OpLogKey{crypto::random_key(core->random())});
+      std::vector<vault::VaultKeyGrant> grants;
+      for (const auto& [number, principal] : work.authority().state.principals) {
+        if (left_out && principal.who.name != "owner") continue;  // else to all, the revoked one among them
+        const crypto::PublicKey& to = principal.who.x_public;
+        grants.emplace_back(keys::vault_key_label(core->tag(), 3, to),
+                            REQUIRE_OK(keys::seal_vault_key(core->tag(), 3, to, key, core->random())));
+      }
+      REQUIRE_OK(
+          work.append_vault_key(audit::Action::kKeyVault, "forged", std::move(ops), std::move(key), std::move(grants)));
+    }
+    Session owner = lab.open();
+    const VerifyReport report = REQUIRE_OK(owner.verify_log());
+    CHECK_FALSE(report.ok);
+    CHECK(report.reason.find("exactly those who are in") != std::string::npos);
+  }
+}
+
+TEST_CASE("tamper-evident: a session that is open does not take a database put back under the old vault key") {
+  const Lab lab;
+  Person officer;
+  {
+    Session owner = lab.open();
+    officer = lab.add(owner, "officer", "officer", {"identity"});
+    add_person(owner, "Before");
+  }
+  const Leaver leaver(lab, officer);
+  const SecretBytes key = leaver.key();
+  const Bytes old_root = file_bytes(lab.vault() / "erasure.root");
+  vault::DbState old_state = REQUIRE_OK(lab.core()->snapshot()).db;
+  const auto core = lab.core();
+  REQUIRE_OK(vault::rotate_vault_key(*core));
+  const std::uint64_t applied = REQUIRE_OK(core->snapshot()).db.applied;
+  {
+    // The leaver's program works on the database of the open vault.
+    const auto txn = REQUIRE_OK(core->store().begin_write());
+    old_state.applied = applied;
+    REQUIRE_DONE(vault::write_state({leaver.tag, &key}, *txn, old_state, *base::system_environment().random));
+    REQUIRE_DONE(txn->commit());
+    write_bytes(lab.vault() / "erasure.root", old_root);
+  }
+  REQUIRE_ERROR(ErrorCode::kIntegrity, core->snapshot());
+  REQUIRE_ERROR(ErrorCode::kIntegrity, vault::UnitOfWork::begin(*core));
+}
+
+TEST_CASE("bound: rows of an import that was at work when somebody was put out are under node keys never shown") {
+  const Lab lab;
+  {
+    Session owner = lab.open();
+    lab.add(owner, "officer", "officer", {"identity"});
+    add_person(owner, "Before");
+  }
+  const auto node = [&](std::uint64_t leaf) {  // the sealed row of level 1 above a leaf node
+    const auto core = lab.core();
+    const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+    Bytes row;
+    base::Writer(row).u8(1).u8(1).u64(leaf >> 8U);
+    const auto value = REQUIRE_OK(snapshot.txn->get(store::Table::kTree, row));
+    REQUIRE(value);
+    return Bytes(value->begin(), value->end());
+  };
+  {
+    // An import has taken rows 256 to 200,191 and written into two of its leaf nodes.
+    const auto core = lab.core();
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    work.db().staged.push_back({256, 200'192});
+    work.db().next_row = 200'192;
+    REQUIRE_OK(core->make_leaf_key(work.txn(), work.db(), 1));
+    REQUIRE_OK(core->make_leaf_key(work.txn(), work.db(), 300));
+    REQUIRE_DONE(work.commit_unseen());
+  }
+  const Bytes first = node(1);
+  const Bytes second = node(300);
+  {
+    const auto core = lab.core();
+    REQUIRE_OK(vault::rotate_vault_key(*core));
+  }
+  CHECK(node(1) != first);
+  CHECK(node(300) != second);
+  const auto core = lab.core();
+  const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+  REQUIRE_OK(core->leaf_key(*snapshot.txn, snapshot.db, 300));
+  CHECK(snapshot.db.next_row == 200'192);
 }
 
 }  // namespace

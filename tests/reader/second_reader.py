@@ -446,6 +446,12 @@ class Tree:
         for leaf in leaves:
             self.add(leaf)
 
+    @classmethod
+    def of(cls, size, roots):
+        tree = cls()
+        tree.size, tree.roots = size, list(roots)
+        return tree
+
     def add(self, leaf_hash):
         self.size += 1
         self.roots.append(leaf_hash)
@@ -696,7 +702,7 @@ def read_format(file):
 NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
            9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy",
-           15: "principal-revoke", 16: "grant-revoke"}
+           15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
 
@@ -722,9 +728,13 @@ class Entry:
     def only_marks(self):
         return self.payload is not None and all(op[0] == 7 for op in self.payload[3])
 
+    def begins_epoch(self):
+        """Its payload begins a VK epoch after the first (section 8)."""
+        return self.number > 0 and self.payload is not None and self.payload[3][0][0] == 3
+
     def is_mutation(self):
-        """A write block, or an authority block and another action than 8 (section 8)."""
-        return self.write is not None or self.payload is not None and self.leaf[1] != 8
+        """A write block, or an authority block and another action than 8, and no VK epoch begun (section 8)."""
+        return self.write is not None or self.payload is not None and self.leaf[1] != 8 and not self.begins_epoch()
 
 
 @dataclass
@@ -901,8 +911,16 @@ def parse_grants(data, what):
     return previous, grants
 
 
+VK_AFTER = "u64 u32 b32 b32"               # op 3 of an epoch after the first
+
+
+def vk_label(public, tag, epoch):
+    """By which who has this X25519 public key finds its box."""
+    return d32(VK_LABEL, public, tag + u32(epoch))[:16]
+
+
 class Log:
-    """The log under VK: every leaf hash, state, root and chain is recomputed from entry 0 on (section 8)."""
+    """The log under its VKs: every leaf hash, state, root and chain is recomputed from entry 0 on (section 8)."""
 
     def __init__(self, folder, identity):
         self.segments = read_log(folder)
@@ -913,6 +931,8 @@ class Log:
         newest = last.batches[-1] if last.batches else last
         self.epoch, self.grants_at = newest.epoch, newest.grants_at
         self.vk = self._find_vk(identity)
+        self.vks = {self.epoch: self.vk}
+        self._find_vks_before(last, newest)
         self.state = [0, 0, 0, bytes(32), 0, 0, 0]
         self.marked, self.mutations, self.backwards = set(), [], []
         self.tree = Tree()
@@ -920,12 +940,14 @@ class Log:
 
     def _find_vk(self, identity):
         """Section 9: from the newest VK grants backwards."""
-        wanted = d32(VK_LABEL, identity.person.x, self.tag + u32(self.epoch))[:16]
+        wanted = vk_label(identity.person.x, self.tag, self.epoch)
         position = self.grants_at
         while position != NOWHERE:
             require(position in self.at, "VK grants: no entry at the position named")
             entry = self.at[position]
             require(entry.grants, f"entry {entry.number}: has no VK grants")
+            if entry.epoch < self.epoch:
+                break
             previous, grants = parse_grants(entry.grants, f"entry {entry.number}")
             for name, sealed in grants:
                 if name == wanted:
@@ -936,15 +958,48 @@ class Log:
             position = previous
         raise NoGrant("the vault key is not granted to this identity")
 
+    def _find_vks_before(self, last, newest):
+        """Section 9: along the authority chain from the newest state, where each op 3 but the first holds the VK before it."""
+        if last.batches:
+            state = members(cbor(vault_open(LOG_CLOSE, self.vk, newest.bound, newest.sealed, "newest closing frame")),
+                            "u32 u64 b32 u64 b64 a", "newest closing frame")[5]
+        else:
+            state = cbor(self._open_header(last, Tree.of(last.size, last.roots)))
+        number, segment, offset = members(state, "u64 u32 u32 b32 u64 u64 i", "newest state")[:3]
+        above = number
+        while number:
+            entry = self.at.get((segment, offset))
+            require(entry and entry.number == number - 1 and number <= above, "authority: no entry where the chain leads")
+            self._open_entry(entry)
+            require(entry.payload, f"entry {entry.number}: no authority payload")
+            above = entry.number
+            if entry.begins_epoch():
+                before = members(entry.payload[3][0], VK_AFTER, f"entry {entry.number}: op 3")[3]
+                require(entry.epoch - 1 not in self.vks, f"entry {entry.number}: VK epoch {entry.epoch} begins twice")
+                self.vks[entry.epoch - 1] = before
+            if entry.payload[2] is None:
+                break
+            named, _, segment, offset = members(entry.payload[2], "u64 b32 u32 u32", f"entry {entry.number}: previous")
+            number = named + 1
+
+    def key_of(self, epoch, what):
+        """The VK of an epoch that the chain led to."""
+        require(epoch in self.vks, f"{what}: VK epoch {epoch}, which no op 3 leads to")
+        return self.vks[epoch]
+
+    def _open_header(self, segment, tree):
+        what = f"segment {segment.number}"
+        return vault_open(LOG_SEGMENT, self.key_of(segment.epoch, what), segment.bound + tree.root(), segment.sealed, what)
+
     def context(self, entry):
         return self.tag + u64(entry.number) + u32(entry.epoch)
 
     def _open_entry(self, entry):
         what = f"entry {entry.number}"
-        if entry.epoch != self.epoch:
-            raise Unsupported(f"{what}: VK epoch {entry.epoch}")
-        context = self.context(entry)
-        leaf = unpad(vault_open(LOG_LEAF, self.vk, context, entry.leaf_sealed, f"{what}: leaf"), f"{what}: leaf")
+        if entry.leaf is not None:                                       # opened on the way to the vault keys
+            return
+        context, key = self.context(entry), self.key_of(entry.epoch, what)
+        leaf = unpad(vault_open(LOG_LEAF, key, context, entry.leaf_sealed, f"{what}: leaf"), f"{what}: leaf")
         require(leaf_hash(leaf) == entry.leaf_hash, f"{what}: the leaf has another hash")
         value = cbor(leaf, f"{what}: leaf")
         require(isinstance(value, list) and value and _is(value[0], "u64"), f"{what}: leaf")
@@ -956,7 +1011,7 @@ class Log:
         require((value[11] is None) == (not entry.authority_sealed), f"{what}: authority block and commitment")
         require((value[12] is None) == (not entry.write_sealed), f"{what}: write block and commitment")
         if entry.authority_sealed:
-            opened = vault_open(AUTHORITY, self.vk, context, entry.authority_sealed, f"{what}: authority")
+            opened = vault_open(AUTHORITY, key, context, entry.authority_sealed, f"{what}: authority")
             payload = unpad_block(opened, f"{what}: authority")
             require(commit(C_AUTHORITY, payload + sha256(entry.grants)) == value[11], f"{what}: authority commitment")
             entry.payload = members(cbor(payload, f"{what}: authority"), "b32 u32 a? a b64", f"{what}: authority")
@@ -967,7 +1022,7 @@ class Log:
         require(entry.only_marks() == (value[1] == 8), f"{what}: op 7 and action 8 belong together")
         require(value[1] != 8 or not entry.write_sealed, f"{what}: op 7 beside a write")
         if entry.write_sealed:
-            opened = vault_open(LOG_WRITE, self.vk, context, entry.write_sealed, f"{what}: write")
+            opened = vault_open(LOG_WRITE, key, context, entry.write_sealed, f"{what}: write")
             opening = unpad(opened, f"{what}: write")
             require(len(opening) > 32 and commit(C_WRITE, opening) == value[12], f"{what}: write commitment")
             entry.write = members(cbor(opening[32:], f"{what}: write"), "u64 u64 u32 b16 f u64", f"{what}: write")
@@ -975,18 +1030,29 @@ class Log:
             require(rows and first + rows <= 1 << 32 and version, f"{what}: rows of the write")
             require(version == 1 if is_range else rows == 1, f"{what}: version or rows of the write")
 
+    @staticmethod
+    def _follow_epoch(entry, epoch):
+        """The VK epoch of an entry: that before it, or the next one in the shape that begins it (section 8)."""
+        what, begins = f"entry {entry.number}", entry.begins_epoch()
+        require(entry.epoch == epoch + begins, f"{what}: VK epoch {entry.epoch} after {epoch}")
+        if begins:
+            require(entry.grants, f"{what}: begins a VK epoch without VK grants")
+            require(entry.write is None, f"{what}: begins a VK epoch beside a write")
+            require(members(entry.payload[3][0], VK_AFTER, f"{what}: op 3")[1] == entry.epoch, f"{what}: op 3 names another epoch")
+        return entry.epoch
+
     def _replay(self):
-        grants_at = NOWHERE
+        grants_at, epoch = NOWHERE, 1
         for segment in self.segments:
             what = f"segment {segment.number}"
             require(segment.roots == self.tree.roots, f"{what}: subtree roots")
-            require(segment.grants_at == grants_at, f"{what}: position of the VK grants")
-            opened = vault_open(LOG_SEGMENT, self.vk, segment.bound + self.tree.root(), segment.sealed, what)
-            require(cbor(opened, what) == self.state, f"{what}: state")
+            require(segment.grants_at == grants_at and segment.epoch == epoch, f"{what}: position of the VK grants, or VK epoch")
+            require(cbor(self._open_header(segment, self.tree), what) == self.state, f"{what}: state")
             for batch in segment.batches:
                 root_before, hashes = self.tree.root(), b""
                 for entry in batch.entries:
                     self._open_entry(entry)
+                    epoch = self._follow_epoch(entry, epoch)
                     self.tree.add(entry.leaf_hash)
                     hashes += entry.leaf_hash
                     if entry.grants:
@@ -995,8 +1061,8 @@ class Log:
                         grants_at = entry.position
                     self._follow(entry)
                 what = f"batch of entry {batch.before}"
-                require(batch.grants_at == grants_at and batch.epoch == self.epoch, f"{what}: VK grants or epoch")
-                opened = vault_open(LOG_CLOSE, self.vk, batch.bound, batch.sealed, what)
+                require(batch.grants_at == grants_at and batch.epoch == epoch, f"{what}: VK grants or epoch")
+                opened = vault_open(LOG_CLOSE, self.key_of(epoch, what), batch.bound, batch.sealed, what)
                 batch.closing = members(cbor(opened, what), "u32 u64 b32 u64 b64 a", what)
                 actor, before, root, count, _, state = batch.closing
                 require((before, root, count) == (batch.before, root_before, len(batch.entries)), f"{what}: size or root before")
@@ -1179,22 +1245,35 @@ class State:
     next_half: int
     counts: dict
     unpublished: list
+    vk_epoch: int = 1
 
     def published(self, row):
         return not any(first <= row < end for first, end in self.unpublished)
 
 
+def state_key(epoch):
+    return b"state" + (u32(epoch) if epoch > 1 else b"")
+
+
+def state_epoch(key):
+    """The VK epoch that the key of a state row names; None for another row of `meta`."""
+    epoch = int.from_bytes(key[5:], "big") if len(key) == 9 else 1
+    return epoch if key == state_key(epoch) else None
+
+
 def read_state(tables, log):
-    require(b"state" in tables[b"meta"], "data.mdb: no state row")
-    if len(tables[b"meta"]) != 1 or tables[b"index"]:
+    epochs = {key: state_epoch(key) for key in tables[b"meta"]}
+    if tables[b"index"] or None in epochs.values():
         raise Unsupported("data.mdb: rows that version 1 does not have")
-    opened = vault_open(META_ROW, log.vk, log.tag, tables[b"meta"][b"state"], "state row")
+    require(len(epochs) == 1, f"data.mdb: {len(epochs)} state rows")
+    (key, epoch), = epochs.items()
+    opened = vault_open(META_ROW, log.key_of(epoch, "state row"), log.tag, tables[b"meta"][key], "state row")
     value, used = cbor_prefix(opened)
     require(not any(opened[used:]), "state row: padding")
     *numbers, reserved = members(value, "u64 u64 u64 b32 u64 u64 m a m", "state row")
     if reserved:
         raise Unsupported("state row: reserved map")
-    state = State(*numbers)
+    state = State(*numbers, epoch)
     for one in state.unpublished:
         members(one, "u64 u64", "state row: range")
         require(one[0] < one[1] <= state.next_row, "state row: range")
@@ -1214,10 +1293,10 @@ def read_erasure_root(path, log, state):
             continue
         epoch, vk_epoch = struct.unpack(">QI", place[8:20])
         try:
-            erk = env_open(ERASURE, log.vk, log.tag + place[8:20], place[20:], "erasure.root")
+            erk = env_open(ERASURE, log.key_of(state.vk_epoch, "erasure.root"), log.tag + place[8:20], place[20:], "erasure.root")
         except Fault:
             continue
-        if vk_epoch != log.epoch or len(erk) != 32:
+        if vk_epoch != state.vk_epoch or len(erk) != 32:
             continue
         commitment = d32(ERASURE_COMMIT, erk, log.tag + u64(epoch))
         if (epoch, commitment) == (state.root_epoch, state.root_commitment):
@@ -1274,7 +1353,8 @@ class KeyTree:
 
 ROLES = ("owner", "administrator", "officer", "analyst", "auditor", "service")
 OPS = {1: "u64 b16 i b32 b32 u64", 2: "u64 t", 3: "u64 u32 b32", 4: "u64 u32 t t t a", 5: "u64 u16 u32 b32 b32 b32 u64",
-       6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32", 10: "u64 u32", 11: "u64 u32 u16"}
+       6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32", 10: "u64 u32", 11: "u64 u32 u16",
+       12: "u64 b32", 13: "u64 u32", 14: "u64 u16 u32", 15: "u64 t"}
 AUDIT = 64
 
 
@@ -1284,6 +1364,11 @@ class Principal:
     role: str
     since: int
     revoked: int = None                    # the entry that did it
+    before: list = field(default_factory=list)         # (the entry that replaced it, person) for each op 15
+
+    def signer_of(self, entry):
+        """Whose keys sign a batch that begins at this entry."""
+        return next((person for replaced, person in self.before if entry <= replaced), self.person)
 
 
 class Schema:
@@ -1313,29 +1398,36 @@ class Authority:
         self.schema, self.principals, self.vk_commitments, self.epochs, self.grants = None, {}, {}, {}, {}
         self.opened, self.past, self.destroyed = [], {}, set()       # successors of the payload at hand; envelopes of op 8
         self.ended = set()                                           # keys of grants that op 10 or 11 ended
+        self.log_seeds, self.db_epoch, self.retired = [], 1, set()   # (entry, seed) of op 1 and 12; of op 13; of op 14
+        self.regranted = None                                        # what op 15 of the payload at hand asks op 6 for
         chain = self._walk(log)
         self.pending = []
         for entry in chain:
-            live = entry.number == 0 or entry.only_marks() or entry.number < applied and entry.number not in log.marked
+            live = (entry.number == 0 or entry.only_marks() or entry.begins_epoch()
+                    or entry.number < applied and entry.number not in log.marked)
             if not live:
                 if entry.number >= applied:
                     self.pending.append(entry.number)
                 continue
-            self.opened, actor = [], entry.payload[1]
+            self.opened, self.regranted, actor = [], None, entry.payload[1]
             require(not self._is_revoked(actor), f"entry {entry.number}: the actor was revoked before")
             for index, op in enumerate(entry.payload[3]):
                 self._apply(entry, index, op)
             self._check_successors(f"entry {entry.number}")
+            require(not self.regranted, f"entry {entry.number}: new keys without the grants of {sorted(self.regranted or ())}")
             require(actor in self.principals, f"entry {entry.number}: signed by no principal")
             require(entry.number or actor == 1, "entry 0: not signed by principal 1")
-            ed_verify(self.principals[actor].person.ed, AUTHORITY_SIGN + self.tag + entry.signed, entry.payload[4],
+            ed_verify(self.principals[actor].signer_of(entry.number).ed, AUTHORITY_SIGN + self.tag + entry.signed, entry.payload[4],
                       f"entry {entry.number}: authority")
         require(self.principals and self.schema and self.vk_commitments, "authority: no principal, schema or vault key")
         require(self.tag == log.tag, "authority: the tag of op 1 is not that of the segments")
-        if log.epoch not in self.vk_commitments:
-            raise Unsupported(f"VK epoch {log.epoch}")
-        commitment = d32(VK_COMMIT, log.vk, log.tag + u32(log.epoch))
-        require(commitment == self.vk_commitments[log.epoch], "the vault key does not match its commitment")
+        require(max(self.vk_commitments) == log.epoch, "authority: the newest op 3 is not of the newest VK epoch")
+        for epoch, commitment in self.vk_commitments.items():
+            require(self._vk_commitment(epoch, log.key_of(epoch, "op 3")) == commitment,
+                    f"the vault key of epoch {epoch} does not match its commitment")
+
+    def _vk_commitment(self, epoch, key):
+        return d32(VK_COMMIT, key, self.log.tag + u32(epoch))
 
     @staticmethod
     def _walk(log):
@@ -1357,23 +1449,32 @@ class Authority:
     def _apply(self, entry, index, op):
         what = f"entry {entry.number}: op {op[0]}"
         require(op[0] in OPS, what)
-        members(op, OPS[op[0]], what)
         first, actor = entry.number == 0, entry.payload[1]
-        require(first or op[0] > 3, f"{what} after entry 0")
+        members(op, VK_AFTER if op[0] == 3 and not first else OPS[op[0]], what)
+        require(first or op[0] > 2, f"{what} after entry 0")
+        require(first or (op[0] == 3) <= (index == 0), f"{what}: not the first op")
         require((op[0] == 1) == (first and index == 0), f"{what}: genesis is the first op of entry 0, and only it")
         getattr(self, f"_op{op[0]}")(entry, first, actor, what, *op[1:])
 
     def _op1(self, entry, first, actor, what, tag, created, id_key, log_seed, suite):
         if suite not in (1, 2, 3):
             raise Unsupported(f"{what}: suite {suite}")
-        self.tag, self.created, self.id_key, self.log_seed, self.suite = tag, created, id_key, log_seed, suite
+        self.tag, self.created, self.id_key, self.suite = tag, created, id_key, suite
+        self.log_seeds.append((entry.number, log_seed))
 
     def _op2(self, entry, first, actor, what, source):
         require(self.schema is None, f"{what}: a second schema")
         self.schema = Schema(source)
 
-    def _op3(self, entry, first, actor, what, epoch, commitment):
-        require(epoch == 1 and epoch not in self.vk_commitments, f"{what}: epoch")
+    def _op3(self, entry, first, actor, what, epoch, commitment, before=None):
+        newest = max(self.vk_commitments, default=0)
+        require(epoch == newest + 1 and first == (epoch == 1), f"{what}: VK epoch {epoch} after {newest}")
+        if not first:
+            require(epoch == entry.epoch, f"{what}: VK epoch {epoch} in an entry of {entry.epoch}")
+            require(self._vk_commitment(newest, before) == self.vk_commitments[newest],
+                    f"{what}: the vault key of epoch {newest} does not match its commitment")
+            require(self._role(actor) in ("owner", "administrator") or any(op[0] == 15 for op in entry.payload[3]),
+                    f"{what}: the actor may not replace the vault key")
         self.vk_commitments[epoch] = commitment
 
     def _op4(self, entry, first, actor, what, number, string, role, unit, functional):
@@ -1403,13 +1504,16 @@ class Authority:
         return max((epoch for number, epoch in self.epochs if number == compartment), default=0)
 
     def _granted(self, compartment, epoch):
-        """Principal -> may grant, of an epoch, ended grants too."""
-        return {one: may_grant for (one, *key), (_, may_grant) in self.grants.items() if key == [compartment, epoch]}
+        """Principal -> (may grant, expires), of an epoch, ended grants too."""
+        return {one: grant[1:] for (one, *key), grant in self.grants.items() if key == [compartment, epoch]}
 
     def _live(self, compartment, epoch):
-        """Principal -> may grant, of the grants of an epoch that are not ended."""
-        return {one: may_grant for one, may_grant in self._granted(compartment, epoch).items()
+        """Principal -> (may grant, expires), of the grants of an epoch that are not ended."""
+        return {one: rights for one, rights in self._granted(compartment, epoch).items()
                 if (one, compartment, epoch) not in self.ended}
+
+    def _may_grant(self, actor, compartment, epoch):
+        return self._live(compartment, epoch).get(actor, (False, 0))[0]
 
     def _op5(self, entry, first, actor, what, compartment, epoch, *values):
         slot = values[3]
@@ -1422,14 +1526,19 @@ class Authority:
         self.epochs[compartment, epoch] = values
 
     def _op6(self, entry, first, actor, what, principal, compartment, epoch, box, may_grant, expires):
-        if expires:
-            raise Unsupported(f"{what}: a grant that expires")
+        key = (principal, compartment, epoch)
         require(principal in self.principals and (compartment, epoch) in self.epochs, f"{what}: principal or epoch")
-        require(first or (compartment, epoch) in self.opened or self._live(compartment, epoch).get(actor),
-                f"{what}: the actor may not grant")
         require(not self._is_revoked(principal), f"{what}: the principal was revoked")
-        require((principal, compartment, epoch) not in self.grants, f"{what}: granted already")
-        self.grants[principal, compartment, epoch] = (box, may_grant)
+        if self.regranted is not None and principal == actor:
+            require(self.regranted.pop((compartment, epoch), None) == (may_grant, expires), f"{what}: not a grant that op 15 asks for")
+        else:
+            require(first or (compartment, epoch) in self.opened or self._may_grant(actor, compartment, epoch),
+                    f"{what}: the actor may not grant")
+            require(key not in self.ended, f"{what}: the grant was ended")
+            _, old_may, old_expires = self.grants.get(key, (b"", False, None))
+            require(may_grant >= old_may, f"{what}: takes may grant away")
+            require((may_grant, expires) != (old_may, old_expires), f"{what}: granted already")
+        self.grants[key] = (box, may_grant, expires)
 
     def _op7(self, *_):
         """Its bounds were checked when the log was replayed."""
@@ -1440,16 +1549,21 @@ class Authority:
         require(envelope, f"{what}: empty")
         self.past[compartment, epoch] = envelope
 
-    def _op9(self, entry, first, actor, what, compartment, epoch):
-        require(self._role(actor) in ("owner", "administrator"), f"{what}: the actor may not destroy")
+    def _check_old(self, actor, what, compartment, epoch):
+        """What ops 9 and 14 ask of an epoch."""
+        require(self._role(actor) in ("owner", "administrator"), f"{what}: the actor may not end it")
         require((compartment, epoch) in self.epochs, f"{what}: no such epoch")
         require(compartment != AUDIT, f"{what}: an audit epoch")
         require(epoch != self.current(compartment), f"{what}: the current epoch")
         require((compartment, epoch) not in self.destroyed, f"{what}: destroyed before")
+
+    def _op9(self, entry, first, actor, what, compartment, epoch):
+        self._check_old(actor, what, compartment, epoch)
         self.destroyed.add((compartment, epoch))
 
     def _op10(self, entry, first, actor, what, number):
         require(not first, f"{what} in entry 0")
+        require(entry.begins_epoch(), f"{what}: without a new vault key")
         require(number in self.principals, f"{what}: no such principal")
         require(not self._is_revoked(number), f"{what}: revoked before")
         own, principal = self._role(actor), self.principals[number]
@@ -1464,9 +1578,41 @@ class Authority:
         require(not first, f"{what} in entry 0")
         live = self._live(compartment, self.current(compartment))
         require(principal in live, f"{what}: the principal has no grant of the current epoch")
-        require(self._role(actor) in ("owner", "administrator") or live.get(actor), f"{what}: the actor may not end it")
+        expires = live[principal][1]
+        over = actor in live and expires and entry.leaf[3] >= expires
+        require(self._role(actor) in ("owner", "administrator") or actor in live and live[actor][0] or over,
+                f"{what}: the actor may not end it")
         require(len(live) > 1, f"{what}: the last holder")
         self._end(principal, compartment)
+
+    def _op12(self, entry, first, actor, what, seed):
+        require(entry.begins_epoch(), f"{what}: without a new vault key")
+        self.log_seeds.append((entry.number, seed))
+
+    def _op13(self, entry, first, actor, what, epoch):
+        require(not first, f"{what} in entry 0")
+        require(self.db_epoch < epoch <= max(self.vk_commitments), f"{what}: VK epoch {epoch} after {self.db_epoch}")
+        self.db_epoch = epoch
+
+    def _op14(self, entry, first, actor, what, compartment, epoch):
+        self._check_old(actor, what, compartment, epoch)
+        require((compartment, epoch) not in self.retired, f"{what}: retired before")
+        self.retired.add((compartment, epoch))
+
+    def _op15(self, entry, first, actor, what, string):
+        require(entry.begins_epoch(), f"{what}: without a new vault key")
+        require(self.regranted is None, f"{what}: a second one")
+        require(actor in self.principals, f"{what}: by no principal")
+        person, own = parse_principal(string), self.principals[actor]
+        require(person.name == own.person.name, f"{what}: another name")
+        for other in self.principals.values():
+            for known in (other.person, *(before for _, before in other.before)):
+                require(person.ed != known.ed and person.x != known.x, f"{what}: keys that were there before")
+        own.before.append((entry.number, own.person))
+        own.person = person
+        held = {key: grant for key, grant in self.grants.items() if key[0] == actor and key not in self.ended}
+        self.regranted = {key[1:]: grant[1:] for key, grant in held.items() if key[2] == self.current(key[1])}
+        self.grants = {key: grant for key, grant in self.grants.items() if key not in held}
 
     def _check_successors(self, what):
         """A successor comes with the key before it, for all who have a grant of that which is not ended, and for nobody else."""
@@ -1695,9 +1841,12 @@ class Vault:
         require(log.entries[0].leaf_hash == self.id, "entry 0 is not that of the vault id")
         self.authority = Authority(log, self.state.applied)
         self.own = self.authority.find_own(identity)
-        self.log_key = verifier_key(log.tag, ed_public(self.authority.log_seed))
-        if identity.pins.get(self.id, self.log_key) != self.log_key:
-            raise Untrusted("the pinned log key is another")
+        require(self.authority.db_epoch == self.state.vk_epoch,
+                f"the state row is under VK epoch {self.state.vk_epoch}, op 13 says {self.authority.db_epoch}: rolled back")
+        self.log_keys = [verifier_key(log.tag, ed_public(seed)) for _, seed in self.authority.log_seeds]
+        self.log_key = self.log_keys[-1]
+        if identity.pins.get(self.id, self.log_key) not in self.log_keys:
+            raise Untrusted("the pinned log key is none that the vault had")
         self.keys = KeyTree(tables, log, erk)
         self.cks = self.authority.compartment_keys(self.own, identity, self.keys)
         self._check_erased()
@@ -1724,7 +1873,7 @@ class Vault:
                 require(principal.revoked is None or principal.revoked >= before, f"{what}: the actor was revoked before")
                 hashes = b"".join(entry.leaf_hash for entry in batch.entries)
                 signed = self.log.tag + u64(before) + root + u64(count) + hashes
-                ed_verify(principal.person.ed, LOG_BATCH + signed, signature, what)
+                ed_verify(principal.signer_of(before).ed, LOG_BATCH + signed, signature, what)
                 for entry in batch.entries:
                     require(entry.payload is None or entry.payload[1] == actor, f"entry {entry.number}: payload of another actor")
 
@@ -1821,10 +1970,14 @@ class Vault:
 
     def check_receipt(self, log_key, receipt=None):
         """The receipt and its checkpoint as an anchor (sections 12 and 17)."""
-        require(parse_verifier_key(log_key) == parse_verifier_key(self.log_key), "log key: not that of the vault")
+        known = [index for index, own in enumerate(self.log_keys) if parse_verifier_key(own) == parse_verifier_key(log_key)]
+        require(known, "log key: none of the vault")
         if receipt is None:
             return None
         leaf, index, size, root = open_receipt(receipt, log_key)
+        if known[-1] + 1 < len(self.log_keys):
+            replaced = self.authority.log_seeds[known[-1] + 1][0]
+            require(size <= replaced, f"checkpoint of size {size} under a log key that entry {replaced} replaced")
         require(size <= len(self.log.entries), f"the log has {len(self.log.entries)} entries, the receipt {size}: rolled back")
         require(Tree(entry.leaf_hash for entry in self.log.entries[:size]).root() == root, "the log was rewritten")
         require(self.log.entries[index].leaf_hash == leaf_hash(leaf), "receipt: another entry")
@@ -1865,6 +2018,7 @@ class Vault:
         for compartment, epoch in sorted(authority.epochs):
             cells = sum(cell.compartment == compartment and cell.epoch == epoch for one in self.records.values() for cell in one.cells)
             state = ("destroyed" if (compartment, epoch) in authority.destroyed else
+                     "retired" if (compartment, epoch) in authority.retired else
                      "current" if epoch == authority.current(compartment) else "old")
             found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells})
         return found

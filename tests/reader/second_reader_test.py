@@ -29,13 +29,14 @@ GOLDEN = Path(os.environ.get("SECOND_READER_GOLDEN", HERE / "../golden/vault_v1.
 EXPECTED = Path(os.environ.get("SECOND_READER_EXPECTED", HERE / "../golden/expected.json"))
 VECTORS = Path(os.environ.get("SECOND_READER_VECTORS", HERE / "../format/vectors.txt"))
 FLIPS = int(os.environ.get("SECOND_READER_FLIPS", "60"))
+FAR = 1 << 50                                     # a time long after that of any entry
 PASSPHRASE = b"golden vault, public passphrase"
 DIAGNOSTICS = ("erasure_root", "torn_batch")      # what a reader says about damage that the page lets it live with
 
 
 def setUpModule():
     """Unpacks the golden vault once and opens its identities once (Argon2id is slow on purpose)."""
-    global scratch, golden, owner, analyst, officer, expected, log_key, receipt
+    global scratch, golden, owner, analyst, officer, renewed, expected, log_key, receipt
     scratch = tempfile.TemporaryDirectory()
     golden = GOLDEN
     if GOLDEN.is_file():
@@ -47,6 +48,7 @@ def setUpModule():
     owner, analyst = (reader.open_identity((golden / f"{name}.identity").read_bytes(), PASSPHRASE)
                       for name in ("owner", "analyst"))
     officer = new_identity("officer")                              # of no vault; forged chains certify it as number 3
+    renewed = new_identity(analyst.person.name)                    # the analyst's new keys
     expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
     log_key, receipt = (golden / "log_key").read_text().strip(), (golden / "receipt").read_bytes()
 
@@ -65,6 +67,12 @@ def document(folder, identity=None, anchored=True):
     if anchored:
         vault.check_receipt(log_key, receipt)
     return vault.document()
+
+
+def principal_string(identity):
+    person = identity.person
+    signed = reader.encode([person.name, person.x, person.ed, reader.ed_sign(identity.ed_seed, reader.PRINCIPAL + person.encoded())])
+    return "cvp1:" + base64.b64encode(signed).decode()
 
 
 class Copy:
@@ -141,7 +149,7 @@ class GoldenTest(unittest.TestCase):
                 if (cell.compartment, cell.epoch) not in vault.cks:
                     with self.assertRaises(reader.Integrity):
                         reader.open_cell(cell, record.row, vault.log.tag, next(iter(vault.cks.values())), record.rk)
-        for (_, compartment, epoch), (box, _) in vault.authority.grants.items():
+        for (_, compartment, epoch), (box, *_) in vault.authority.grants.items():
             if (compartment, epoch) not in vault.cks:
                 with self.assertRaises(reader.Integrity):
                     context = vault.log.tag + reader.u16(compartment) + reader.u32(epoch)
@@ -346,6 +354,9 @@ class Forge:
         self.vault = reader.Vault(folder, owner)
         self.granted, self.half_rows, self.erased = {}, {}, set()
         self.log = self.vault.log
+        self.vks, self.epoch, self.grants_at = dict(self.log.vks), self.log.epoch, self.log.grants_at
+        self.db_epoch = self.row_epoch = self.vault.state.vk_epoch     # what op 13 says, and where the state row is
+        self.publics = {number: one.person.x for number, one in self.vault.authority.principals.items() if one.revoked is None}
         self.segment = len(self.log.segments) - 1
         self.data = (folder / f"log/{self.segment:08}.log").read_bytes()
         self.at = reader.scan(self.data, self.segment, self.log.segments[-1].start, False)[1]
@@ -353,10 +364,10 @@ class Forge:
         self.state, self.tree = list(self.log.state), self.log.tree
 
     def position(self):
-        return reader.u32(self.log.grants_at[0]) + reader.u32(self.log.grants_at[1])
+        return reader.u32(self.grants_at[0]) + reader.u32(self.grants_at[1])
 
-    def seal(self, lab, context, plain):
-        return reader.env_seal(lab, self.log.vk, context, plain, os.urandom(24))
+    def seal(self, lab, context, plain, epoch=None):
+        return reader.env_seal(lab, self.vks[epoch or self.epoch], context, plain, os.urandom(24))
 
     @staticmethod
     def padded(data, multiple):
@@ -371,11 +382,45 @@ class Forge:
         sealed = reader.env_seal(reader.DETAILS, shared, context + public, inside, os.urandom(24))
         return public + reader.u32(1) + reader.block(sealed) + reader.u8(0), reader.commit(reader.C_DETAILS, common)
 
-    def entry(self, offset, action, ops=None, write=None, time=None):
+    def key(self, epoch=None, before=None, bits=None):
+        """Op 3 of the next VK epoch, or of one that is none."""
+        epoch = epoch or max(self.vks) + 1
+        self.vks[epoch] = os.urandom(32)
+        before = before or self.vks.get(epoch - 1, bytes(32))
+        return [3, epoch, bits or reader.d32(reader.VK_COMMIT, self.vks[epoch], self.log.tag + reader.u32(epoch)), before]
+
+    def follow(self, ops, actor):
+        """Who is in, and where the database belongs, after these ops."""
+        for op in ops:
+            if op[0] == 4:
+                self.publics[op[1]] = reader.parse_principal(op[2]).x
+            elif op[0] == 10 and op[1] != 1:                       # the owner stays, to judge what must be refused
+                self.publics.pop(op[1], None)
+            elif op[0] == 15:
+                self.publics[actor] = reader.parse_principal(op[1]).x
+            elif op[0] == 13 and op[1] <= self.epoch:
+                self.db_epoch = op[1]
+
+    def vk_grants(self, publics):
+        """VK grants of the present epoch for these X25519 public keys."""
+        bound, grants = self.log.tag + reader.u32(self.epoch), b""
+        for public in publics:
+            box = reader.box_seal(reader.VK_GRANT, public, bound, self.vks[self.epoch], os.urandom(32), os.urandom(24))
+            grants += reader.vk_label(public, self.log.tag, self.epoch) + reader.block(box)
+        return self.position() + reader.u32(len(publics)) + grants
+
+    def entry(self, offset, action, ops=None, write=None, time=None, epoch=None, publics=None, signer=None):
+        """`epoch` of the frame, `publics` of the VK grants and `signer` of the payload, where they are to be other than usual."""
         number, (actor, own) = self.tree.size, self.actor
-        context = self.log.tag + reader.u64(number) + reader.u32(1)
+        begins, grants = bool(ops) and ops[0][0] == 3, b""
+        self.epoch = epoch or (ops[0][1] if begins else self.epoch)
+        self.follow(ops or (), actor)
+        if publics if publics is not None else begins:
+            grants = self.vk_grants(publics or self.publics.values())
+            self.grants_at = (self.segment, offset)
+        context = self.log.tag + reader.u64(number) + reader.u32(self.epoch)
         openings = [os.urandom(32) + reader.encode(value) for value in ([actor, own.person.name], [0, []])] + [os.urandom(32)]
-        details, commitment = self.details(context, openings)
+        details, commitment = self.details(self.log.tag + reader.u64(number) + reader.u32(1), openings)
         time = time or self.state[6] + 1
         leaf = [1, action, 0, time, "", "", 1, *map(reader.commit, (reader.C_ACTOR, reader.C_SUBJECTS, reader.C_FIELDS),
                                                     (openings[0], openings[2], openings[1])), commitment, None, None]
@@ -383,9 +428,9 @@ class Forge:
         if ops:
             previous = [self.state[0] - 1, self.state[3], *self.state[1:3]]
             payload = reader.encode([os.urandom(32), actor, previous, ops, bytes(64)])[:-66]
-            signature = reader.ed_sign(own.ed_seed, reader.AUTHORITY_SIGN + self.log.tag + payload)
+            signature = reader.ed_sign((signer or own).ed_seed, reader.AUTHORITY_SIGN + self.log.tag + payload)
             payload += reader.encode(signature)
-            leaf[11] = reader.commit(reader.C_AUTHORITY, payload + reader.sha256(b""))
+            leaf[11] = reader.commit(reader.C_AUTHORITY, payload + reader.sha256(grants))
             authority = self.seal(reader.AUTHORITY, context, self.padded(reader.block(payload), 256))
         if write:
             opening = os.urandom(32) + reader.encode(write)
@@ -395,15 +440,15 @@ class Forge:
         hashed = reader.leaf_hash(leaf)
         if ops:
             self.state[:4] = [number + 1, self.segment, offset, hashed]
-        if write or ops and action != 8:
+        if write or ops and action != 8 and not begins:
             self.state[4] = number + 1
         if ops and ops[0][0] == 7:
             self.state[4] = self.state[5]
         self.state[6] = time
         self.tree.add(hashed)
         sealed = self.seal(reader.LOG_LEAF, context, self.padded(reader.u16(len(leaf)) + leaf, 128))
-        body = b"".join(map(reader.block, (sealed, b"", authority, opened, details)))
-        return reader.u8(1) + hashed + reader.u32(1) + body, hashed
+        body = b"".join(map(reader.block, (sealed, grants, authority, opened, details)))
+        return reader.u8(1) + hashed + reader.u32(self.epoch) + body, hashed
 
     def batch(self, *entries):
         """Each entry: keyword arguments of entry()."""
@@ -415,8 +460,8 @@ class Forge:
         signed = self.log.tag + reader.u64(before) + root + reader.u64(len(entries)) + hashes
         actor, own = self.actor
         closing = [actor, before, root, len(entries), reader.ed_sign(own.ed_seed, reader.LOG_BATCH + signed), self.state]
-        bound = self.log.tag + reader.u64(before) + reader.u32(1) + self.position()
-        self.frame(reader.u8(2) + reader.u32(1) + self.position() + reader.u64(before)
+        bound = self.log.tag + reader.u64(before) + reader.u32(self.epoch) + self.position()
+        self.frame(reader.u8(2) + reader.u32(self.epoch) + self.position() + reader.u64(before)
                    + reader.block(self.seal(reader.LOG_CLOSE, bound, reader.encode(closing))), start, 1)
         return self
 
@@ -429,10 +474,10 @@ class Forge:
     def next_segment(self, void=b""):
         """Closes the segment, with something void behind its end, and begins the next."""
         self.save(void)
-        bound = self.log.tag + reader.u64(self.tree.size) + reader.u32(1) + self.position()
+        bound = self.log.tag + reader.u64(self.tree.size) + reader.u32(self.epoch) + self.position()
         sealed = self.seal(reader.LOG_SEGMENT, bound + self.tree.root(), reader.encode(self.state))
-        header = (reader.u64(self.tree.size) + self.log.tag + self.position() + reader.u32(1) + reader.u8(len(self.tree.roots))
-                  + b"".join(self.tree.roots) + reader.block(sealed))
+        header = (reader.u64(self.tree.size) + self.log.tag + self.position() + reader.u32(self.epoch)
+                  + reader.u8(len(self.tree.roots)) + b"".join(self.tree.roots) + reader.block(sealed))
         self.segment += 1
         self.data = b"CVLOG1\n\0" + reader.u32(self.segment) + reader.u32(self.at) + reader.block(header)
         self.data += reader.u64(reader.crc64(self.data))
@@ -465,10 +510,10 @@ class Forge:
                  reader.d32(reader.CK_COMMIT, key, bound + b"\1"), reader.x_public(reader.d32(reader.CK_DEPOSIT, key, bound)), slot],
                 [8, compartment, epoch, reader.env_seal(reader.CK_PAST, granted, bound, before, os.urandom(24))]]
 
-    def grant(self, principal, public, compartment, epoch, may_grant=False):
+    def grant(self, principal, public, compartment, epoch, may_grant=False, expires=0):
         bound = self.log.tag + reader.u16(compartment) + reader.u32(epoch)
         box = reader.box_seal(reader.CK_GRANT, public, bound, self.key_of(compartment, epoch), os.urandom(32), os.urandom(24))
-        return [6, principal, compartment, epoch, box, may_grant, 0]
+        return [6, principal, compartment, epoch, box, may_grant, expires]
 
     def successor(self, epoch=2, compartment=None, before=None, slot=None):
         """Ops 5, 8 and 6 of an epoch, for the owner, who may grant, and for the analyst, who may not."""
@@ -477,31 +522,52 @@ class Forge:
         ops = self.opens(compartment, epoch, before, slot)
         return ops + [self.grant(1, owner.person.x, compartment, epoch, True), self.grant(2, analyst.person.x, compartment, epoch)]
 
+    def successor_of(self, identity):
+        """As successor(), when the analyst has these keys."""
+        return self.successor()[:3] + [self.grant(2, identity.person.x, self.shared(), 2)]
+
     def shared(self):
         """The compartment that the analyst holds."""
         return next(compartment for principal, compartment, _ in self.vault.authority.grants if principal == 2)
 
     def certify(self, number, identity, role):
         """Op 4."""
-        person = identity.person
-        signed = reader.encode([person.name, person.x, person.ed,
-                                reader.ed_sign(identity.ed_seed, reader.PRINCIPAL + person.encoded())])
-        return [4, number, "cvp1:" + base64.b64encode(signed).decode(), role, "", []]
+        return [4, number, principal_string(identity), role, "", []]
+
+    def rekeyed(self, identity, own=2, rights=(False, 0)):
+        """Ops of the analyst's new keys, whose one grant is given again."""
+        return [self.key(), [15, principal_string(identity)], self.grant(own, identity.person.x, self.shared(), 1, *rights)]
 
     def wrapped(self, kind, level, index, parent, key):
         name, nonce = self.vault.keys.name(kind, level, index), os.urandom(12)
         return name, nonce + AESGCM(parent).encrypt(nonce, key, reader.TREE_NODE + self.log.tag + name)
+
+    def swap(self, root_epoch):
+        """Puts ERK, which may stay as far as a reader can tell, under the VK of the state row; its commitment."""
+        erk, place = self.vault.keys.erk, reader.u64(root_epoch) + reader.u32(self.db_epoch)
+        sealed = self.seal(reader.ERASURE, self.log.tag + place, erk, self.db_epoch)
+        with open(self.folder / "erasure.root", "r+b") as file:
+            for offset in (0, 4096, 1 << 20, (1 << 20) + 4096):
+                file.seek(offset)
+                file.write(b"CVERK1\0\0" + place + sealed)
+        return reader.d32(reader.ERASURE_COMMIT, erk, self.log.tag + reader.u64(root_epoch))
 
     def commit(self):
         """The database as the transaction of the newest mutation leaves it; then the log is saved."""
         with lmdb.open(str(self.folder / "data.mdb"), subdir=False, max_dbs=4, map_size=1 << 26, lock=False) as env:
             meta, tree = env.open_db(b"meta", create=False), env.open_db(b"tree", create=False)
             with env.begin(write=True) as transaction:
-                opened = reader.env_open(reader.META_ROW, self.log.vk, self.log.tag, transaction.get(b"state", db=meta))
+                old, new = reader.state_key(self.row_epoch), reader.state_key(self.db_epoch)
+                opened = reader.env_open(reader.META_ROW, self.vks[self.row_epoch], self.log.tag, transaction.get(old, db=meta))
                 row = reader.cbor_prefix(opened)[0]
+                if old != new:
+                    transaction.delete(old, db=meta)
+                    row[2] += 1
+                    row[3] = self.swap(row[2])
+                    self.row_epoch = self.db_epoch
                 row[0], row[5] = self.state[4], max([row[5], *(slot + 1 for slot in self.half_rows)])
-                row = self.seal(reader.META_ROW, self.log.tag, self.padded(reader.encode(row), 256))
-                transaction.put(b"state", row, db=meta)
+                row = self.seal(reader.META_ROW, self.log.tag, self.padded(reader.encode(row), 256), self.db_epoch)
+                transaction.put(new, row, db=meta)
                 for slot, half in self.half_rows.items():
                     keys = self.vault.keys
                     if keys.name(2, 0, slot >> 8) not in keys.rows:   # a leaf node of its own, under the node above that is there
@@ -520,6 +586,17 @@ def certified(forge, role="officer"):
 def trusted(forge):
     """The officer is certified and may grant the shared compartment."""
     return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1, True)]
+
+
+def holding(forge):
+    """The officer is certified and holds the shared compartment, which it may not grant."""
+    return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1)]
+
+
+def mixed(opening, signing):
+    """An identity of the analyst's name with keys of two."""
+    person = reader.Person(analyst.person.name, opening.person.x, signing.person.ed)
+    return reader.Identity(person, opening.x_secret, signing.ed_seed, {})
 
 
 def with_envelope(ops, envelope):
@@ -564,44 +641,44 @@ FORGED = (
     ("op 9 of a compartment that nobody opened", 1, lambda f: [[[9, 77, 1]]], "no such epoch"),
     ("op 9 twice", 1, lambda f: [f.successor(), [[9, f.shared(), 1]], [[9, f.shared(), 1]]], "destroyed before"),
     ("op 9 twice in a payload", 1, lambda f: [f.successor() + [[9, f.shared(), 1]] * 2], "destroyed before"),
-    ("op 9 by an officer", 3, lambda f: [certified(f) + f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
-    ("op 9 by a holder who is no officer", 2, lambda f: [f.successor(), [[9, f.shared(), 1]]], "may not destroy"),
+    ("op 9 by an officer", 3, lambda f: [certified(f) + f.successor(), [[9, f.shared(), 1]]], "may not end it"),
+    ("op 9 by a holder who is no officer", 2, lambda f: [f.successor(), [[9, f.shared(), 1]]], "may not end it"),
     ("op 9 of audit", 1, lambda f: [f.successor(2, 64)[:3], [[9, 64, 1]]], "audit epoch"),
-    ("an op that there is not", 1, lambda f: [[[12, f.shared(), 1]]], "op 12"),
+    ("an op that there is not", 1, lambda f: [[[16, f.shared(), 1]]], "op 16"),
     ("the half slot of the epoch before", 1, lambda f: [f.successor(slot=f.vault.authority.epochs[f.shared(), 1][3])], "named before"),
     ("the half slot of another compartment", 1, lambda f: [f.successor(slot=f.vault.authority.epochs[1, 1][3])], "named before"),
     ("one half slot for two epochs of a payload", 1, lambda f: [f.successor(slot=200) + f.successor(2, 1, slot=200)[:3]],
      "named before"),
-    ("op 10 by an officer", 3, lambda f: [certified(f), [[10, 2]]], "may not revoke"),
-    ("op 10 by an analyst, of itself", 2, lambda f: [[[10, 2]]], "may not revoke"),
-    ("op 10 of an owner by an administrator", 3, lambda f: [certified(f, "administrator"), [[10, 1]]], "may not revoke"),
-    ("op 10 of an administrator by itself", 3, lambda f: [certified(f, "administrator"), [[10, 3]]], "may not revoke"),
-    ("op 10 of the last owner", 1, lambda f: [[[10, 1]]], "last owner"),
-    ("op 10 of the last owner beside an administrator", 1, lambda f: [certified(f, "administrator") + [[10, 1]]], "last owner"),
-    ("op 10 of the last owner who is not revoked", 1, lambda f: [certified(f, "owner"), [[10, 3]], [[10, 1]]], "last owner"),
-    ("op 10 of all owners", 1, lambda f: [certified(f, "owner"), [[10, 1], [10, 3]]], "last owner"),
-    ("op 10 twice", 1, lambda f: [[[10, 2]], [[10, 2]]], "revoked before"),
-    ("op 10 twice in a payload", 1, lambda f: [[[10, 2], [10, 2]]], "revoked before"),
-    ("op 10 of nobody", 1, lambda f: [[[10, 3]]], "no such principal"),
-    ("op 10 before op 4", 1, lambda f: [[[10, 3], *certified(f)]], "no such principal"),
-    ("a revoked principal certified again", 1, lambda f: [certified(f), [[10, 3]], [f.certify(4, officer, "officer")]], "already there"),
-    ("a grant to a revoked principal", 1, lambda f: [[[10, 2]], [f.grant(2, analyst.person.x, 1, 1)]], "principal was revoked"),
+    ("op 10 by an officer", 3, lambda f: [certified(f), [f.key(), [10, 2]]], "may not replace"),
+    ("op 10 by an analyst, of itself", 2, lambda f: [[f.key(), [10, 2]]], "may not replace"),
+    ("op 10 of an owner by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 1]]], "may not revoke"),
+    ("op 10 of an administrator by itself", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 3]]], "may not revoke"),
+    ("op 10 of the last owner", 1, lambda f: [[f.key(), [10, 1]]], "last owner"),
+    ("op 10 of the last owner beside an administrator", 1, lambda f: [[f.key(), *certified(f, "administrator"), [10, 1]]], "last owner"),
+    ("op 10 of the last owner who is not revoked", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 3]], [f.key(), [10, 1]]], "last owner"),
+    ("op 10 of all owners", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 1], [10, 3]]], "last owner"),
+    ("op 10 twice", 1, lambda f: [[f.key(), [10, 2]], [f.key(), [10, 2]]], "revoked before"),
+    ("op 10 twice in a payload", 1, lambda f: [[f.key(), [10, 2], [10, 2]]], "revoked before"),
+    ("op 10 of nobody", 1, lambda f: [[f.key(), [10, 3]]], "no such principal"),
+    ("op 10 before op 4", 1, lambda f: [[f.key(), [10, 3], *certified(f)]], "no such principal"),
+    ("a revoked principal certified again", 1, lambda f: [certified(f), [f.key(), [10, 3]], [f.certify(4, officer, "officer")]], "already there"),
+    ("a grant to a revoked principal", 1, lambda f: [[f.key(), [10, 2]], [f.grant(2, analyst.person.x, 1, 1)]], "principal was revoked"),
     ("a payload by a revoked principal", 3,
-     lambda f: [certified(f, "administrator"), [[10, 3]], [f.certify(4, new_identity("fourth"), "officer")]], "actor was revoked before"),
-    ("a successor by a revoked principal", 2, lambda f: [[[10, 2]], f.successor()[:3]], "actor was revoked before"),
+     lambda f: [certified(f, "administrator"), [f.key(), [10, 3]], [f.certify(4, new_identity("fourth"), "officer")]], "actor was revoked before"),
+    ("a successor by a revoked principal", 2, lambda f: [[f.key(), [10, 2]], f.successor()[:3]], "actor was revoked before"),
     ("op 11 of a grant that is not held", 1, lambda f: [[[11, 2, 1]]], "no grant of the current epoch"),
     ("op 11 of a grant of the epoch before only", 1,
      lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)], [[11, 3, f.shared()]]],
      "no grant of the current epoch"),
     ("op 11 twice", 1, lambda f: [[[11, 2, f.shared()]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
-    ("op 11 of a revoked principal", 1, lambda f: [[[10, 2]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
+    ("op 11 of a revoked principal", 1, lambda f: [[f.key(), [10, 2]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
     ("op 11 of nobody", 1, lambda f: [[[11, 3, f.shared()]]], "no grant of the current epoch"),
     ("op 11 of a compartment that nobody opened", 1, lambda f: [[[11, 2, 77]]], "no grant of the current epoch"),
     ("an ended grant granted again", 1, lambda f: [[[11, 2, f.shared()]], [f.grant(2, analyst.person.x, f.shared(), 1)]],
-     "granted already"),
+     "was ended"),
     ("op 11 of the last holder", 1, lambda f: [[[11, 1, 1]]], "last holder"),
     ("op 11 of the last holder whose grant is not ended", 1, lambda f: [[[11, 2, f.shared()]], [[11, 1, f.shared()]]], "last holder"),
-    ("op 11 of the last holder who is not revoked", 1, lambda f: [[[10, 2]], [[11, 1, f.shared()]]], "last holder"),
+    ("op 11 of the last holder who is not revoked", 1, lambda f: [[f.key(), [10, 2]], [[11, 1, f.shared()]]], "last holder"),
     ("op 11 by a holder who may not grant", 2, lambda f: [[[11, 1, f.shared()]]], "may not end"),
     ("op 11 by an officer without a grant", 3, lambda f: [certified(f), [[11, 2, f.shared()]]], "may not end"),
     ("op 11 by one whose grant was ended", 3, lambda f: [trusted(f), [[11, 3, f.shared()]], [[11, 2, f.shared()]]], "may not end"),
@@ -611,9 +688,92 @@ FORGED = (
     ("a successor that goes to an ended grant", 1, lambda f: [[[11, 2, f.shared()]], f.successor()], "other grants"),
     ("a successor that goes to a grant that its payload ends", 1, lambda f: [[[11, 2, f.shared()], *f.successor()]], "other grants"),
     ("a successor that goes to a grant that ends after it", 1, lambda f: [[*f.successor(), [11, 2, f.shared()]]], "other grants"),
-    ("a successor that goes to one who is revoked after it", 1, lambda f: [[*f.successor(), [10, 2]]], "other grants"),
-    ("a successor that goes to a revoked principal", 1, lambda f: [[[10, 2]], f.successor()], "principal was revoked"),
+    ("a successor that goes to one who is revoked after it", 1, lambda f: [[f.key(), *f.successor(), [10, 2]]], "other grants"),
+    ("a successor that goes to a revoked principal", 1, lambda f: [[f.key(), [10, 2]], f.successor()], "principal was revoked"),
     ("a successor by one whose grant was ended", 2, lambda f: [[[11, 2, f.shared()]], f.successor()[:3]], "no grant of the epoch before"),
+    ("op 10 without a new vault key", 1, lambda f: [[[10, 2]]], "without a new vault key"),
+    ("op 10 before op 3", 1, lambda f: [[[10, 2], f.key()]], "without a new vault key"),
+    ("op 10 beside op 15 by an analyst", 2, lambda f: [[*f.rekeyed(renewed), [10, 1]]], "may not revoke"),
+    ("op 3 behind another op", 1, lambda f: [[*certified(f), f.key()]], "not the first op"),
+    ("op 3 twice in a payload", 1, lambda f: [[f.key(), f.key()]], "not the first op"),
+    ("op 3 by an officer", 3, lambda f: [certified(f), [f.key()]], "may not replace"),
+    ("op 3 by an analyst, for new keys that it does not name", 2, lambda f: [f.rekeyed(renewed)[::2]], "may not replace"),
+    ("op 3 by a revoked administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 3]], [f.key()]],
+     "actor was revoked before"),
+    ("a VK epoch left out", 1, lambda f: [[f.key(3, f.vks[1])]], "no op 3 leads to"),
+    ("a VK epoch again", 1, lambda f: [[f.key()], [f.key(2)]], "VK epoch"),
+    ("a VK epoch that its frame does not have", 1,
+     lambda f: [(lambda own: {"ops": [f.key(3, f.vks[1])], "epoch": own[1]})(f.key())], "op 3 names another epoch"),
+    ("op 3 of the next epoch in a frame of the present one", 1, lambda f: [{"ops": [f.key()], "epoch": 1}], "VK epoch"),
+    ("a frame of the next epoch without op 3", 1,
+     lambda f: [{"ops": certified(f), "epoch": f.key()[1], "publics": [owner.person.x]}], "no op 3 leads to"),
+    ("a frame of the epoch before", 1, lambda f: [[f.key()], {"action": 5, "epoch": 1}], "VK epoch"),
+    ("a VK epoch that begins without VK grants", 1,
+     lambda f: [{"ops": [f.key()], "publics": []}, {"ops": certified(f), "publics": [owner.person.x]}], "without VK grants"),
+    ("a VK epoch that begins beside a write", 1,
+     lambda f: [{"ops": [f.key()], "write": [0, 1, 2, bytes(16), False, 0]}], "beside a write"),
+    ("another VK of the epoch before", 1, lambda f: [[f.key(before=bytes(32))]], "another key, label or context"),
+    ("another commitment of the new VK", 1, lambda f: [[f.key(bits=bytes(32))]], "does not match its commitment"),
+    ("another commitment of a VK that is replaced", 1, lambda f: [[f.key(bits=bytes(32))], [f.key()]], "does not match its commitment"),
+    ("op 12 without a new vault key", 1, lambda f: [[[12, os.urandom(32)]]], "without a new vault key"),
+    ("op 13 of a VK epoch that nobody began", 1, lambda f: [[[13, f.key()[1]]]], "VK epoch 2 after 1"),
+    ("op 13 again", 1, lambda f: [[f.key()], [[13, 2]], [[13, 2]]], "VK epoch 2 after 2"),
+    ("op 13 that goes back", 1, lambda f: [[f.key()], [f.key()], [[13, 3]], [[13, 2]]], "VK epoch 2 after 3"),
+    ("op 14 of the current epoch", 1, lambda f: [f.successor(), [[14, f.shared(), 2]]], "the current epoch"),
+    ("op 14 of an epoch that nobody opened", 1, lambda f: [f.successor(), [[14, f.shared(), 3]]], "no such epoch"),
+    ("op 14 twice", 1, lambda f: [f.successor(), [[14, f.shared(), 1]], [[14, f.shared(), 1]]], "retired before"),
+    ("op 14 of a destroyed epoch", 1, lambda f: [f.successor(), [[9, f.shared(), 1]], [[14, f.shared(), 1]]], "destroyed before"),
+    ("op 14 of audit", 1, lambda f: [f.successor(2, 64)[:3], [[14, 64, 1]]], "audit epoch"),
+    ("op 14 by an officer", 3, lambda f: [certified(f) + f.successor(), [[14, f.shared(), 1]]], "may not end it"),
+    ("op 14 by a holder who is no officer", 2, lambda f: [f.successor(), [[14, f.shared(), 1]]], "may not end it"),
+    ("op 15 without a new vault key", 2, lambda f: [f.rekeyed(renewed)[1:]], "without a new vault key"),
+    ("op 15 without its grants", 2, lambda f: [f.rekeyed(renewed)[:2]], "without the grants"),
+    ("op 15 with its grants in a payload of their own", 1, lambda f: [{"ops": f.rekeyed(renewed)[:2], "by": 2}, f.rekeyed(renewed)[2:]],
+     "without the grants"),
+    ("op 15 behind its grants", 2, lambda f: [(lambda ops: [ops[0], ops[2], ops[1]])(f.rekeyed(renewed))], "may not grant"),
+    ("op 15 with more rights", 2, lambda f: [f.rekeyed(renewed, rights=(True, 0))], "not a grant that op 15 asks for"),
+    ("op 15 with fewer rights", 2,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True)], f.rekeyed(renewed)], "not a grant that op 15 asks for"),
+    ("op 15 with another time", 2, lambda f: [f.rekeyed(renewed, rights=(False, FAR))], "not a grant that op 15 asks for"),
+    ("op 15 with a grant twice", 2, lambda f: [(lambda ops: ops + ops[2:])(f.rekeyed(renewed))], "not a grant that op 15 asks for"),
+    ("op 15 with a grant that was not there", 2, lambda f: [f.rekeyed(renewed) + [f.grant(2, renewed.person.x, 1, 1)]],
+     "not a grant that op 15 asks for"),
+    ("op 15 with a grant that was ended", 2, lambda f: [[[11, 2, f.shared()]], f.rekeyed(renewed)], "not a grant that op 15 asks for"),
+    ("op 15 with a grant of the epoch before too", 2,
+     lambda f: [f.successor(), f.rekeyed(renewed) + [f.grant(2, renewed.person.x, f.shared(), 2)]], "not a grant that op 15 asks for"),
+    ("op 15 twice in a payload", 2, lambda f: [(lambda ops: ops[:2] + ops[1:])(f.rekeyed(renewed))], "a second one"),
+    ("op 15 with another name", 2, lambda f: [f.rekeyed(officer)], "another name"),
+    ("op 15 with the keys that it has", 2, lambda f: [f.rekeyed(analyst)], "keys that were there before"),
+    ("op 15 with the signing key of another", 2, lambda f: [f.rekeyed(mixed(renewed, owner))], "keys that were there before"),
+    ("op 15 with the opening key of another", 2, lambda f: [f.rekeyed(mixed(owner, renewed))], "keys that were there before"),
+    ("op 15 with the keys that it had", "renewed", lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.rekeyed(analyst)],
+     "keys that were there before"),
+    ("op 15 signed by the new keys", 2, lambda f: [{"ops": f.rekeyed(renewed), "signer": renewed}], "authority: the signature"),
+    ("a batch with op 15 signed by the new keys", "renewed", lambda f: [{"ops": f.rekeyed(renewed), "signer": analyst}],
+     "batch of entry .*: the signature"),
+    ("a batch after op 15 signed by the old keys", 2, lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, {"action": 5}],
+     "batch of entry .*: the signature"),
+    ("a payload after op 15 signed by the old keys", "renewed",
+     lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, {"ops": f.successor(), "signer": analyst}], "authority: the signature"),
+    ("a grant of before op 15 of an epoch that is not current", 2,
+     lambda f: [f.successor(), {"ops": [f.key(), [15, principal_string(renewed)], f.grant(2, renewed.person.x, f.shared(), 1)]}],
+     "not a grant that op 15 asks for"),
+    ("a grant given again without may grant", 1,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True)], [f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]],
+     "takes may grant away"),
+    ("a grant given again as it was", 1,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)], [f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)]],
+     "granted already"),
+    ("an ended grant given again, with may grant", 1,
+     lambda f: [[[11, 2, f.shared()]], [f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)]], "was ended"),
+    ("a successor with another time", 1,
+     lambda f: [f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, False, FAR)]], "other grants"),
+    ("a successor without the time", 1,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)], f.successor()], "other grants"),
+    ("op 11 of a grant before its time, by a holder who may not grant", 3,
+     lambda f: [holding(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)], [[11, 2, f.shared()]]], "may not end it"),
+    ("op 11 of a grant after its time, by one who has none", 3,
+     lambda f: [certified(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)], [[11, 2, f.shared()]]], "may not end it"),
 )
 
 
@@ -635,28 +795,55 @@ FORGED_AND_READ = (
      lambda f: [[[11, 2, f.shared()], *f.successor()[:3]], [f.grant(2, analyst.person.x, f.shared(), 2)]]),
     ("a grant ended by a holder who may grant", 3, lambda f: [trusted(f), [[11, 2, f.shared()]]]),
     ("a grant ended by an administrator who has none", 3, lambda f: [certified(f, "administrator"), [[11, 2, f.shared()]]]),
-    ("a principal revoked, the successor later", 1, lambda f: [[[10, 2]], f.successor()[:3]]),
-    ("a principal revoked by an administrator", 3, lambda f: [certified(f, "administrator"), [[10, 2]]]),
-    ("an owner revoked by another", 1, lambda f: [certified(f, "owner"), [[10, 3]]]),
+    ("a principal revoked, the successor later", 1, lambda f: [[f.key(), [10, 2]], f.successor()[:3]]),
+    ("a principal revoked by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 2]]]),
+    ("an owner revoked by another", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 3]]]),
     ("an owner who revokes itself at the end of its payload", 3,
-     lambda f: [certified(f, "owner"), [f.certify(4, new_identity("fourth"), "owner"), [10, 3]]]),
+     lambda f: [certified(f, "owner"), [f.key(), f.certify(4, new_identity("fourth"), "owner"), [10, 3]]]),
     ("the old epoch granted later", 1, lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]]),
+    ("a new vault key", 1, lambda f: [[f.key()]]),
+    ("new vault keys, and the database under none of them", 1, lambda f: [[f.key()], [f.key(), [12, os.urandom(32)]], certified(f)]),
+    ("new vault keys, and the database under the first", 1, lambda f: [[f.key()], [f.key()], [[13, 2]]]),
+    ("new vault keys, and the database under the last", 1, lambda f: [[f.key()], [f.key()], [[13, 3]], certified(f)]),
+    ("a new vault key by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [12, os.urandom(32)]], [[13, 2]]]),
+    ("a principal certified beside a new vault key", 3, lambda f: [[f.key(), *certified(f)], {"action": 5}]),
+    ("an epoch retired", 1, lambda f: [f.successor(), [[14, f.shared(), 1]]]),
+    ("an epoch retired by an administrator", 3, lambda f: [certified(f, "administrator") + f.successor(), [[14, f.shared(), 1]]]),
+    ("new keys, and a batch by them", "renewed", lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.successor_of(renewed)]),
+    ("new keys of one who may grant until some time", 2,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)], f.rekeyed(renewed, rights=(True, FAR))]),
+    ("new keys of one whose grant was ended", 2, lambda f: [[[11, 2, f.shared()]], f.rekeyed(renewed)[:2]]),
+    ("new keys, twice", "renewed",
+     lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.rekeyed(new_identity(analyst.person.name))]),
+    ("new keys, then revoked", 1, lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, [f.key(), [10, 2]]]),
+    ("a grant with an end, given again without", 1,
+     lambda f: [certified(f) + [f.grant(3, officer.person.x, f.shared(), 1, False, FAR)], [f.grant(3, officer.person.x, f.shared(), 1)]]),
+    ("a grant given again with an end", 1, lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]]),
+    ("a grant given again with may grant, and a successor", 1,
+     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)],
+                f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True, FAR)]]),
+    ("op 11 of a grant after its time, by a holder who may not grant", 3,
+     lambda f: [holding(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)], [[11, 2, f.shared()]]]),
 )
 
 
 def forged_vault(folder, signer, payloads):
-    """The vault with these payloads in its log, and a database that applied them all."""
+    """The vault with these payloads in its log, and a database that applied them all. A payload is its ops, or what Forge.entry()
+    takes, and who signs it as `by`."""
     forge = Forge(folder)
-    *firsts, last = payloads(forge)
-    for ops in firsts:
-        forge.batch({"action": 11, "ops": ops})
-    forge.actor = {1: (1, owner), 2: (2, analyst), 3: (3, officer)}[signer]
-    return forge.batch({"action": 11, "ops": last}).commit()
+    signers = {1: (1, owner), 2: (2, analyst), 3: (3, officer), "renewed": (2, renewed)}
+    *firsts, last = [ops if isinstance(ops, dict) else {"ops": ops} for ops in payloads(forge)]
+    for arguments in [*firsts, {"by": signer} | last]:
+        arguments = {"action": 11, "by": 1} | arguments
+        forge.actor = signers[arguments.pop("by")]
+        forge.batch(arguments)
+    return forge.commit()
 
 
 def revoked_batch(folder, before=(), after=0):
     """A vault whose analyst is revoked and signs a batch after that, others between and after it by the owner."""
-    forge = Forge(folder).batch({"action": 15, "ops": [[10, 2]]}, *before)
+    forge = Forge(folder)
+    forge.batch({"action": 15, "ops": [forge.key(), [10, 2]]}, *before)
     forge.actor = (2, analyst)
     forge.batch({"action": 5})
     forge.actor = (1, owner)
@@ -739,28 +926,34 @@ class ForgedEpochsTest(unittest.TestCase):
             self.assertGreater(closed, 0)
 
     def test_an_ended_grant_opens_nothing_and_a_new_one_opens_all_that_is_left(self):
-        for end in ([11, 2], [10, 2]):
-            with Copy() as folder, self.subTest(op=end[0]):
-                number = forged_vault(folder, 1, lambda f: [[end + [f.shared()] * (end[0] == 11)], f.successor()[:3]]).shared()
-                vault = reader.Vault(folder, analyst)
-                self.assertEqual(vault.cks, {})
-                self.assertTrue(all(not record["values"] for record in vault.document()["records"]))
+        for op, end in ((11, lambda f: [[11, 2, f.shared()]]), (10, lambda f: [f.key(), [10, 2]])):
+            with Copy() as folder, self.subTest(op=op):
+                number = forged_vault(folder, 1, lambda f: [end(f), f.successor()[:3]]).shared()
+                vault = reader.Vault(folder, owner)
+                self.assertEqual(vault.authority.compartment_keys(2, analyst, vault.keys), {})
+                if op == 10:
+                    with self.assertRaisesRegex(reader.NoGrant, "not granted"):
+                        reader.Vault(folder, analyst)
+                else:
+                    found = reader.Vault(folder, analyst)
+                    self.assertTrue(found.cks == {} and not any(record["values"] for record in found.document()["records"]))
                 self.assertEqual({epoch for own, epoch in reader.Vault(folder, owner).cks if own == number}, {1, 2})
         with Copy() as folder:
             number = forged_vault(folder, 1, lambda f: [[[11, 2, f.shared()], *f.successor()[:3]],
                                                         [f.grant(2, analyst.person.x, f.shared(), 2)]]).shared()
             self.assertEqual(set(reader.Vault(folder, analyst).cks), {(number, 1), (number, 2)})
 
-    def test_a_revocation_that_never_reached_the_database_revokes_nobody(self):
+    def test_a_revocation_holds_from_its_entry_on_whatever_the_database_has(self):
         with Copy() as folder:
             forge = Forge(folder)
             number = forge.tree.size
-            found = document(forge.batch({"action": 15, "ops": [[10, 2]]}).save().folder)
-            self.assertEqual((found["pending"], found["entries"][-1]["action"]), ([number], "principal-revoke"))
-            forge.actor = (2, analyst)
-            found = document(forge.batch({"action": 8, "ops": [[7, number]]}, {"action": 5}).save().folder)
-            self.assertEqual((found["not_applied"], found["size"]), ([number], number + 3))
-            self.assertNotEqual(reader.Vault(folder, analyst).cks, {})
+            found = document(forge.batch({"action": 15, "ops": [forge.key(), [10, 2]]}).save().folder)
+            self.assertEqual((found["pending"], found["entries"][-1]["action"]), ([], "principal-revoke"))
+            with self.assertRaises(reader.NoGrant):
+                reader.Vault(folder, analyst)
+            forge.batch({"action": 8, "ops": [[7, number]]}).save()
+            with self.assertRaisesRegex(reader.Integrity, "newest mutation"):
+                document(folder)
 
     def test_a_half_that_is_gone_without_op_9_is_told(self):
         with Copy() as folder:
@@ -871,11 +1064,15 @@ class ForgedLogTest(unittest.TestCase):
         authority = reader.Vault(golden / "vault", owner).authority
         entry = reader.Entry(6, (0, 0), b"", 1, b"", b"", b"", b"", b"")
         for actor, op, text in ((1, [1, bytes(16), 0, bytes(32), bytes(32), 1], "after entry 0"), (1, [2, "x"], "after entry 0"),
-                                (1, [3, 2, bytes(32)], "after entry 0"),
+                                (1, [3, 2, bytes(32)], "not an array of 4"), (1, [3, 1, bytes(32), bytes(32)], "VK epoch 1 after 1"),
                                 (1, [6, 1, 9, 1, b"", True, 0], "granted already"),
                                 (2, [6, 1, 9, 1, b"", True, 0], "may not grant"),
                                 (1, [6, 9, 9, 1, b"", True, 0], "principal or epoch"), (1, [6, 2, 1, 1, b""], "not an array"),
-                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [12], "op 12"),
+                                (1, [6, 2, 70, 1, b"", True, 0], "principal or epoch"), (1, [16], "op 16"), (1, [12], "not an array"),
+                                (1, [12, bytes(31)], "member 1"), (1, [12, bytes(32)], "new vault key"),
+                                (1, [13, 1 << 32], "member 1"), (1, [13, 2], "VK epoch 2 after 1"), (1, [13, 1], "VK epoch 1 after 1"),
+                                (1, [14, 9], "not an array"), (1, [14, 9, 1], "the current epoch"), (1, [15], "not an array"),
+                                (1, [15, "cvp1:"], "new vault key"), (1, [10, 2], "new vault key"),
                                 (1, [8, 9, 1], "not an array"), (1, [8, 9, 1 << 32, b"x"], "member 2"),
                                 (1, [9, 9, 1, 0], "not an array"), (1, [9, 1 << 16, 1], "member 1"),
                                 (1, [10], "not an array"), (1, [10, 1 << 32], "member 1"), (1, [10, 2, 9], "not an array"),
@@ -883,12 +1080,10 @@ class ForgedLogTest(unittest.TestCase):
                                 (1, [4, 4, "cvp1:", "owner", "", []], "number"), (1, [4, 3, "cvp1:", "king", "", []], "role"),
                                 (2, [4, 3, "cvp1:", "owner", "", []], "may not certify"),
                                 (1, [4, 3, "no string", "owner", "", []], "string")):
-            entry.payload = [b"", actor, None, None, b""]
+            entry.payload = [b"", actor, None, [op], b""]
             with self.subTest(op=op[0], text=text), self.assertRaisesRegex(reader.Integrity, text):
                 authority._apply(entry, 0, op)
         entry.payload[1] = 1
-        with self.assertRaises(reader.Unsupported):
-            authority._apply(entry, 0, [6, 2, 1, 1, b"", False, 1])
         entry.number = 0                                              # entry 0 opens epochs 1, once each, and nothing after them
         for op, text in (([5, 9, 2, bytes(32), bytes(32), bytes(32), 99], "epoch 2 after 1"),
                          ([5, 9, 1, bytes(32), bytes(32), bytes(32), 99], "epoch 1 after 1"),
@@ -916,7 +1111,7 @@ class ForgedLogTest(unittest.TestCase):
         with Copy() as folder:
             forge = Forge(folder).batch({"action": 6, "ops": certified(Forge(folder), "owner")})
             forge.actor = (3, officer)
-            size = forge.batch({"action": 15, "ops": [[10, 3]]}, self.SHOWN).commit().tree.size
+            size = forge.batch({"action": 15, "ops": [forge.key(), [10, 3]]}, self.SHOWN).commit().tree.size
             self.assertEqual(document(folder)["size"], size)
             self.refuse(forge.batch(self.SHOWN).save().folder, "the actor was revoked before")
 

@@ -5,7 +5,7 @@
 It opens a vault read-only, checks everything that the page says a reader MUST check, verifies the whole log, and prints a JSON
 document of entries and records. It shares no code with casevault. Section numbers in the docstrings are those of FORMAT.md.
 
-    second_reader.py VAULT --identity FILE --passphrase-file FILE [--trust ID] [--log-key FILE --receipt FILE] [--values TYPE]
+    second_reader.py VAULT --identity FILE (--passphrase-file FILE | --share FILE ...) [--trust ID] [--log-key FILE --receipt FILE] [--values TYPE]
     second_reader.py --vectors vectors.txt
 
 Exit status: 0; 8 integrity; 3 wrong key; 4 no grant or untrusted; 6 busy; 1 anything else. The vault must be at rest: the locks of
@@ -22,6 +22,7 @@ import re
 import stat
 import struct
 import sys
+import time
 import tomllib
 from dataclasses import dataclass, field
 from datetime import date
@@ -282,7 +283,7 @@ LOG_SEGMENT, LOG_BATCH, IMPORT_STAMP = label("cv1 log segment"), label("cv1 log 
 DETAILS, SUBJECT, SUBJECT_TAG = label("cv1 log details"), label("cv1 log subject"), label("cv1 log subj tag")
 C_ACTOR, C_SUBJECTS, C_FIELDS = label("cv1 commit actor"), label("cv1 commit subj"), label("cv1 commit field")
 C_DETAILS, C_AUTHORITY, C_WRITE = label("cv1 commit detls"), label("cv1 commit autho"), label("cv1 commit write")
-META_ROW = label("cv1 meta row")
+META_ROW, SLOT_SHARES, SHARE = label("cv1 meta row"), label("cv1 slot shares"), label("cv1 share signed")
 
 
 def sha256(data): return hashlib.sha256(data).digest()
@@ -604,7 +605,104 @@ def argon2id(passphrase, salt, passes, memory):
     return sodium.crypto_pwhash_alg(32, passphrase, salt, passes, memory * 1024, sodium.crypto_pwhash_ALG_ARGON2ID13)
 
 
-def open_identity(data, passphrase):
+BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+
+
+def _bech32_check(values):
+    """The remainder of BIP-173: 1 when the checksum holds."""
+    check = 1
+    for value in values:
+        top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
+        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
+            check ^= generator if top >> bit & 1 else 0
+    return check
+
+
+@dataclass
+class Share:
+    """A share of a quorum whose signature verified."""
+    number: bytes
+    threshold: int
+    total: int
+    index: int
+    value: bytes
+
+
+def parse_share(line, person):
+    text = line.strip(" \r\n")
+    require(text in (text.lower(), text.upper()) and len(text) == 183, "share: not one line of 183 characters in one case")
+    prefix, _, rest = text.lower().rpartition("1")
+    require(prefix == "cvs" and all(character in BECH32 for character in rest), "share: not Bech32 of a share")
+    words = [BECH32.index(character) for character in rest]
+    expanded = [ord(character) >> 5 for character in prefix] + [0] + [ord(character) & 31 for character in prefix]
+    require(_bech32_check(expanded + words) == 1, "share: checksum")
+    number = 0
+    for word in words[:-6]:
+        number = number << 5 | word
+    spare = 5 * (len(words) - 6) % 8
+    require(not number & (1 << spare) - 1, "share: bits left over")
+    cursor = Cursor((number >> spare).to_bytes(5 * (len(words) - 6) // 8, "big"), "share")
+    if cursor.u8() != 1:
+        raise Unsupported("share: version")
+    share = Share(cursor.take(8), cursor.u8(), cursor.u8(), cursor.u8(), cursor.take(32))
+    signed = cursor.data[:cursor.at]
+    ed_verify(person.ed, SHARE + signed, cursor.take(64), "share")
+    cursor.end()
+    require(2 <= share.threshold <= share.total <= 32 and 1 <= share.index <= share.total, "share: numbers")
+    return share
+
+
+def _field_product(a, b):
+    """In GF(2^8) mod x^8 + x^4 + x^3 + x + 1."""
+    product = 0
+    while b:
+        product ^= a if b & 1 else 0
+        a, b = a << 1 ^ (0x11B if a & 0x80 else 0), b >> 1
+    return product
+
+
+def combine_shares(shares):
+    """The value at 0 of the polynomials through as many shares as the threshold says."""
+    require(len({(one.number, one.threshold, one.total) for one in shares}) == 1, "shares: of different sets")
+    require(len({one.index for one in shares}) == len(shares), "shares: one twice")
+    if len(shares) < shares[0].threshold:
+        raise WrongKey("shares: fewer than the threshold")
+    used, secret = shares[:shares[0].threshold], bytes(32)
+    for one in used:
+        factor = 1
+        for other in used:
+            if other is not one:
+                inverse = next(n for n in range(1, 256) if _field_product(n, one.index ^ other.index) == 1)
+                factor = _field_product(factor, _field_product(other.index, inverse))
+        secret = bytes(byte ^ _field_product(factor, own) for byte, own in zip(secret, one.value))
+    return secret
+
+
+def _open_slot(slot, own, passphrase, shares):
+    """The identity key from a slot, or None when nothing that was given opens it."""
+    kind, number, passes, memory, salt, body = slot
+    context = own + encode([kind, number, passes, memory, salt])
+    if kind == 1 and passphrase is not None:
+        if not (1 <= passes <= 8 and 64 << 10 <= memory <= 1 << 20):
+            raise Unsupported("slot: cost out of bounds")
+        lab, secret, envelope = SLOT, argon2id(passphrase, salt, passes, memory), body
+    elif kind == 5 and shares:
+        threshold, total, envelope = members(cbor(body, "slot of shares"), "u8 u8 b", "slot of shares")
+        lab, secret, context = SLOT_SHARES, combine_shares(shares), context + encode(threshold) + encode(total)
+    else:
+        return None
+    try:
+        key = env_open(lab, secret, context, envelope, "slot")
+    except WrongKey:
+        return None
+    except Unsupported as error:
+        raise Integrity(str(error)) from None
+    require(len(key) == 32, "slot: the identity key is not 32 bytes")
+    return key
+
+
+def open_identity(data, passphrase=None, shares=()):
+    """By a passphrase, or by the lines of shares of a quorum."""
     require(len(data) <= 256 * 1024, "identity: over 256 KiB")
     first, *lines = data.split(b"\n")
     if first != b"casevault-identity 1":
@@ -614,23 +712,13 @@ def open_identity(data, passphrase):
     person = parse_principal(string)
     slots = cbor(table, "slot table")
     require(isinstance(slots, list) and 1 <= len(slots) <= 32, "identity: 1 to 32 slots")
+    shares = [parse_share(line, person) for line in shares]
     key = None
     for slot in slots:
-        kind, number, passes, memory, salt, envelope = members(slot, "u64 b8 u32 u32 b16 b", "slot")
-        if kind != 1 or key is not None:
-            continue
-        if not (1 <= passes <= 8 and 64 << 10 <= memory <= 1 << 20):
-            raise Unsupported("slot: cost out of bounds")
-        context = person.encoded() + encode([kind, number, passes, memory, salt])
-        try:
-            key = env_open(SLOT, argon2id(passphrase, salt, passes, memory), context, envelope, "slot")
-        except WrongKey:
-            continue
-        except Unsupported as error:
-            raise Integrity(str(error)) from None
-        require(len(key) == 32, "slot: the identity key is not 32 bytes")
+        members(slot, "u64 b8 u32 u32 b16 b", "slot")
+        key = key or _open_slot(slot, person.encoded(), passphrase, shares)
     if key is None:
-        raise WrongKey("no slot of the identity opens with this passphrase")
+        raise WrongKey("no slot of the identity opens with what was given")
     opened = vault_open(BODY, key, person.encoded() + sha256(table), body, "identity body")
     require(len(opened) > 64, "identity body: cut short")
     x_secret, ed_seed, pins = opened[:32], opened[32:64], {}
@@ -1487,6 +1575,7 @@ class Authority:
         person = parse_principal(string)
         for other in self.principals.values():
             require(person.name != other.person.name and person.ed != other.person.ed, f"{what}: already there")
+            require(not any(person.ed == had.ed or person.x == had.x for _, had in other.before), f"{what}: keys that were there before")
         self.principals[number] = Principal(person, role, entry.number)
 
     def _role(self, actor):
@@ -1529,7 +1618,8 @@ class Authority:
         key = (principal, compartment, epoch)
         require(principal in self.principals and (compartment, epoch) in self.epochs, f"{what}: principal or epoch")
         require(not self._is_revoked(principal), f"{what}: the principal was revoked")
-        if self.regranted is not None and principal == actor:
+        require(expires >= 0, f"{what}: a time before 1970")
+        if self.regranted is not None and principal == actor and (compartment, epoch) not in self.opened:
             require(self.regranted.pop((compartment, epoch), None) == (may_grant, expires), f"{what}: not a grant that op 15 asks for")
         else:
             require(first or (compartment, epoch) in self.opened or self._may_grant(actor, compartment, epoch),
@@ -1629,12 +1719,22 @@ class Authority:
                 return number
         raise NoGrant("the identity is no principal of this vault")
 
-    def compartment_keys(self, own, identity, keys):
+    def expired(self, own, compartment, now):
+        """Whether the newest grant that a principal has of a compartment is not to be used any more (section 9)."""
+        found = [(epoch, grant[2]) for (one, number, epoch), grant in self.grants.items()
+                 if (one, number) == (own, compartment) and (one, number, epoch) not in self.ended]
+        return bool(found) and 0 < max(found)[1] <= now
+
+    def compartment_keys(self, own, identity, keys, now=None):
         """CK of every epoch that the identity holds, newest first, each checked against its commitments (section 9)."""
         result, reached = {}, {}
+        now = time.time_ns() // 1_000_000 if now is None else now
+        closed = {number for number, _ in self.epochs if self.expired(own, number, now)}
         for compartment, epoch in sorted(self.epochs, reverse=True):
             what, context = f"compartment {compartment} epoch {epoch}", self.tag + u16(compartment) + u32(epoch)
             granted_commit, key_commit, deposit, slot = self.epochs[compartment, epoch]
+            if compartment in closed:
+                continue
             if own in self._live(compartment, epoch):
                 box = self.grants[own, compartment, epoch][0]
                 granted = box_open(CK_GRANT, identity.x_secret, context, box, f"{what}: grant")
@@ -2215,8 +2315,9 @@ def run(arguments):
             print(difference, file=sys.stderr)
         print(f"{count} lines, {len(differences)} differences")
         return 1 if differences else 0
-    passphrase = Path(arguments.passphrase_file).read_bytes().removesuffix(b"\n")
-    identity = open_identity(load(Path(arguments.identity)), passphrase)
+    passphrase = Path(arguments.passphrase_file).read_bytes().removesuffix(b"\n") if arguments.passphrase_file else None
+    shares = [Path(name).read_text(encoding="ascii") for name in arguments.share]
+    identity = open_identity(load(Path(arguments.identity)), passphrase, shares)
     trust = unhex(arguments.trust, 32, "--trust") if arguments.trust else None
     vault = Vault(arguments.vault, identity, trust)
     document = vault.document(arguments.values)
@@ -2232,6 +2333,7 @@ def main(words=None):
     parser.add_argument("vault", nargs="?", help="folder of the vault")
     parser.add_argument("--identity", help="identity file")
     parser.add_argument("--passphrase-file", help="its passphrase; a newline at the end is not part of it")
+    parser.add_argument("--share", metavar="FILE", action="append", default=[], help="a share of the quorum that opens the identity")
     parser.add_argument("--trust", metavar="ID", help="vault id (hex) to trust when it is not pinned")
     parser.add_argument("--log-key", metavar="FILE", help="verifier key of the log")
     parser.add_argument("--receipt", metavar="FILE", help="receipt to verify, and to hold against the log as an anchor")
@@ -2239,8 +2341,8 @@ def main(words=None):
     parser.add_argument("--json", action="store_true", help="the document on one line")
     parser.add_argument("--vectors", metavar="FILE", help="recompute the vectors of section 20 instead")
     arguments = parser.parse_args(words)
-    if not arguments.vectors and not (arguments.vault and arguments.identity and arguments.passphrase_file):
-        parser.error("VAULT, --identity and --passphrase-file are needed")
+    if not arguments.vectors and not (arguments.vault and arguments.identity and (arguments.passphrase_file or arguments.share)):
+        parser.error("VAULT, --identity and --passphrase-file or --share are needed")
     if arguments.receipt and not arguments.log_key:
         parser.error("--receipt needs --log-key")
     try:

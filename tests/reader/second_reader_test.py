@@ -542,6 +542,15 @@ class Forge:
         name, nonce = self.vault.keys.name(kind, level, index), os.urandom(12)
         return name, nonce + AESGCM(parent).encrypt(nonce, key, reader.TREE_NODE + self.log.tag + name)
 
+    def meta(self, change=()):
+        """The rows of `meta`, after some were replaced, or removed where None stands."""
+        with lmdb.open(str(self.folder / "data.mdb"), subdir=False, max_dbs=4, map_size=1 << 26, lock=False) as env:
+            table = env.open_db(b"meta", create=False)
+            with env.begin(write=True, db=table) as transaction:
+                for name, row in dict(change).items():
+                    transaction.put(name, row) if row is not None else transaction.delete(name)
+                return dict(transaction.cursor())
+
     def swap(self, root_epoch):
         """Puts ERK, which may stay as far as a reader can tell, under the VK of the state row; its commitment."""
         erk, place = self.vault.keys.erk, reader.u64(root_epoch) + reader.u32(self.db_epoch)
@@ -593,9 +602,9 @@ def holding(forge):
     return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1)]
 
 
-def mixed(opening, signing):
-    """An identity of the analyst's name with keys of two."""
-    person = reader.Person(analyst.person.name, opening.person.x, signing.person.ed)
+def mixed(opening, signing, name=None):
+    """An identity with keys of two, of the analyst's name or another."""
+    person = reader.Person(name or analyst.person.name, opening.person.x, signing.person.ed)
     return reader.Identity(person, opening.x_secret, signing.ed_seed, {})
 
 
@@ -745,7 +754,13 @@ FORGED = (
     ("op 15 with another name", 2, lambda f: [f.rekeyed(officer)], "another name"),
     ("op 15 with the keys that it has", 2, lambda f: [f.rekeyed(analyst)], "keys that were there before"),
     ("op 15 with the signing key of another", 2, lambda f: [f.rekeyed(mixed(renewed, owner))], "keys that were there before"),
-    ("op 15 with the opening key of another", 2, lambda f: [f.rekeyed(mixed(owner, renewed))], "keys that were there before"),
+    ("op 4 with the signing key that somebody had", 1,
+     lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, [f.certify(3, mixed(officer, analyst, "third"), "officer")]],
+     "keys that were there before"),
+    ("op 4 with the opening key that somebody had", 1,
+     lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, [f.certify(3, mixed(analyst, officer, "third"), "officer")]],
+     "keys that were there before"),
+    ("a grant with a time before 1970", 1, lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, -1)]], "before 1970"),
     ("op 15 with the keys that it had", "renewed", lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.rekeyed(analyst)],
      "keys that were there before"),
     ("op 15 signed by the new keys", 2, lambda f: [{"ops": f.rekeyed(renewed), "signer": renewed}], "authority: the signature"),
@@ -824,6 +839,15 @@ FORGED_AND_READ = (
                 f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True, FAR)]]),
     ("op 11 of a grant after its time, by a holder who may not grant", 3,
      lambda f: [holding(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)], [[11, 2, f.shared()]]]),
+    ("op 4 with the opening key of another", 1, lambda f: [[f.certify(3, mixed(owner, officer, "third"), "officer")]]),
+    ("new keys, and a successor beside them", 2, lambda f: [f.rekeyed(renewed) + f.successor_of(renewed)]),
+    ("a successor by one whose grant expired", 3,
+     lambda f: [certified(f) + [f.grant(3, officer.person.x, f.shared(), 1, False, 1)],
+                f.successor() + [f.grant(3, officer.person.x, f.shared(), 2, False, 1)]]),
+    ("VK grants for others than those who are in", 1, lambda f: [{"ops": [f.key()], "publics": [owner.person.x, officer.person.x]}]),
+    ("the database brought over by an analyst", 2, lambda f: [[f.key()], [[13, 2]]]),
+    ("a log key that comes again", 1,
+     lambda f: [[f.key(), [12, os.urandom(32)]], [f.key(), [12, f.vault.authority.log_seeds[0][1]]]]),
 )
 
 
@@ -955,6 +979,59 @@ class ForgedEpochsTest(unittest.TestCase):
             with self.assertRaisesRegex(reader.Integrity, "newest mutation"):
                 document(folder)
 
+    def test_new_keys_whose_x25519_key_somebody_has_are_refused(self):
+        for own, text in ((mixed(owner, renewed), "keys that were there before"), (mixed(analyst, renewed), "keys that were there before")):
+            with Copy() as folder, self.subTest(text):
+                forged_vault(folder, 2, lambda f: [f.rekeyed(own)])
+                with self.assertRaisesRegex(reader.Integrity, text):
+                    document(folder)
+
+    def test_in_the_batch_of_new_keys_a_payload_is_by_them_and_the_batch_by_the_old(self):
+        for signer, text in ((renewed, None), (analyst, "authority: the signature")):
+            with Copy() as folder, self.subTest(text):
+                forge = Forge(folder)
+                forge.actor = (2, analyst)
+                forge.batch({"action": 18, "ops": forge.rekeyed(renewed)},
+                            {"action": 11, "ops": forge.successor_of(renewed), "signer": signer}).commit()
+                with self.assertRaisesRegex(reader.Integrity, text) if text else contextlib.nullcontext():
+                    document(folder)
+
+    def test_new_keys_take_the_place_of_the_old_ones_in_everything(self):
+        good = reader.Vault(golden / "vault", analyst)
+        with Copy() as folder:
+            number = forged_vault(folder, "renewed", lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, {"action": 5}]).shared()
+            renewed.pins[good.id] = good.log_key
+            self.addCleanup(renewed.pins.clear)
+            vault = reader.Vault(folder, renewed)
+            self.assertEqual((vault.own, set(vault.cks)), (2, {(number, 1)}))
+            self.assertEqual(vault.document()["records"], good.document()["records"])
+            with self.assertRaisesRegex(reader.NoGrant, "not granted"):
+                reader.Vault(folder, analyst)
+
+    def test_one_who_has_a_box_and_is_no_principal_has_no_grant(self):
+        with Copy() as folder:
+            forged_vault(folder, 1, lambda f: [{"ops": [f.key(), [10, 2]], "publics": [owner.person.x, officer.person.x]}])
+            with self.assertRaisesRegex(reader.NoGrant, "no principal"):
+                reader.Vault(folder, officer, bytes.fromhex(expected["id"]))
+
+    def test_a_compartment_is_closed_when_the_newest_grant_of_it_expired(self):
+        def cks(payloads, epochs):
+            with Copy() as folder:
+                forge = forged_vault(folder, 1, payloads)
+                vault = reader.Vault(folder, analyst)
+                self.assertEqual(set(vault.cks), {(forge.shared(), epoch) for epoch in epochs})
+                closed = [record for record in vault.document()["records"] if record["values"]]
+                self.assertEqual(bool(closed), bool(epochs))
+        cks(lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, 1)]], ())
+        cks(lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]], (1,))
+        cks(lambda f: [f.successor(), [f.grant(2, analyst.person.x, f.shared(), 2, False, 1)]], ())
+        cks(lambda f: [f.successor(), [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)]], (1, 2))
+        with Copy() as folder:
+            forge = forged_vault(folder, 1, lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, 5000)]])
+            vault = reader.Vault(folder, owner)
+            for now, keys in ((4999, {(forge.shared(), 1)}), (5000, set())):
+                self.assertEqual(set(vault.authority.compartment_keys(2, analyst, vault.keys, now)), keys)
+
     def test_a_half_that_is_gone_without_op_9_is_told(self):
         with Copy() as folder:
             forge = forged_vault(folder, 1, lambda f: [f.successor()])
@@ -973,6 +1050,130 @@ class ForgedEpochsTest(unittest.TestCase):
             forge.batch({"action": 8, "ops": [[7, number]]})
             found = document(forge.save().folder)
             self.assertEqual((found["not_applied"], found["keys"], found["records"]), ([number], good["keys"], good["records"]))
+
+
+# State rows that must be refused of a database that op 13 put under VK epoch 2: why, what is done to `meta`, what the reader says.
+def state_rows():
+    def older(forge):
+        """The state row under the VK before, with the newest `applied`."""
+        row = reader.cbor_prefix(reader.env_open(reader.META_ROW, forge.vks[2], forge.log.tag, forge.meta()[reader.state_key(2)]))[0]
+        return forge.seal(reader.META_ROW, forge.log.tag, forge.padded(reader.encode(row), 256), 1)
+
+    def moved(forge, epoch):
+        return {reader.state_key(2): None, reader.state_key(epoch): forge.meta()[reader.state_key(2)]}
+    return (("one more, under the VK before", lambda f: {reader.state_key(1): older(f)}, "2 state rows"),
+            ("one more that nobody can open", lambda f: {reader.state_key(3): bytes(300)}, "2 state rows"),
+            ("none", lambda f: {reader.state_key(2): None}, "0 state rows"),
+            ("of a VK epoch that nobody began", lambda f: moved(f, 3), "VK epoch 3"),
+            ("under the key of the first epoch", lambda f: moved(f, 1), "another key, label or context"))
+
+
+def with_state_row(folder, change):
+    forge = forged_vault(folder, 1, lambda f: [[f.key()], [[13, 2]]])
+    forge.meta(change(forge))
+    return forge
+
+
+def older_state_row(folder):
+    """A database under VK epoch 1, though it applied an op 13 of epoch 2."""
+    forge = Forge(folder)
+    forge.batch({"action": 17, "ops": [forge.key()]}).batch({"action": 17, "ops": [[13, 2]]})
+    forge.db_epoch = 1
+    return forge.commit()
+
+
+class StateRowTest(unittest.TestCase):
+    def test_state_rows_that_must_be_refused(self):
+        for why, change, text in state_rows():
+            with Copy() as folder, self.subTest(why):
+                with_state_row(folder, change)
+                with self.assertRaisesRegex(reader.Integrity, text):
+                    document(folder)
+
+    def test_an_older_state_passed_off_under_an_older_vault_key_is_refused(self):
+        with Copy() as folder:
+            older_state_row(folder)
+            with self.assertRaisesRegex(reader.Integrity, "VK epoch 1, op 13 says 2"):
+                document(folder)
+
+    def test_a_state_row_under_a_vault_key_that_no_op_13_named_is_refused(self):
+        with Copy() as folder:
+            forge = Forge(folder)
+            forge.batch({"action": 17, "ops": [forge.key()]})
+            forge.db_epoch = 2
+            forge.commit()
+            with self.assertRaisesRegex(reader.Integrity, "VK epoch 2, op 13 says 1"):
+                document(folder)
+
+    def test_op_13_that_never_reached_the_database_leaves_it_where_it_was(self):
+        with Copy() as folder:
+            forge = Forge(folder)
+            forge.batch({"action": 17, "ops": [forge.key()]}).save()
+            number = forge.tree.size
+            forge.batch({"action": 17, "ops": [[13, 2]]}).save()
+            self.assertEqual(document(folder)["pending"], [number])
+            found = document(forge.batch({"action": 8, "ops": [[7, number]]}).save().folder)
+            self.assertEqual((found["not_applied"], found["records"]), ([number], document(golden / "vault")["records"]))
+
+    def test_places_of_the_erasure_root_under_another_vault_key_do_not_count(self):
+        with Copy() as folder, Copy() as other:
+            forged_vault(folder, 1, lambda f: [[f.key()], [[13, 2]]])
+            shutil.copyfile(other / "erasure.root", folder / "erasure.root")
+            with self.assertRaisesRegex(reader.Integrity, "no live place"):
+                document(folder)
+
+
+def checkpoint(vault, key, size):
+    """A checkpoint of a vault's log under its log key number `key`."""
+    root = reader.Tree(entry.leaf_hash for entry in vault.log.entries[:size]).root()
+    return reader.checkpoint_note(vault.log.tag, vault.authority.log_seeds[key][1], size, root)
+
+
+def path_to(leaves, index):
+    """Inclusion path of RFC 6962 section 2.1.1."""
+    if len(leaves) == 1:
+        return []
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    near, far, at = (leaves[:half], leaves[half:], index) if index < half else (leaves[half:], leaves[:half], index - half)
+    return path_to(near, at) + [reader.Tree(far).root()]
+
+
+# Log keys are replaced in entries 6 and 7 of a vault of 9 entries: key, size of what it signed, whether that is good.
+LOG_KEYS = ((0, 5, True), (0, 6, True), (0, 7, False), (0, 9, False), (1, 5, True), (1, 7, True), (1, 8, False), (2, 6, True), (2, 9, True))
+
+
+def replaced_log_keys(folder):
+    forged_vault(folder, 1, lambda f: [[f.key(), [12, os.urandom(32)]], [f.key(), [12, os.urandom(32)]], [[13, 3]]])
+    return reader.Vault(folder, owner)
+
+
+class LogKeyTest(unittest.TestCase):
+    def test_a_log_key_that_was_replaced_signs_nothing_beyond_the_entry_that_did_it(self):
+        with Copy() as folder:
+            vault = replaced_log_keys(folder)
+            for key, size, good in LOG_KEYS:
+                leaves = [entry.leaf_hash for entry in vault.log.entries[:size]]
+                leaf = reader.encode(vault.log.entries[4].leaf)
+                lines = [b"c2sp.org/tlog-proof@v1", b"extra " + base64.b64encode(leaf), b"index 4", *map(base64.b64encode, path_to(leaves, 4))]
+                made = b"\n".join(lines) + b"\n\n" + checkpoint(vault, key, size)
+                with self.subTest(key=key, size=size), contextlib.ExitStack() as stack:
+                    if not good:
+                        stack.enter_context(self.assertRaisesRegex(reader.Integrity, "replaced"))
+                    self.assertEqual(vault.check_receipt(vault.log_keys[key], made), {"index": 4, "size": size})
+
+    def test_the_pinned_log_key_may_be_any_that_the_vault_had_and_no_other(self):
+        with Copy() as folder:
+            vault = replaced_log_keys(folder)
+            own = reader.Identity(owner.person, owner.x_secret, owner.ed_seed, {})
+            self.assertEqual((vault.log_keys[0], vault.log_key), (log_key, vault.log_keys[-1]))
+            for known in vault.log_keys:
+                own.pins = {vault.id: known}
+                reader.Vault(folder, own)
+            own.pins = {vault.id: reader.verifier_key(vault.log.tag, bytes(32))}
+            with self.assertRaises(reader.Untrusted):
+                reader.Vault(folder, own)
+            with self.assertRaisesRegex(reader.Integrity, "none of the vault"):
+                vault.check_receipt(own.pins[vault.id])
 
 
 class ForgedLogTest(unittest.TestCase):
@@ -998,6 +1199,37 @@ class ForgedLogTest(unittest.TestCase):
             data[-400] ^= 1                                       # the last batch of a segment that is not the last
             first.write_bytes(data)
             self.refuse(folder, "damaged")
+
+    def test_vault_keys_begin_at_both_ends_of_a_segment_and_within_a_batch(self):
+        with Copy() as folder:
+            forge = Forge(folder)
+            forge.batch(self.SHOWN, {"action": 17, "ops": [forge.key()]}, self.SHOWN).next_segment()
+            found = document(forge.save().folder)                 # the header of the last segment alone says the state
+            forge.batch({"action": 17, "ops": [forge.key()]}, {"action": 17, "ops": [forge.key()]}).next_segment().batch(self.SHOWN)
+            later = document(forge.save().folder)
+            self.assertEqual([one["size"] for one in (found, later)], [self.good["size"] + 3, self.good["size"] + 6])
+            self.assertEqual((found["records"], later["records"]), (self.good["records"],) * 2)
+            self.assertEqual(later["root"], forge.tree.root().hex())
+
+    def test_a_segment_or_batch_that_names_another_vault_key_epoch(self):
+        with Copy() as folder:
+            forge = Forge(folder).batch(self.SHOWN)
+            forge.batch({"action": 17, "ops": [forge.key()]})
+            forge.epoch = 1                                        # the header of the next segment, under the VK before
+            self.refuse(forge.next_segment().save().folder, "no op 3 leads to|VK epoch")
+        with Copy() as folder:
+            forge = Forge(folder)
+            forge.key()
+            forge.epoch = 2
+            with self.assertRaises(reader.NoGrant):                # nobody began it: no VK grants of it are there
+                document(forge.next_segment().save().folder)
+
+    def test_a_vault_key_that_is_counted_as_a_mutation(self):
+        with Copy() as folder:
+            forge = Forge(folder)
+            forge.batch({"action": 17, "ops": [forge.key()]})
+            forge.state[4] = forge.tree.size
+            self.refuse(forge.batch(self.SHOWN).save().folder, "newest mutation of the state")
 
     def test_torn_batches(self):
         with Copy() as folder:

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Vaults of every suite, one whose keys were rotated, and one with revocations, made by the casevault command and read by the
-second reader, and forged ones that are put before both: both say the same.
+"""Vaults of every suite, one whose keys were rotated, one with revocations, one with new vault keys and new keys of a principal,
+and one whose owner is a quorum, made by the casevault command and read by the second reader, and forged ones that are put before
+both: both say the same.
 
 Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
 passphrase slot that is allowed; so it is also shown that casevault opens what somebody else wrote by the page.
@@ -208,10 +209,12 @@ class Maker:
         return self.run(who, "disclose", *ids, "--fields", ",".join(fields), "--purpose", purpose, "--basis", "duty", "--to",
                         "Trạm y tế", "--to-class", "clinic", code=code)
 
-    def run(self, who, *words, code=0):
+    def run(self, who, *words, code=0, shares=()):
         """The JSON document of a command, a list where it prints a line each."""
-        line = [COMMAND, *map(str, words), "--vault", self.folder / "vault", "--passphrase-file", self.folder / "passphrase",
-                "--no-input", "--json"]
+        line = [COMMAND, *map(str, words), "--vault", self.folder / "vault", "--no-input", "--json"]
+        line += [word for share in shares for word in ("--share", share)]
+        if not shares and "--quorum" not in words:
+            line += ["--passphrase-file", self.folder / "passphrase"]
         if words[0] != "init":
             line += ["--identity", self.folder / f"{who}.identity"]
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS")}
@@ -287,18 +290,95 @@ class RevokedMaker(RotatedMaker):
         self.disclosed = self.say("owner", self.ids, FIELDS, "care")
         self.log = self.run("owner", "audit", "log", "--details")
         self.keys = self.run("owner", "key", "list")
+        self.verified, self.status = self.run("owner", "audit", "verify"), self.run("owner", "status")
+
+
+class RenewedMaker(RotatedMaker):
+    """A vault with several vault keys, whose officer gets new keys; grants end some day, are given again, an epoch is retired."""
+
+    def __init__(self, folder):
+        self.begin(folder / "renewed", 3)
+        self.ids, self.rows, self.looks, self.log_keys, self.receipts = [], [], {}, [self.log_key], []
+        self.officer = self.certify("officer", "--grant", "identity,coded", "--unit", UNIT)
+        self.bring(range(IMPORTED, IMPORTED + ROTATED))
+        self.rows = [row(number) for number in range(IMPORTED, IMPORTED + ROTATED)]
+        self.run("owner", "grant", "add", "officer", "audit", "--expires", "2250-01-02", "--may-grant")
+        self.run("owner", "grant", "add", "officer", "coded", "--expires", "2250-01-02")
+        self.renew()
+        self.look("a new vault key")
+        self.run("owner", "grant", "add", "officer", "coded")         # without an end again
+        self.add("officer", full_name="Giữa", sex="male")
+        self.rotate("owner", "identity", "audit")
+        self.renew()
+        self.renew()
+        self.analyst = self.certify("analyst", "--grant", "coded")
+        self.add("owner", full_name="Sau", sex="female", account="dòng")
+        self.change("officer", 0, full_name="Người khác")
+        self.look("three more")
+        self.before, self.officer = self.officer, forged.new_identity("officer")
+        invitation = self.folder / "officer.again"
+        self.keep(self.before)
+        os.rename(self.folder / "officer.identity", self.folder / "before.identity")
+        public = self.keep(self.officer)
+        self.rekeyed = self.run("before", "principal", "rekey", "--public", public, "--invitation", invitation)
+        vault, log_key, _ = reader.open_invitation(invitation.read_text(), self.officer)
+        self.officer.pins[vault] = log_key
+        self.keep(self.officer)
+        self.log_keys.append(self.run("officer", "status")["log_key"])
+        self.run("before", "status", code=4)
+        self.look("new keys of the officer")
+        self.change("officer", 1, full_name="Khoá mới")
+        self.run("owner", "key", "reencrypt")
+        self.run("owner", "key", "retire", "identity", 1)
+        self.renew()
+        self.add("officer", full_name="Cuối cùng", sex="unknown")
+        self.look("retired")
         self.verified = self.run("owner", "audit", "verify")
+
+    def renew(self):
+        """A new vault key; a receipt of the newest entry before it is kept."""
+        receipt = self.folder / f"receipt{len(self.receipts)}"
+        self.run("owner", "audit", "prove", self.run("owner", "status")["log_size"] - 1, "--out", receipt)
+        self.receipts.append((self.log_keys[-1], receipt))
+        self.log_keys.append(self.run("owner", "key", "rotate", "--vault-key")["log_key"])
+
+    def look(self, stage):
+        fields = {"owner": FIELDS, "officer": SEALED_ALIKE + sorted(CODED)}
+        keys, status = self.run("owner", "key", "list"), self.run("owner", "status")
+        people = self.run("owner", "principal", "list")
+        for who in fields:
+            vault = reader.Vault(self.vault, getattr(self, who))
+            said, log = self.say(who, self.ids, fields[who], "care"), self.run(who, "audit", "log", "--details")
+            self.looks[stage, who] = said["disclosures"], fields[who], log, keys, status, people, vault, [dict(one) for one in self.rows]
+
+
+class QuorumMaker(Maker):
+    """A vault whose owner is opened by any two of three shares."""
+
+    def __init__(self, folder):
+        self.folder = folder / "quorum"
+        self.folder.mkdir(mode=0o700)
+        self.write("passphrase", PASSPHRASE + b"\n")
+        schema = self.write("schema.toml", SCHEMA.encode())
+        self.run("owner", "init", self.folder / "vault", "--name", "owner", "--schema", schema, "--identity-out",
+                 self.folder / "owner.identity", "--quorum", "2/3", "--shares-dir", self.folder / "shares")
+        self.vault, self.shares = self.folder / "vault", sorted((self.folder / "shares").iterdir())
+        self.id = self.run("owner", "add", "person", "full_name=Một", "sex=male", shares=self.shares[:2])["id"]
+        self.run("owner", "status", shares=self.shares[1:2], code=7)
+        self.run("owner", "key", "rotate", "--vault-key", shares=self.shares[1:])
+        self.status = self.run("owner", "status", shares=self.shares[::2])
 
 
 def setUpModule():
-    global scratch, makers, rotated, revoked, read, documents
+    global scratch, makers, rotated, revoked, renewed, quorum, read, documents
     forged.setUpModule()
     unittest.addModuleCleanup(forged.tearDownModule)
     scratch = tempfile.TemporaryDirectory(prefix="casevault-reader-")
     with ThreadPoolExecutor(3) as pool:
-        rotating, revoking = (pool.submit(one, Path(scratch.name)) for one in (RotatedMaker, RevokedMaker))
+        rotating, revoking, renewing, sharing = (pool.submit(one, Path(scratch.name))
+                                                 for one in (RotatedMaker, RevokedMaker, RenewedMaker, QuorumMaker))
         makers = list(pool.map(lambda suite: Maker(Path(scratch.name), suite), (1, 2, 3)))
-        rotated, revoked = rotating.result(), revoking.result()
+        rotated, revoked, renewed, quorum = (one.result() for one in (rotating, revoking, renewing, sharing))
     read = {maker.suite: reader.Vault(maker.vault, maker.owner) for maker in makers}
     documents = {suite: vault.document() for suite, vault in read.items()}
 
@@ -384,7 +464,7 @@ class VaultsTest(unittest.TestCase):
                     if cell.compartment != 2:
                         with self.assertRaises(reader.Integrity):
                             reader.open_cell(cell, own.row, vault.log.tag, analyst.cks[2, 1], own.rk)
-            for (_, compartment, epoch), (box, _) in analyst.authority.grants.items():
+            for (_, compartment, epoch), (box, *_) in analyst.authority.grants.items():
                 if compartment != 2:
                     with self.assertRaises(reader.Integrity):
                         context = vault.log.tag + reader.u16(compartment) + reader.u32(epoch)
@@ -496,7 +576,7 @@ class RotatedTest(unittest.TestCase):
 class RevokedTest(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.vaults = {who: reader.Vault(revoked.vault, getattr(revoked, who)) for who in ("owner", "officer", "analyst")}
+        cls.vaults = {who: reader.Vault(revoked.vault, getattr(revoked, who)) for who in ("owner", "analyst")}
         cls.names = {name: number for number, (name, _) in cls.vaults["owner"].authority.schema.compartments.items()}
 
     def read(self, who):
@@ -511,14 +591,26 @@ class RevokedTest(unittest.TestCase):
                 self.assertEqual({name: text for name, text in one["values"].items() if text is not None}, wanted)
                 self.assertEqual(found[one["id"]], wanted)
 
-    def test_a_revoked_officer_and_an_analyst_whose_grant_was_ended_hold_no_epoch_of_it(self):
-        self.assertEqual(self.vaults["officer"].cks, {})
-        self.assertFalse(any(self.read("officer").values()))
+    def test_a_revoked_officer_has_no_vault_key_and_an_analyst_whose_grant_was_ended_holds_no_epoch_of_it(self):
+        with self.assertRaisesRegex(reader.NoGrant, "not granted"):
+            reader.Vault(revoked.vault, revoked.officer)
         coded, audit, owners = self.names["coded"], self.names["audit"], self.vaults["owner"].cks
         held = {key: value for key, value in owners.items() if key[0] in (coded, audit)}
         self.assertEqual(self.vaults["analyst"].cks, held)
         principals = [(one.person.name, one.revoked is not None) for one in self.vaults["owner"].authority.principals.values()]
         self.assertEqual(principals, [("owner", False), ("officer", True), ("analyst", False)])
+
+    def test_a_revocation_comes_with_a_new_vault_key_and_log_key_and_the_database_follows(self):
+        vault = self.vaults["owner"]
+        entry = next(one for one in vault.log.entries if one.payload and one.payload[3][0][0] == 3 and one.number)
+        self.assertEqual((entry.epoch, [op[0] for op in entry.payload[3] if op[0] in (3, 10, 12)]), (2, [3, 12, 10]))
+        self.assertEqual((vault.log.epoch, vault.state.vk_epoch), (revoked.status["vault_key_epoch"], revoked.status["vault_key_epoch"]))
+        self.assertEqual((len(vault.log_keys), vault.log_keys[0], vault.log_key), (2, revoked.log_key, revoked.status["log_key"]))
+        labels = {label for label, _ in reader.parse_grants(entry.grants, "test")[1]}
+        self.assertEqual(labels, {reader.vk_label(getattr(revoked, who).person.x, vault.log.tag, 2) for who in ("owner", "analyst")})
+        with self.assertRaises(reader.Integrity):                      # what the officer kept opens no entry after
+            context = vault.log.context(entry)
+            reader.vault_open(reader.LOG_LEAF, vault.log.vks[1], context, entry.leaf_sealed, "an entry after the revocation")
 
     def test_no_box_of_a_successor_is_for_whom_it_was_taken_from(self):
         authority = self.vaults["owner"].authority
@@ -529,7 +621,7 @@ class RevokedTest(unittest.TestCase):
         for who, name in (("officer", "identity"), ("officer", "coded"), ("analyst", "identity")):
             number = self.names[name]
             bound = authority.tag + reader.u16(number) + reader.u32(current[number])
-            for box, _ in (authority.grants[one, number, current[number]] for one in holders[name]):
+            for box, *_ in (authority.grants[one, number, current[number]] for one in holders[name]):
                 with self.assertRaises(reader.Integrity):
                     reader.box_open(reader.CK_GRANT, getattr(revoked, who).x_secret, bound, box, "a grant of somebody else")
 
@@ -545,6 +637,117 @@ class RevokedTest(unittest.TestCase):
             self.assertEqual((own["actor"], own["note"], own["subjects"]), tuple(details[name] for name in ("actor", "text", "records")))
         actions = [own["action"] for own in found["entries"]]
         self.assertLess(actions.index("principal-revoke"), actions.index("grant-revoke"))
+
+
+class RenewedTest(unittest.TestCase):
+    def each(self):
+        for (stage, who), look in renewed.looks.items():
+            with self.subTest(stage=stage, who=who):
+                yield stage, who, *look
+
+    def last(self, who="owner"):
+        return renewed.looks["retired", who][-2]
+
+    def test_each_reads_the_values_that_casevault_discloses_to_it(self):
+        for _, _, said, fields, _, _, _, _, vault, rows in self.each():
+            found = {record["id"]: record["values"] for record in vault.document()["records"]}
+            self.assertEqual(list(found), [one["id"] for one in said])
+            for one, written in zip(said, rows, strict=True):
+                wanted = {name: text for name, text in written.items() if name in fields}
+                self.assertEqual({name: text for name, text in one["values"].items() if text is not None}, wanted)
+                self.assertEqual(found[one["id"]], wanted)
+
+    def test_size_root_log_key_epochs_and_states_are_those_that_casevault_says(self):
+        for _, _, _, _, _, keys, status, _, vault, _ in self.each():
+            found, names = vault.document(), vault.authority.schema.compartments
+            self.assertEqual(found["log_key"], status["log_key"])
+            self.assertEqual(vault.log.epoch, status["vault_key_epoch"])
+            self.assertEqual(reader.Tree(one.leaf_hash for one in vault.log.entries[:status["log_size"]]).root().hex(), status["root"])
+            self.assertCountEqual([one | {"compartment": names[one["compartment"]][0]} for one in vault.census()], keys)
+            self.assertEqual((found["pending"], found["not_applied"], found["erasure_root"]), ([], [], "idle"))
+        self.assertEqual([one["state"] for one in keys if one["compartment"] == "identity"], ["retired", "current"])
+        newest = reader.Vault(renewed.vault, renewed.owner)
+        self.assertEqual((renewed.verified["ok"], renewed.verified["root"]), (True, newest.document()["root"]))
+        self.assertEqual(newest.log_keys, renewed.log_keys)
+        self.assertIn(renewed.officer.pins[newest.id], newest.log_keys)
+        self.assertEqual((newest.log.epoch, newest.state.vk_epoch), (6, 6))
+
+    def test_roles_rights_and_ends_of_grants_are_those_of_principal_list(self):
+        for _, _, _, _, _, _, _, people, vault, _ in self.each():
+            authority, names = vault.authority, vault.authority.schema.compartments
+            self.assertEqual([(one.person.name, one.role, one.revoked) for one in authority.principals.values()],
+                             [(one["name"], one["role"], one["revoked"]) for one in people])
+            for number, said in enumerate(people, 1):
+                own = {names[compartment][0]: rights for compartment in names
+                       for one, rights in authority._live(compartment, authority.current(compartment)).items() if one == number}
+                self.assertCountEqual(own, said["grants"])
+                self.assertCountEqual([name for name, (may_grant, _) in own.items() if may_grant], said["may_grant"])
+                self.assertEqual({name: rfc3339(expires) for name, (_, expires) in own.items() if expires}, said["expires"])
+
+    def test_the_log_says_the_same_under_all_vault_keys(self):
+        for stage, who, _, _, log, _, _, _, vault, _ in self.each():
+            entries = vault.document()["entries"]
+            for own, theirs in zip(entries, log):                      # the reader looked before the two newest were written
+                details = theirs["details"]
+                self.assertEqual((own["entry"], own["action"], own["outcome"], own["actor"], own["count"]),
+                                 tuple(theirs[name] for name in ("entry", "action", "outcome", "actor", "count")))
+                self.assertEqual((own["actor"], own["recipient"], own["note"], own["subjects"]),
+                                 tuple(details[name] for name in ("actor", "recipient", "text", "records")))
+        actions = [own["action"] for own in entries]
+        self.assertLessEqual({"key-vault", "principal-rekey", "key-retire", "grant-add"}, set(actions))
+        self.assertEqual({entry.epoch for entry in vault.log.entries}, set(range(1, 7)))
+
+    def test_receipts_under_every_log_key_hold_for_both(self):
+        vault = reader.Vault(renewed.vault, renewed.owner)
+        for log_key, receipt in renewed.receipts:
+            size = vault.check_receipt(log_key, receipt.read_bytes())["size"]
+            said = renewed.run("owner", "receipt", "verify", receipt, "--log-key", renewed.write("log_key", log_key.encode() + b"\n"))
+            self.assertEqual((said["ok"], said["size"]), (True, size))
+
+    def test_old_keys_of_a_principal_open_nothing_after_the_new_ones(self):
+        with self.assertRaisesRegex(reader.NoGrant, "not granted"):
+            reader.Vault(renewed.vault, renewed.before)
+        owners, own = self.last(), self.last("officer")
+        self.assertEqual((own.own, own.authority.principals[2].person), (2, renewed.officer.person))
+        self.assertLessEqual(own.cks.items(), owners.cks.items())
+        for (number, compartment, epoch), (box, *_) in owners.authority.grants.items():
+            if number == 2:
+                context = owners.log.tag + reader.u16(compartment) + reader.u32(epoch)
+                with self.assertRaises(reader.Integrity):
+                    reader.box_open(reader.CK_GRANT, renewed.before.x_secret, context, box, "a grant to the new keys")
+
+    def test_records_written_after_a_new_vault_key_lie_under_nodes_that_nobody_knew_before(self):
+        before, after = (renewed.looks[stage, "owner"][-2] for stage in ("a new vault key", "retired"))
+        leaves = {row_ // 256 for row_ in before.records}
+        self.assertTrue(leaves.isdisjoint(row_ // 256 for row_ in set(after.records) - set(before.records)))
+        self.assertNotEqual(before.keys.key(1, 2, 0), after.keys.key(1, 2, 0))
+        self.assertEqual(before.keys.key(1, 0, min(leaves)), after.keys.key(1, 0, min(leaves)))
+        self.assertNotEqual(before.keys.erk, after.keys.erk)
+
+
+class QuorumTest(unittest.TestCase):
+    def test_any_two_shares_open_the_owner_and_one_or_others_do_not(self):
+        data, lines = (quorum.folder / "owner.identity").read_bytes(), [path.read_text() for path in quorum.shares]
+        self.assertEqual(len(lines), 3)
+        for chosen in ((0, 1), (0, 2), (2, 1), (2, 1, 0)):
+            identity = reader.open_identity(data, shares=[lines[index] for index in chosen])
+            self.assertEqual(identity.person.name, "owner")
+        for words, fault in ((lines[:1], reader.WrongKey), (lines[:1] * 2, reader.Integrity), ([], reader.WrongKey)):
+            with self.assertRaises(fault):
+                reader.open_identity(data, shares=words)
+        for at in range(4, 183, 7):                                    # every character is checked
+            other = lines[0][:at] + ("q" if lines[0][at] != "q" else "p") + lines[0][at + 1:]
+            with self.subTest(at), self.assertRaises(reader.Fault):
+                reader.open_identity(data, shares=[other, lines[1]])
+        with self.assertRaises(reader.WrongKey):
+            reader.open_identity(data, PASSPHRASE)
+
+    def test_the_vault_of_a_quorum_is_read_as_casevault_says(self):
+        identity = reader.open_identity((quorum.folder / "owner.identity").read_bytes(), shares=[one.read_text() for one in quorum.shares])
+        found = reader.Vault(quorum.vault, identity).document()
+        self.assertEqual((found["size"], found["root"], found["log_key"]),
+                         (quorum.status["log_size"], quorum.status["root"], quorum.status["log_key"]))
+        self.assertEqual([(one["id"], one["values"]) for one in found["records"]], [(quorum.id, {"full_name": "Một", "sex": "male"})])
 
 
 class ForgedTest(unittest.TestCase):
@@ -588,6 +791,34 @@ class ForgedTest(unittest.TestCase):
                 size = len(reader.Vault(folder, forged.owner).log.entries)
                 status, said = self.run_on(folder, "audit", "verify")
                 self.assertEqual((status, json.loads(said)["ok"], json.loads(said)["size"]), (0, True, size), said)
+
+    def test_casevault_refuses_the_state_rows_that_the_reader_refuses(self):
+        makes = [(why, lambda folder, change=change: forged.with_state_row(folder, change)) for why, change, _ in forged.state_rows()]
+        for why, make in [*makes, ("an older one", forged.older_state_row)]:
+            with forged.Copy() as folder, self.subTest(why):
+                make(folder)
+                status, said = self.run_on(folder, "audit", "verify")
+                self.assertEqual((status, json.loads(said)["ok"]), (8, False), said)
+
+    def test_casevault_takes_a_checkpoint_of_a_replaced_log_key_as_far_as_the_reader_does(self):
+        with forged.Copy() as folder:
+            vault = forged.replaced_log_keys(folder)
+            for key, size, good in forged.LOG_KEYS:
+                anchor = self.identity / "anchor"
+                anchor.write_bytes(forged.checkpoint(vault, key, size))
+                with self.subTest(key=key, size=size):
+                    status, said = self.run_on(folder, "audit", "verify", "--anchor", anchor)
+                    self.assertEqual((status, json.loads(said)["ok"]), (0, True) if good else (8, False), said)
+
+    def test_a_grant_that_expired_discloses_nothing_to_its_holder(self):
+        for expires, code in ((1, 4), (forged.FAR, 0)):
+            with forged.Copy() as folder, self.subTest(expires=expires):
+                forged.forged_vault(folder, 1, lambda f: [[f.grant(1, forged.owner.person.x, 1, 1, True, expires)]])
+                record = reader.Vault(folder, forged.owner).document()["records"][0]
+                self.assertEqual("full_name" in record["values"], code == 0)
+                status, _ = self.run_on(folder, "disclose", record["id"], "--fields", "full_name", "--purpose", "reception", "--basis",
+                                        "self_report_reception", "--to", "x", "--to-class", "police")
+                self.assertEqual(status, code)
 
     def test_casevault_destroys_an_epoch_beside_a_second_leaf_node_of_halves(self):
         with forged.Copy() as folder:

@@ -1501,6 +1501,10 @@ class Authority:
             require(not self._is_revoked(actor), f"entry {entry.number}: the actor was revoked before")
             for index, op in enumerate(entry.payload[3]):
                 self._apply(entry, index, op)
+            if entry.begins_epoch():
+                labels = sorted(name for name, _ in parse_grants(entry.grants, f"entry {entry.number}")[1])
+                require(labels == sorted(vk_label(one.person.x, log.tag, entry.epoch) for one in self.principals.values() if one.revoked is None),
+                        f"entry {entry.number}: the vault key does not go to exactly those who are in")
             self._check_successors(f"entry {entry.number}")
             require(not self.regranted, f"entry {entry.number}: new keys without the grants of {sorted(self.regranted or ())}")
             require(actor in self.principals, f"entry {entry.number}: signed by no principal")
@@ -1563,6 +1567,9 @@ class Authority:
                     f"{what}: the vault key of epoch {newest} does not match its commitment")
             require(self._role(actor) in ("owner", "administrator") or any(op[0] == 15 for op in entry.payload[3]),
                     f"{what}: the actor may not replace the vault key")
+            codes = [op[0] for op in entry.payload[3]]
+            allowed = {3, 12, 10, 15} | ({6} if 15 in codes else set())
+            require(codes.count(3) == codes.count(12) == 1 and set(codes) <= allowed, f"{what}: beside what needs a transaction, or no log key")
         self.vk_commitments[epoch] = commitment
 
     def _op4(self, entry, first, actor, what, number, string, role, unit, functional):
@@ -1601,15 +1608,20 @@ class Authority:
         return {one: rights for one, rights in self._granted(compartment, epoch).items()
                 if (one, compartment, epoch) not in self.ended}
 
-    def _may_grant(self, actor, compartment, epoch):
-        return self._live(compartment, epoch).get(actor, (False, 0))[0]
+    def _has_now(self, entry, actor, compartment, epoch):
+        """Holds it at the time of the entry."""
+        live = self._live(compartment, epoch)
+        return actor in live and not 0 < live[actor][1] <= entry.leaf[3]
+
+    def _may_grant(self, entry, actor, compartment, epoch):
+        return self._has_now(entry, actor, compartment, epoch) and self._live(compartment, epoch)[actor][0]
 
     def _op5(self, entry, first, actor, what, compartment, epoch, *values):
         slot = values[3]
         current = self.current(compartment)
         require(epoch == current + 1 and bool(current) != first, f"{what}: epoch {epoch} after {current}")
         if not first:
-            require(actor in self._live(compartment, current), f"{what}: the actor has no grant of the epoch before")
+            require(self._has_now(entry, actor, compartment, current), f"{what}: the actor has no grant of the epoch before")
             self.opened.append((compartment, epoch))
         require(all(slot != other[3] for other in self.epochs.values()), f"{what}: half slot {slot} was named before")
         self.epochs[compartment, epoch] = values
@@ -1622,12 +1634,15 @@ class Authority:
         if self.regranted is not None and principal == actor and (compartment, epoch) not in self.opened:
             require(self.regranted.pop((compartment, epoch), None) == (may_grant, expires), f"{what}: not a grant that op 15 asks for")
         else:
-            require(first or (compartment, epoch) in self.opened or self._may_grant(actor, compartment, epoch),
+            require(first or (compartment, epoch) in self.opened or self._may_grant(entry, actor, compartment, epoch),
                     f"{what}: the actor may not grant")
             require(key not in self.ended, f"{what}: the grant was ended")
-            _, old_may, old_expires = self.grants.get(key, (b"", False, None))
-            require(may_grant >= old_may, f"{what}: takes may grant away")
-            require((may_grant, expires) != (old_may, old_expires), f"{what}: granted already")
+            if key in self.grants:
+                require(not first, f"{what}: granted twice")
+                box, old_may, old_expires = self.grants[key]
+                end, old_end = expires or 1 << 64, old_expires or 1 << 64
+                require(may_grant >= old_may and end >= old_end, f"{what}: takes away")
+                require((may_grant, end) != (old_may, old_end), f"{what}: granted already")
         self.grants[key] = (box, may_grant, expires)
 
     def _op7(self, *_):
@@ -1669,8 +1684,9 @@ class Authority:
         live = self._live(compartment, self.current(compartment))
         require(principal in live, f"{what}: the principal has no grant of the current epoch")
         expires = live[principal][1]
-        over = actor in live and expires and entry.leaf[3] >= expires
-        require(self._role(actor) in ("owner", "administrator") or actor in live and live[actor][0] or over,
+        holds = self._has_now(entry, actor, compartment, self.current(compartment))
+        over = holds and 0 < expires <= entry.leaf[3]
+        require(self._role(actor) in ("owner", "administrator") or holds and live[actor][0] or over,
                 f"{what}: the actor may not end it")
         require(len(live) > 1, f"{what}: the last holder")
         self._end(principal, compartment)

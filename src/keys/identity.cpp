@@ -351,6 +351,9 @@ Result<Identity> Identity::open(const std::filesystem::path& file, const Unlock&
   if (!pins.finish()) return damaged(file);
   const keys::SlotMemory memory(impl->state_folder, impl->ed_public);
   if (const std::uint64_t newest = memory.newest(impl->identity_key); newest > impl->generation) {
+    // Another process may have changed the slots, and remembered it, since the file was read.
+    CASEVAULT_TRY(const Bytes present, base::read_file(file, kMaxFile, true));
+    if (crypto::sha256({present}) != view.hash) return open(file, unlock, state_folder);
     return Error{ErrorCode::kRolledBack,
                  "identity " + file.string() + ": its slots are of generation " + std::to_string(impl->generation) +
                      ", but generation " + std::to_string(newest) +

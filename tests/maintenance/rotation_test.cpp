@@ -6,6 +6,7 @@
 #include "faulty_calls.hpp"
 #include "keys/key_tree.hpp"
 #include "lab.hpp"
+#include "maintained.hpp"
 #include "vault/epochs.hpp"
 #include "vault/people.hpp"
 #include "vault/row_key.hpp"
@@ -29,31 +30,15 @@ struct Archive {
     ids = REQUIRE_OK(session.import_rows("person", rows, options)).ids;
   }
   [[nodiscard]] std::uint64_t cells(Session& session, const std::string& compartment, std::uint32_t epoch) const {
-    for (const KeyInfo& key : REQUIRE_OK(session.keys())) {
-      if (key.compartment == compartment && key.epoch == epoch) return key.cells;
-    }
-    return 0;
+    return key_info(session, compartment, epoch).cells;
   }
   void require_names(Session& session, std::uint64_t people) const {
     const Values values = REQUIRE_OK(disclose(session, request_for(ids)));
     REQUIRE(values.size() == people);
     for (std::size_t i = 0; i < values.size(); ++i) REQUIRE(values[i][0] == "Person " + std::to_string(i + 1));
   }
-  [[nodiscard]] bool healthy() const {
-    DoctorOptions deep;
-    deep.deep = true;
-    const DoctorReport report = REQUIRE_OK(examine(lab.vault(), lab.owner.identity(), lab.options(), deep));
-    for (const Finding& finding : report.findings) UNSCOPED_INFO(finding.where << ": " << finding.what);
-    return report.ok;
-  }
+  [[nodiscard]] bool healthy() const { return test::healthy(lab); }
 };
-
-std::string state_of(Session& session, const std::string& compartment, std::uint32_t epoch) {
-  for (const KeyInfo& key : REQUIRE_OK(session.keys())) {
-    if (key.compartment == compartment && key.epoch == epoch) return key.state;
-  }
-  return "none";
-}
 
 TEST_CASE("rotatable: a rotation is for new writes at once, and who held the compartment reads old and new") {
   const Archive archive;

@@ -4,6 +4,7 @@
 #include "audit/note.hpp"
 #include "crypto/aead.hpp"
 #include "forger.hpp"
+#include "maintained.hpp"
 #include "vault/epochs.hpp"
 #include "vault/vault_key.hpp"
 
@@ -12,12 +13,6 @@ namespace casevault::test {
 namespace {
 
 constexpr std::uint8_t kAes = 32;
-
-bool healthy(const Lab& lab, const Person& who) {
-  const DoctorReport report = REQUIRE_OK(examine(lab.vault(), who.identity(), lab.options(), {true, {}}));
-  for (const Finding& finding : report.findings) UNSCOPED_INFO(finding.where << ": " << finding.what);
-  return report.ok;
-}
 
 Bytes copy_of(const SecretBytes& secret) { return {secret.view().begin(), secret.view().end()}; }
 

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <signal.h>
-#include <time.h>
-
 #include <algorithm>
 #include <chrono>
 
-#include "faulty_calls.hpp"
+#include "killed_child.hpp"
 #include "lab.hpp"
 #include "log_editor.hpp"
 #include "support/fixed_environment.hpp"
@@ -14,63 +11,6 @@
 /// Processes that are killed at any moment, and processes that start at the same one.
 namespace casevault::test {
 namespace {
-
-/// A pipe for plain bytes from a child.
-template <typename T>
-class Channel {
- public:
-  Channel() { REQUIRE(::pipe(ends_.data()) == 0); }
-  ~Channel() {
-    close_writer();
-    ::close(ends_[0]);
-  }
-  Channel(const Channel&) = delete;
-  Channel& operator=(const Channel&) = delete;
-  [[nodiscard]] bool tell(const T& value) const { return ::write(ends_[1], &value, sizeof value) == sizeof value; }
-  /// The parent's end of it: everything until the last writer is gone.
-  std::vector<T> all() {
-    close_writer();
-    std::vector<T> out;
-    for (T value; ::read(ends_[0], &value, sizeof value) == sizeof value;) out.push_back(value);
-    return out;
-  }
-  /// A child waits here until the parent calls all().
-  void wait_for_go() {
-    close_writer();
-    T ignored;
-    (void)!::read(ends_[0], &ignored, sizeof ignored);
-  }
-
- private:
-  void close_writer() {
-    if (ends_[1] >= 0) ::close(std::exchange(ends_[1], -1));
-  }
-  std::array<int, 2> ends_{};
-};
-
-/// Whether a child that ran `body` was ended by SIGKILL, and not by a crash of its own.
-template <typename Body>
-bool killed(const Body& body) {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(body());
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-}
-
-/// SIGKILL for the calling process after so long, whatever it is doing then.
-void kill_after(std::chrono::nanoseconds delay) {
-  sigevent event{};
-  event.sigev_notify = SIGEV_SIGNAL;
-  event.sigev_signo = SIGKILL;
-  timer_t timer{};
-  itimerspec when{};
-  const auto ns = std::max<std::int64_t>(delay.count(), 1);
-  when.it_value.tv_sec = ns / 1'000'000'000;
-  when.it_value.tv_nsec = ns % 1'000'000'000;
-  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || ::timer_settime(timer, 0, &when, nullptr) != 0)
-    ::_exit(9);
-}
 
 /// One import that was told to its caller.
 struct Acknowledged {
@@ -176,24 +116,6 @@ TEST_CASE("durable: 200 imports killed at random moments leave every acknowledge
   kill_imports(kStaged, 50, 24);
 }
 
-/// Runs `body` in a child that is killed before its storage call `kill_at` (0: never); how many calls it told of.
-template <typename Body>
-int calls_until(int kill_at, const Body& body) {
-  Channel<int> channel;
-  const auto run = [&] {
-    call_faults().reset();
-    call_faults().kill_at = kill_at;
-    const int code = body();
-    return code == 0 && channel.tell(call_faults().calls) ? 0 : 1;
-  };
-  if (kill_at != 0) {
-    REQUIRE(killed(run));
-    return 0;
-  }
-  REQUIRE(in_child(run) == 0);
-  return channel.all().at(0);
-}
-
 TEST_CASE("durable: a certification and a grant killed between any two steps are there whole, or not at all") {
   struct Told {
     bool certified = false;
@@ -275,7 +197,8 @@ struct Hurt {
       if (!core) return 1;
       append_pending(**core);
       auto lock = keys::ErasureRoot::lock((*core)->root_file());
-      if (!lock || !lock->stage(*(*core)->root_context(1), 2, crypto::random_key((*core)->random()), (*core)->random())) {
+      if (!lock ||
+          !lock->stage(*(*core)->root_context(1), 2, crypto::random_key((*core)->random()), (*core)->random())) {
         return 2;
       }
       ::kill(::getpid(), SIGKILL);
@@ -307,7 +230,8 @@ struct Hurt {
     }
     const auto core = lab.core();
     const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
-    REQUIRE(REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), REQUIRE_OK(core->root_context(1)), snapshot.db.root)));
+    REQUIRE(
+        REQUIRE_OK(keys::ErasureRoot::idle(core->root_file(), REQUIRE_OK(core->root_context(1)), snapshot.db.root)));
   }
 };
 

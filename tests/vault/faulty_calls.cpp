@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace casevault::test {
@@ -18,6 +20,19 @@ CallFaults& call_faults() {
   return faults;
 }
 
+void kill_after(std::chrono::nanoseconds delay) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_SIGNAL;
+  event.sigev_signo = SIGKILL;
+  timer_t timer{};
+  itimerspec when{};
+  const auto ns = std::max<std::int64_t>(delay.count(), 1);
+  when.it_value.tv_sec = ns / 1'000'000'000;
+  when.it_value.tv_nsec = ns % 1'000'000'000;
+  if (::timer_create(CLOCK_MONOTONIC, &event, &timer) != 0 || ::timer_settime(timer, 0, &when, nullptr) != 0)
+    ::_exit(9);
+}
+
 namespace {
 
 /// True when the call is to fail, with errno set.
@@ -25,7 +40,11 @@ bool fails(bool flush) {
   CallFaults& faults = call_faults();
   if (faults.only_flushes && !flush) return false;
   const int number = ++faults.calls;
-  if (number == faults.kill_at) ::kill(::getpid(), SIGKILL);
+  if (number == faults.kill_at) {
+    const std::chrono::microseconds delay(faults.kill_delay_us);
+    if (delay.count() == 0) ::kill(::getpid(), SIGKILL);
+    kill_after(delay);
+  }
   const int first = faults.fail_at;
   if (first == 0 || number < first || number - first >= faults.fail_count) return false;
   errno = faults.error;

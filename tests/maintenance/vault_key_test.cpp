@@ -2,7 +2,6 @@
 #include <sys/wait.h>
 
 #include "audit/note.hpp"
-#include "crypto/aead.hpp"
 #include "forger.hpp"
 #include "maintained.hpp"
 #include "vault/epochs.hpp"
@@ -11,8 +10,6 @@
 /// The vault key as it is replaced, by the owner and by whoever kept the old one.
 namespace casevault::test {
 namespace {
-
-constexpr std::uint8_t kAes = 32;
 
 Bytes copy_of(const SecretBytes& secret) { return {secret.view().begin(), secret.view().end()}; }
 
@@ -112,20 +109,16 @@ TEST_CASE("bound: who kept every node key of the tree does not come to the leaf 
   std::vector<Bytes> kept;  // node keys the leaver could read: root, levels 2 to 0 of the path of the first row
   const auto path = [&](const SecretBytes& top, const keys::VaultTag& tag, std::uint64_t leaf, store::ReadTxn& txn,
                         std::vector<Bytes>* out) {
-    SecretBytes parent = top.clone();
+    Bytes parent = copy_of(top);
     for (int level = 2; level >= 0; --level) {
       Bytes row;
       base::Writer(row).u8(1).u8(static_cast<std::uint8_t>(level)).u64(leaf >> (8U * static_cast<unsigned>(level)));
       const auto value = REQUIRE_OK(txn.get(store::Table::kTree, row));
       if (!value) return false;
-      Bytes aad;
-      base::Writer(aad).bytes(format::kTreeNode).bytes(tag).bytes(row);
-      SecretBytes child(kAes);
-      if (!crypto::aead_open(crypto::key_of(parent), crypto::NonceView(value->data(), 12), aad, value->subspan(12),
-                             child.mutable_view()))
-        return false;
-      if (out != nullptr) out->push_back(copy_of(child));
-      parent = std::move(child);
+      std::optional<Bytes> child = unwrap_tree_row(tag, row, *value, parent);
+      if (!child) return false;
+      if (out != nullptr) out->push_back(*child);
+      parent = *std::move(child);
     }
     return true;
   };
@@ -159,13 +152,7 @@ TEST_CASE("bound: who kept every node key of the tree does not come to the leaf 
       base::Writer(name).u8(1).u8(static_cast<std::uint8_t>(level)).u64(at >> (8U * static_cast<unsigned>(level)));
       const auto value = REQUIRE_OK(snapshot.txn->get(store::Table::kTree, name));
       REQUIRE(value);
-      Bytes aad;
-      base::Writer(aad).bytes(format::kTreeNode).bytes(core->tag()).bytes(name);
-      for (const Bytes& known : kept) {
-        SecretBytes child(kAes);
-        CHECK_FALSE(crypto::aead_open(crypto::key_of(SecretBytes::copy(known)), crypto::NonceView(value->data(), 12),
-                                      aad, value->subspan(12), child.mutable_view()));
-      }
+      for (const Bytes& known : kept) CHECK_FALSE(unwrap_tree_row(core->tag(), name, *value, known));
     }
   }
 }

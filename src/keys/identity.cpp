@@ -309,6 +309,45 @@ Result<Identity> Identity::open(const std::filesystem::path& file, const Passphr
   return open(file, Unlock(Passphrase(passphrase.secret().clone())), state_folder);
 }
 
+namespace {
+
+/// What the file holds, for who has the identity key. A slot proved the key, so a body that does not open under it was
+/// altered, or its slot table was.
+Result<void> take_body(Identity::Impl& impl, const FileView& view) {
+  const auto body = crypto::open_envelope(format::kIdentityBody, key_of(impl.identity_key),
+                                          body_context(view.principal, view.slot_table), view.body);
+  if (!body || body->size() < 65) return damaged(impl.file);
+  impl.name = view.principal.name;
+  impl.public_string = view.public_string;
+  impl.slots = view.slot_table;
+  impl.seen = view.hash;
+  impl.x_secret = SecretBytes::copy(body->view().first(32));
+  impl.ed_seed = SecretBytes::copy(body->view().subspan(32, 32));
+  impl.x_public = crypto::x25519_public(key_of(impl.x_secret));
+  impl.ed_public = crypto::ed25519_public(key_of(impl.ed_seed));
+  if (impl.x_public != view.principal.x_public || impl.ed_public != view.principal.ed_public) return damaged(impl.file);
+  CborReader pins(body->view().subspan(64));
+  impl.pins.clear();
+  const std::size_t count = pins.array();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (pins.array() != 2) pins.fail();
+    Pin pin;
+    pin.vault_id = pins.fixed<32>();
+    pin.log_key = std::string(pins.text());
+    if (!pins.ok()) return damaged(impl.file);
+    impl.pins.push_back(std::move(pin));
+  }
+  impl.generation = 0;
+  if (pins.ok() && !pins.rest().empty()) {
+    impl.generation = pins.uint();
+    if (impl.generation == 0) return damaged(impl.file);
+  }
+  if (!pins.finish()) return damaged(impl.file);
+  return {};
+}
+
+}  // namespace
+
 Result<Identity> Identity::open(const std::filesystem::path& file, const Unlock& unlock,
                                 const std::filesystem::path& state_folder) {
   CASEVAULT_TRY(FileView view, read_file_view(file, true));
@@ -319,47 +358,24 @@ Result<Identity> Identity::open(const std::filesystem::path& file, const Unlock&
     return Error{identity_key.error().code, "identity " + file.string() + ": " + identity_key.error().message};
   }
   impl->identity_key = *std::move(identity_key);
-  // The slot proved the key, so a body that does not open under it was altered, or its slot table was.
-  auto body = crypto::open_envelope(format::kIdentityBody, key_of(impl->identity_key),
-                                    body_context(view.principal, view.slot_table), view.body);
-  if (!body || body->size() < 65) return damaged(file);
   impl->file = file;
-  impl->name = view.principal.name;
-  impl->public_string = view.public_string;
-  impl->slots = view.slot_table;
-  impl->seen = view.hash;
   impl->state_folder = state_folder.empty() ? default_state_folder() : state_folder;
-  impl->x_secret = SecretBytes::copy(body->view().first(32));
-  impl->ed_seed = SecretBytes::copy(body->view().subspan(32, 32));
-  impl->x_public = crypto::x25519_public(key_of(impl->x_secret));
-  impl->ed_public = crypto::ed25519_public(key_of(impl->ed_seed));
-  if (impl->x_public != view.principal.x_public || impl->ed_public != view.principal.ed_public) return damaged(file);
-  CborReader pins(body->view().subspan(64));
-  const std::size_t count = pins.array();
-  for (std::size_t i = 0; i < count; ++i) {
-    if (pins.array() != 2) pins.fail();
-    Pin pin;
-    pin.vault_id = pins.fixed<32>();
-    pin.log_key = std::string(pins.text());
-    if (!pins.ok()) return damaged(file);
-    impl->pins.push_back(std::move(pin));
-  }
-  if (pins.ok() && !pins.rest().empty()) {
-    impl->generation = pins.uint();
-    if (impl->generation == 0) return damaged(file);
-  }
-  if (!pins.finish()) return damaged(file);
-  const keys::SlotMemory memory(impl->state_folder, impl->ed_public);
-  if (const std::uint64_t newest = memory.newest(impl->identity_key); newest > impl->generation) {
+  const keys::SlotMemory memory(impl->state_folder, view.principal.ed_public);
+  for (;;) {
+    CASEVAULT_CHECK(take_body(*impl, view));
+    const std::uint64_t newest = memory.newest(impl->identity_key);
+    if (newest <= impl->generation) break;
     // Another process may have changed the slots, and remembered it, since the file was read.
-    CASEVAULT_TRY(const Bytes present, base::read_file(file, kMaxFile, true));
-    if (crypto::sha256({present}) != view.hash) return open(file, unlock, state_folder);
-    return Error{ErrorCode::kRolledBack,
-                 "identity " + file.string() + ": its slots are of generation " + std::to_string(impl->generation) +
-                     ", but generation " + std::to_string(newest) +
-                     " was seen here: an older copy was put back; restore the newest copy, or, if the older one is "
-                     "wanted, remove " +
-                     memory.file().string()};
+    CASEVAULT_TRY(FileView present, read_file_view(file, true));
+    if (present.hash == view.hash) {
+      return Error{ErrorCode::kRolledBack,
+                   "identity " + file.string() + ": its slots are of generation " + std::to_string(impl->generation) +
+                       ", but generation " + std::to_string(newest) +
+                       " was seen here: an older copy was put back; restore the newest copy, or, if the older one is "
+                       "wanted, remove " +
+                       memory.file().string()};
+    }
+    view = std::move(present);
   }
   memory.remember(impl->generation, impl->identity_key);
   return Identity(std::move(impl));

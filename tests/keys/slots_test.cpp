@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -70,6 +74,34 @@ TEST_CASE("bound: each kind of slot opens the identity to the same keys, and eac
   REQUIRE_ERROR(ErrorCode::kWrongKey, lab.try_open(age_identity(age::Identity::generate(other.random))));
   // The key file's content is no passphrase and the passphrase no key file, even where the bytes are the same.
   REQUIRE_ERROR(ErrorCode::kWrongKey, lab.try_open(passphrase(std::string(32, 'k'))));
+}
+
+TEST_CASE("durable: an identity opens while another process changes its slots, and is not called rolled back") {
+  const Lab lab;
+  const std::string secret(as_text(lab.age.text().view()));  // a forked child does not have the arena
+  const pid_t child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) {
+      auto identity = lab.try_open(AgeIdentity(SecretBytes::copy(as_bytes(secret))));
+      if (!identity) ::_exit(1);
+      const auto added = identity->add_slot(AgeRecipient{lab.age.recipient().text()});
+      if (!added || !identity->remove_slot(*added)) ::_exit(2);
+    }
+  }
+  // Stretching a passphrase takes as long as many changes.
+  std::vector<Result<Identity>> opened;
+  for (int i = 0; i < 8; ++i) opened.push_back(lab.try_open(passphrase()));
+  ::kill(child, SIGKILL);
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFSIGNALED(status));
+  for (const auto& each : opened) {
+    if (!each) UNSCOPED_INFO(each.error().message);
+    CHECK(each.has_value());
+  }
+  REQUIRE_OK(lab.try_open(passphrase()));
 }
 
 TEST_CASE("robust: key files and age identities that are none are refused by their form") {

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <set>
 
@@ -49,18 +50,17 @@ struct World {
     people = REQUIRE_OK(session.import_rows("person", rows, options)).ids;
     for (std::uint32_t i = 0; i < kOwn; ++i) own.push_back(add_person(session, "Own 0", "0").id);
     session.close();
-    keep("whole");
+    lab.save("whole");
     session = lab.open();
     for (const char* compartment : {"identity", "statistics"}) REQUIRE_OK(session.rotate(compartment));
     session.close();
-    keep("rotated");
+    lab.save("rotated");
     session = lab.open();
     REQUIRE(REQUIRE_OK(session.reencrypt({})).finished);
     session.close();
-    keep("moved");
+    lab.save("moved");
   }
 
-  void keep(std::string_view as) const { lab.save(as); }
   void restore(std::string_view as) const {
     lab.restore(as);
     std::filesystem::remove_all(lab.state());

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keys/key_tree.hpp"
 
+#include <algorithm>
+
 #include "base/cursor.hpp"
 #include "crypto/aead.hpp"
 #include "format/labels.hpp"
@@ -10,6 +12,7 @@ namespace {
 
 using crypto::key_of;
 
+constexpr std::array kKinds = {TreeKind::kRecords, TreeKind::kEpochHalves, TreeKind::kIndexGenerations};
 constexpr std::uint8_t kSlotLevel = 0xFF;
 constexpr int kTopLevel = 2;
 constexpr std::size_t kWrapped = 12 + 32 + crypto::kTagSize;
@@ -98,7 +101,7 @@ Result<void> KeyTree::erase_slot(store::WriteTxn& txn, const SecretBytes& erk, c
   CASEVAULT_TRY(const bool was_there, txn.erase(store::Table::kTree, row_key(kind, kSlotLevel, slot)));
   if (!was_there) return missing(kind, kSlotLevel, slot);
   // The tops of all trees hang on the root itself.
-  for (const TreeKind each : {TreeKind::kRecords, TreeKind::kEpochHalves}) {
+  for (const TreeKind each : kKinds) {
     CASEVAULT_CHECK(rewrap(txn, each, kTopLevel, 0, erk, next));
   }
   SecretBytes parent = next.clone();
@@ -133,7 +136,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
     const std::uint8_t level = in.u8();
     const std::uint64_t index = in.u64();
     const bool slot = level == kSlotLevel;
-    const bool known = kind == TreeKind::kRecords || kind == TreeKind::kEpochHalves;
+    const bool known = std::ranges::find(kKinds, kind) != kKinds.end();
     // Slots of kind 1 are the heads in the records' rows.
     if (!in.ok() || !in.rest().empty() || !known || (slot ? kind == TreeKind::kRecords : level > kTopLevel) ||
         (slot ? index / kFanout > kMaxLeaf : index > kMaxLeaf >> (8U * level))) {

@@ -17,7 +17,7 @@ constexpr std::size_t kTag = 16;
 constexpr std::uint8_t kExactName = 6;  ///< the class of words that only prints are made of
 constexpr std::uint64_t kPrintBits = (std::uint64_t{1} << 56U) - 1;
 constexpr std::uint32_t kMostPostings = UINT32_MAX - 1;
-constexpr std::size_t kKeptCounts = std::size_t{1} << 18U;
+constexpr std::size_t kMostKept = std::size_t{1} << 18U;
 constexpr std::size_t kMostPending = std::size_t{1} << 18U;
 
 template <std::size_t N>
@@ -174,51 +174,51 @@ Result<std::uint32_t> count_postings(store::ReadTxn& txn, Labels& labels, std::u
   return static_cast<std::uint32_t>(low);
 }
 
-Result<void> each_posting(store::ReadTxn& txn, const IndexKeys& keys, const WordKey& word, std::uint32_t count,
+Result<void> each_posting(store::ReadTxn& txn, const IndexKeys& keys, const WordKey& word,
                           const std::function<bool(const Posting&)>& visit) {
   Labels labels(keys.slot(), word);
-  for (std::uint32_t position = 0; position < count; ++position) {
+  for (std::uint32_t position = 0;; ++position) {
     const IndexRowKey at = labels.at(position);
     CASEVAULT_TRY(const auto value, txn.get(store::Table::kIndex, at));
-    if (!value) return damaged("a posting is missing");
+    if (!value) return {};
     const auto posting = keys.open(at, *value);
     if (!posting || posting->position != position) return damaged("a posting was altered");
     if (posting->kind == PostingKind::kRecord && !visit(*posting)) return {};
   }
-  return {};
 }
 
-std::size_t WordCounts::Hasher::operator()(const IndexRowKey& key) const noexcept {
+std::size_t LabelHasher::operator()(const IndexRowKey& key) const noexcept {
   std::size_t out = 0;
   std::memcpy(&out, key.data() + kIndexKeySize - sizeof out, sizeof out);
   return out;
 }
 
-std::uint32_t WordCounts::of(const IndexRowKey& first) const {
+std::uint32_t KeptCounts::of(const IndexRowKey& first) const {
+  const std::lock_guard lock(mutex_);
   const auto known = counts_.find(first);
   return known == counts_.end() ? 0 : known->second;
 }
 
-void WordCounts::keep(const IndexRowKey& first, std::uint32_t count) { counts_[first] = count; }
-
-void WordCounts::keep_all(const WordCounts& others) {
-  if (counts_.size() + others.counts_.size() > kKeptCounts) counts_.clear();
-  if (others.counts_.size() > kKeptCounts) return;
-  for (const auto& [first, count] : others.counts_) counts_[first] = std::max(counts_[first], count);
+void KeptCounts::keep(const WordCounts& counts) {
+  const std::lock_guard lock(mutex_);
+  if (counts_.size() + counts.size() > kMostKept) counts_.clear();
+  if (counts.size() > kMostKept) return;
+  for (const auto& [first, count] : counts) counts_[first] = std::max(counts_[first], count);
 }
 
 Result<void> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, PostingKind kind,
-                              std::uint32_t row, const WordCounts& known) {
+                              std::uint32_t row, const KeptCounts& known) {
   Labels labels(keys.slot(), word);
   const IndexRowKey first = labels.at(0);
-  std::uint32_t count = counts_.of(first);
-  if (count == 0) {
+  const auto [counted, fresh] = counts_.try_emplace(first, 0);
+  std::uint32_t& count = counted->second;
+  if (fresh) {
     CASEVAULT_TRY(count, count_postings(txn, labels, known.of(first)));
   }
   if (count >= kMostPostings) return damaged("a word has as many postings as an index holds");
   const IndexRowKey at = labels.at(count);
   pending_.emplace_back(at, keys.seal(at, {kind, word.print, row, count}));
-  counts_.keep(first, count + 1);
+  ++count;
   ++added_[keys.slot()];
   return pending_.size() < kMostPending ? Result<void>() : flush(txn);
 }
@@ -226,9 +226,8 @@ Result<void> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const
 Result<bool> IndexWriter::remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, std::uint32_t row) {
   CASEVAULT_CHECK(flush(txn));
   Labels labels(keys.slot(), word);
-  CASEVAULT_TRY(const std::uint32_t count, count_postings(txn, labels, counts_.of(labels.at(0))));
   std::optional<std::uint32_t> found;
-  CASEVAULT_CHECK(each_posting(txn, keys, word, count, [&](const Posting& posting) {
+  CASEVAULT_CHECK(each_posting(txn, keys, word, [&](const Posting& posting) {
     if (posting.row == row && posting.print == word.print) found = posting.position;
     return !found;
   }));
@@ -243,11 +242,6 @@ Result<void> IndexWriter::flush(store::WriteTxn& txn) {
   for (const auto& [at, value] : pending_) CASEVAULT_CHECK(txn.put(store::Table::kIndex, at, value));
   pending_.clear();
   return {};
-}
-
-std::uint64_t IndexWriter::added(std::uint32_t slot) const {
-  const auto known = added_.find(slot);
-  return known == added_.end() ? 0 : known->second;
 }
 
 Bytes first_index_key(std::uint32_t slot) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include "crypto/types.hpp"
@@ -91,40 +92,43 @@ class Labels {
 /// How many postings a word has, tombstones included. `at_least` is known to be there.
 [[nodiscard]] Result<std::uint32_t> count_postings(store::ReadTxn& txn, Labels& labels, std::uint32_t at_least = 0);
 
-/// Visits the postings of a word that are about records, while `visit` returns true. kIntegrity when one is missing,
-/// altered, or another one's.
+/// Visits the postings of a word that are about records, while `visit` returns true. kIntegrity when one is altered, or
+/// another one's.
 [[nodiscard]] Result<void> each_posting(store::ReadTxn& txn, const IndexKeys& keys, const WordKey& word,
-                                        std::uint32_t count, const std::function<bool(const Posting&)>& visit);
+                                        const std::function<bool(const Posting&)>& visit);
 
-/// Counts of words by their first label. What it holds was committed, so it is a lower bound for ever: within a
-/// generation no label goes away. Bounded. One thread at a time.
-class WordCounts {
+/// Counts of words by their first label.
+struct LabelHasher {
+  std::size_t operator()(const IndexRowKey& key) const noexcept;  // labels are uniform as they are
+};
+using WordCounts = std::unordered_map<IndexRowKey, std::uint32_t, LabelHasher>;
+
+/// What one transaction counted, for those after it. It was committed, so it is a lower bound for ever: within a
+/// generation no label goes away. Bounded; thread-safe.
+class KeptCounts {
  public:
-  [[nodiscard]] std::uint32_t of(const IndexRowKey& first) const;
-  void keep(const IndexRowKey& first, std::uint32_t count);
-  void keep_all(const WordCounts& others);
+  [[nodiscard]] std::uint32_t of(const IndexRowKey& first) const;  ///< 0 when unknown
+  void keep(const WordCounts& counts);
 
  private:
-  struct Hasher {
-    std::size_t operator()(const IndexRowKey& key) const noexcept;  // labels are uniform as they are
-  };
-  std::unordered_map<IndexRowKey, std::uint32_t, Hasher> counts_;
+  mutable std::mutex mutex_;
+  WordCounts counts_;
 };
 
 /// The postings of one transaction, put in order of their labels when it ends: pages are touched once, whatever the
 /// order of the records.
 class IndexWriter {
  public:
-  /// Appends a posting to a word. `known` are counts of before.
+  /// Appends a posting to a word. `known`: counts of earlier transactions.
   [[nodiscard]] Result<void> add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, PostingKind kind,
-                                 std::uint32_t row, const WordCounts& known);
+                                 std::uint32_t row, const KeptCounts& known);
   /// Overwrites the word's posting about `row` with a tombstone; false when there is none.
   [[nodiscard]] Result<bool> remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
                                     std::uint32_t row);
   /// Everything added so far goes into the transaction.
   [[nodiscard]] Result<void> flush(store::WriteTxn& txn);
   [[nodiscard]] const WordCounts& counts() const noexcept { return counts_; }
-  [[nodiscard]] std::uint64_t added(std::uint32_t slot) const;  ///< rows, since the writer was made
+  [[nodiscard]] const std::map<std::uint32_t, std::uint64_t>& added() const noexcept { return added_; }  ///< per slot
 
  private:
   WordCounts counts_;
@@ -132,7 +136,7 @@ class IndexWriter {
   std::map<std::uint32_t, std::uint64_t> added_;
 };
 
-/// Key of the first row of a generation, and of the first behind it.
+/// Where the rows of a generation begin.
 [[nodiscard]] Bytes first_index_key(std::uint32_t slot);
 
 }  // namespace casevault::model

@@ -11,6 +11,7 @@
 #include "vault/anchors.hpp"
 #include "vault/db_state.hpp"
 #include "vault/details.hpp"
+#include "vault/index.hpp"
 #include "vault/journal.hpp"
 
 #include <unistd.h>
@@ -113,6 +114,7 @@ class Core {
   [[nodiscard]] const audit::Digest& vault_id() const noexcept { return vault_id_; }
   [[nodiscard]] StateSeal state_seal() const noexcept { return {tag(), &vault_key_}; }
   [[nodiscard]] Journal& journal() noexcept { return journal_; }
+  [[nodiscard]] IndexCache& index() noexcept { return index_; }
   [[nodiscard]] log::Log& log() noexcept { return *log_; }
   [[nodiscard]] store::Store& store() noexcept { return *store_; }
   [[nodiscard]] base::Random& random() const noexcept { return *environment_.random; }
@@ -169,6 +171,7 @@ class Core {
   Journal journal_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<store::Store> store_;
+  IndexCache index_;
   base::Fd format_lock_;
   audit::Digest vault_id_{};
   SecretBytes vault_key_;

@@ -11,6 +11,8 @@ namespace casevault::vault {
 namespace {
 
 const ByteView kStateKey = as_bytes("state");
+constexpr std::uint64_t kIndexKey = 1;
+constexpr std::size_t kMostGenerations = 256;
 constexpr std::size_t kStep = 256;  // the row's size does not tell how many types or imports there are
 
 Error damaged() {
@@ -18,7 +20,53 @@ Error damaged() {
           "data.mdb: the state row does not open under the vault key: altered, or of another vault"};
 }
 
+Error later() { return {ErrorCode::kUnsupported, "data.mdb: the state row holds what a later version wrote"}; }
+
+IndexState read_index(format::CborReader& r) {
+  IndexState index;
+  if (r.array() != 2) r.fail();
+  index.next_slot = r.narrow<std::uint32_t>();
+  const std::size_t count = r.array();
+  if (count > kMostGenerations) r.fail();
+  for (std::size_t i = 0; i < count && r.ok(); ++i) {
+    IndexGeneration& generation = index.generations.emplace_back();
+    if (r.array() != 6) r.fail();
+    generation.compartment = r.narrow<std::uint16_t>();
+    generation.epoch = r.narrow<std::uint32_t>();
+    generation.slot = r.narrow<std::uint32_t>();
+    generation.rules = r.fixed<8>();
+    generation.postings = r.uint();
+    if (r.peek() == format::CborReader::Kind::kNull) {
+      r.null();
+    } else {
+      generation.built = r.uint();
+    }
+    if (generation.slot >= index.next_slot) r.fail();
+  }
+  return index;
+}
+
+void write_index(format::CborWriter& w, const IndexState& index) {
+  w.array(2).uint(index.next_slot).array(index.generations.size());
+  for (const IndexGeneration& generation : index.generations) {
+    w.array(6).uint(generation.compartment).uint(generation.epoch).uint(generation.slot).bytes(generation.rules);
+    w.uint(generation.postings);
+    if (generation.built) {
+      w.uint(*generation.built);
+    } else {
+      w.null();
+    }
+  }
+}
+
 }  // namespace
+
+const IndexGeneration* IndexState::whole(std::uint16_t compartment) const noexcept {
+  const auto found = std::ranges::find_if(generations, [&](const IndexGeneration& generation) {
+    return generation.compartment == compartment && !generation.built;
+  });
+  return found == generations.end() ? nullptr : &*found;
+}
 
 bool DbState::is_staged(std::uint64_t row) const noexcept {
   return std::ranges::any_of(staged,
@@ -56,7 +104,11 @@ Result<DbState> decode_state(const StateSeal& seal, ByteView row) {
     range.end_row = r.uint();
     state.staged.push_back(range);
   }
-  if (r.map() != 0) return Error{ErrorCode::kUnsupported, "data.mdb: the state row holds what a later version wrote"};
+  const std::size_t more = r.map();
+  for (std::size_t i = 0; i < more && r.ok(); ++i) {
+    if (r.uint() != kIndexKey || state.index) return r.ok() ? later() : damaged();
+    state.index = read_index(r);
+  }
   if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) return damaged();
   return state;
 }
@@ -69,7 +121,11 @@ Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbSt
   for (const auto& [type, count] : state.records) w.uint(type).uint(count);
   w.array(state.staged.size());
   for (const StagedRange& range : state.staged) w.array(2).uint(range.first_row).uint(range.end_row);
-  w.map(0);  // reserved
+  w.map(state.index ? 1 : 0);
+  if (state.index) {
+    w.uint(kIndexKey);
+    write_index(w, *state.index);
+  }
   out.resize((out.size() + kStep - 1) / kStep * kStep);
   return txn.put(store::Table::kMeta, kStateKey,
                  crypto::seal_envelope(format::kMetaRow, crypto::key_of(*seal.vault_key), seal.vault, out, random));

@@ -72,6 +72,7 @@ class Writer {
 
   /// Writes good rows until `end` of them are done, or the source ends. `last`: no row of the vault comes after them.
   Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last) {
+    CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
     if (work.authority().schema().source() != schema_.source())
       return Error{ErrorCode::kConflict, "the schema changed during the import: nothing was written; import again"};
     ImportRow row;
@@ -90,7 +91,9 @@ class Writer {
       const std::uint64_t number = first_row + done_;
       const RecordSealer::NewRow fresh{
           number, last, type_.id, now_ms_, work.authority().me().unit, import_id_, import_stamp(seed_, number)};
-      CASEVAULT_CHECK(sealer.write(work, fresh, checker_.encode(row.fields), nullptr));
+      const std::span<const EncodedField> encoded = checker_.encode(row.fields);
+      CASEVAULT_CHECK(sealer.write(work, fresh, encoded, nullptr));
+      CASEVAULT_CHECK(indexer.add(work, type_, number, encoded));
       ++done_;
     }
     return {};

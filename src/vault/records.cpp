@@ -293,6 +293,8 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   core.random().fill(row.stamp);
   SecretBytes record_key;
   CASEVAULT_CHECK(sealer->write(work, row, encoded, &record_key));
+  CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
+  CASEVAULT_CHECK(indexer.add(work, *type, row.number, encoded));
   work.db().records[type->id] += 1;
   details.subjects.push_back({row.number, 1, std::move(record_key)});
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));
@@ -343,6 +345,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   const model::RowContext context = core.row_context(number);
   std::map<std::uint16_t, std::pair<model::CellEntry, Bytes>> cells;  // by compartment id
   std::vector<EncodedField> kept;
+  std::vector<EncodedField> before;
   std::vector<SecretBytes> copies;
   for (std::size_t i = 0; i < row.head.cells.size(); ++i) {
     const model::CellEntry& cell = row.head.cells[i];
@@ -356,6 +359,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
     }
     auto old = open_cell(core, work.txn(), work.db(), authority, context, row, i, *type, copies);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
+    before.insert(before.end(), old->begin(), old->end());
     for (const EncodedField& field : *old) {
       const bool replaced =
           std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
@@ -382,6 +386,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   head.updated_ms = core.environment().clock->now_ms();
   core.random().fill(head.stamp);
   CASEVAULT_CHECK(rewrite_row(work, number, head, all));
+  CASEVAULT_TRY(Indexer indexer, Indexer::make(work, touched));
+  CASEVAULT_CHECK(indexer.replace(work, *type, number, before, kept));
 
   details.subjects.front().version = head.version;
   CASEVAULT_TRY(EntryDraft entry,

@@ -2,16 +2,12 @@
 #pragma once
 
 #include "model/value.hpp"
+#include "vault/encoded_field.hpp"
+#include "vault/index.hpp"
 #include "vault/unit_of_work.hpp"
 
 /// Records as rows: checked fields in, sealed rows out; listing and history.
 namespace casevault::vault {
-
-/// A checked, encoded field on its way into a cell. The value lies in locked memory of whoever encoded it.
-struct EncodedField {
-  const Field* field = nullptr;
-  ByteView value;
-};
 
 /// Why a row is refused: the column (empty for the whole row) and the reason, never a value.
 struct FieldProblem {

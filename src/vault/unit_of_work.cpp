@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/unit_of_work.hpp"
 
+#include <algorithm>
+
 namespace casevault::vault {
 
 Result<UnitOfWork> UnitOfWork::begin(Core& core) {
@@ -13,7 +15,17 @@ Result<UnitOfWork> UnitOfWork::begin(Core& core) {
   return work;
 }
 
+Result<void> UnitOfWork::finish_index() {
+  CASEVAULT_CHECK(index_.flush(*txn_));
+  for (const auto& [slot, rows] : index_.added()) {
+    const auto generation = std::ranges::find(db_.index->generations, slot, &IndexGeneration::slot);
+    if (generation != db_.index->generations.end()) generation->postings += rows;
+  }
+  return {};
+}
+
 Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
+  CASEVAULT_CHECK(finish_index());
   entry.mutation = true;
   CASEVAULT_TRY(const EntryPlace place, core_->append(std::move(entry)));
   db_.applied = place.entry + 1;
@@ -21,6 +33,7 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   if (done) done = txn_->commit();
   if (done) {
     core_->journal().database_at(db_.applied);
+    core_->index().counts().keep(index_.counts());
     return place;
   }
   if (done.error().code != ErrorCode::kUnknownOutcome) {
@@ -31,8 +44,11 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
 }
 
 Result<void> UnitOfWork::commit_unseen() {
+  CASEVAULT_CHECK(finish_index());
   CASEVAULT_CHECK(write_state(core_->state_seal(), *txn_, db_, core_->random()));
-  return txn_->commit();
+  CASEVAULT_CHECK(txn_->commit());
+  core_->index().counts().keep(index_.counts());
+  return {};
 }
 
 }  // namespace casevault::vault

@@ -15,6 +15,8 @@ class UnitOfWork {
   [[nodiscard]] DbState& db() noexcept { return db_; }
   [[nodiscard]] const Authority& authority() const noexcept { return *authority_; }
   [[nodiscard]] Core& core() noexcept { return *core_; }
+  /// Postings that go in with the commit.
+  [[nodiscard]] model::IndexWriter& index() noexcept { return index_; }
 
   /// Entry, then commit. Success: both are durable. kUnknownOutcome: settled at the next open.
   [[nodiscard]] Result<EntryPlace> commit(EntryDraft entry);
@@ -23,10 +25,12 @@ class UnitOfWork {
 
  private:
   explicit UnitOfWork(Core& core) noexcept : core_(&core) {}
+  [[nodiscard]] Result<void> finish_index();
   Core* core_;
   std::unique_ptr<store::WriteTxn> txn_;
   DbState db_;
   std::shared_ptr<const Authority> authority_;
+  model::IndexWriter index_;
 };
 
 }  // namespace casevault::vault

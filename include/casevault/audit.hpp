@@ -32,6 +32,7 @@ enum class Action : std::uint8_t {
   kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
   kPrincipalRevoke = 15,
   kGrantRevoke = 16,
+  kFind = 20,  ///< records were searched for, with or without a match
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

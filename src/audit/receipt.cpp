@@ -44,6 +44,8 @@ std::string_view name_of(Action action) noexcept {
       return "principal-revoke";
     case Action::kGrantRevoke:
       return "grant-revoke";
+    case Action::kFind:
+      return "find";
   }
   return {};
 }

@@ -69,6 +69,12 @@ struct DiscloseArguments {
   std::string fields, purpose, basis, to, to_class, receipt, out;
 };
 Result<int> disclose(Context& context, const DiscloseArguments& arguments);
+struct FindArguments {
+  std::string type, purpose, basis, limit;
+  std::vector<std::string> values;
+  bool loose = false;
+};
+Result<int> find(Context& context, const FindArguments& arguments);
 
 Result<int> audit_verify(Context& context);
 struct AuditLogArguments {

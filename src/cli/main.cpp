@@ -219,6 +219,15 @@ class Table {
          "Writes good rows and puts the bad ones, if any, into FILE");
     text(import, "--ids-out", import_args_.ids_out, "FILE", "The new ids, one a line, in the order of the rows");
 
+    CLI::App& find_ = command(app_, "find", "Searches, in the index of the vault; logged, with a match or without",
+                              [this](Context& c) { return find(c, find_args_); });
+    text(find_, "TYPE", find_args_.type, "", "A record type of the schema")->required();
+    texts(find_, "FIELD=VALUE", find_args_.values, "", "What all must fit; dates also as FROM..TO")->required();
+    text(find_, "--purpose", find_args_.purpose, "P", "A purpose of the schema")->required();
+    text(find_, "--basis", find_args_.basis, "B", "The legal basis; default: the purpose's");
+    find_.add_flag("--loose", find_args_.loose, "Names without their marks, in any order, with other spaces, too");
+    text(find_, "--limit", find_args_.limit, "N", "Lists the N closest; default 100");
+
     CLI::App& disclose_ =
         command(app_, "disclose", "Hands out values: decided by the policy, logged before anything is shown",
                 [this](Context& c) { return disclose(c, disclose_args_); });
@@ -362,6 +371,7 @@ class Table {
   HistoryArguments history_args_;
   ImportArguments import_args_;
   DiscloseArguments disclose_args_;
+  FindArguments find_args_;
   AuditLogArguments log_args_;
   ProveArguments prove_args_;
   CheckpointArguments checkpoint_args_;

@@ -297,6 +297,36 @@ Result<int> import_file(Context& context, const ImportArguments& arguments) {
   return 0;
 }
 
+Result<int> find(Context& context, const FindArguments& arguments) {
+  FindRequest request;
+  request.type = arguments.type;
+  CASEVAULT_CHECK(append_fields(arguments.values, request.searches.emplace_back()));
+  request.purpose = arguments.purpose;
+  request.basis = arguments.basis;
+  request.loose = arguments.loose;
+  if (!arguments.limit.empty()) {
+    CASEVAULT_TRY(const std::uint64_t limit, parse_number(arguments.limit, "--limit"));
+    if (limit == 0 || limit > UINT32_MAX) return usage("--limit must be at least 1");
+    request.limit = static_cast<std::size_t>(limit);
+  }
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const FindResult result, session.find(request));
+  const FindResult::Answer& answer = result.answers.front();
+  Json matches = Json::array();
+  std::string text;
+  for (const FindResult::Hit& hit : answer.matches) {
+    const std::string id = hit.id.to_string();
+    matches.push_back({{"id", id}, {"match", name_of(hit.match)}});
+    text += id + "  " + std::string(name_of(hit.match)) + "\n";
+  }
+  text += std::to_string(answer.count) + (answer.count == 1 ? " match" : " matches") +
+          (answer.count > answer.matches.size() ? ", the closest are listed (--limit)" : "") + ", entry " +
+          std::to_string(result.entry);
+  CASEVAULT_CHECK(context.print(
+      Json{{"matches", matches}, {"count", answer.count}, {"entry", result.entry}, {"basis", result.basis}}, text));
+  return 0;
+}
+
 Result<int> disclose(Context& context, const DiscloseArguments& arguments) {
   DisclosureRequest request;
   const std::pair<std::string_view, const std::string&> needed[] = {

@@ -34,10 +34,10 @@ name = "contact"
 id = 1
 name = "person"
 fields = [
-  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true },
+  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true, index = "name" },
   { id = 2, name = "sex", type = "code", compartment = "statistics", list = "sex" },
-  { id = 3, name = "phone", type = "text", compartment = "contact" },
-  { id = 4, name = "born", type = "date", compartment = "statistics" },
+  { id = 3, name = "phone", type = "text", compartment = "contact", index = "phone" },
+  { id = 4, name = "born", type = "date", compartment = "statistics", index = "date" },
   { id = 5, name = "note", type = "text", compartment = "identity" },
 ]
 [[types]]

@@ -67,7 +67,8 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 
 struct ReencryptOptions {
   std::string compartment;  ///< empty: all that this principal holds
-  std::uint64_t rate = 0;   ///< cells a second at most; 0: no limit of its own
+  std::uint64_t rate = 0;   ///< cells, or records of an index, a second at most; 0: no limit of its own
+  bool index = false;       ///< the search indexes alone, whatever epoch they are under
   ProgressCallback progress;
 };
 

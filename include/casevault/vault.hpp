@@ -132,10 +132,10 @@ class CASEVAULT_API Session {
   /// kIo / kDiskFull / kUnknownOutcome when the entry could not be written: nothing is released.
   [[nodiscard]] Result<Disclosure> disclose(const DisclosureRequest& request);
 
-  /// The audited search: policy, then the index, then what was found is decrypted inside and held against what was typed;
-  /// ids leave when the entry with the outcome is on disk, hit or miss. kRefused or kNoGrant (both logged), kNotFound for
-  /// a type, a field without an index, or an index that has to be built first, kBadInput for a text that no record can
-  /// be found by, kIntegrity when the index was altered (logged).
+  /// The audited search: policy, then the index, then what was found is decrypted inside and held against what was
+  /// typed; ids leave when the entry with the outcome is on disk, hit or miss. kRefused or kNoGrant (both logged),
+  /// kNotFound for a type, a field without an index, or an index that has to be built first, kBadInput for a text that
+  /// no record can be found by, kIntegrity when the index was altered (logged).
   [[nodiscard]] Result<FindResult> find(const FindRequest& request);
 
   /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and

@@ -28,6 +28,7 @@ struct KeyRotateArguments {
 Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments);
 struct KeyReencryptArguments {
   std::string compartment, rate;
+  bool index = false;
 };
 Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& arguments);
 Result<int> key_status(Context& context);

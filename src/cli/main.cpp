@@ -165,6 +165,7 @@ class Table {
                 [this](Context& c) { return key_reencrypt(c, key_reencrypt_args_); });
     text(reencrypt, "COMPARTMENT", key_reencrypt_args_.compartment, "", "Default: all that this identity holds");
     text(reencrypt, "--rate", key_reencrypt_args_.rate, "CELLS", "Cells a second at most");
+    reencrypt.add_flag("--index", key_reencrypt_args_.index, "Builds the search indexes anew, and nothing else");
     command(key, "status", "How much lies under current epochs, and how much under old ones", key_status);
     command(key, "census", "Counts what is under which epoch; a zero is signed in the log", key_census);
     CLI::App& destroy = command(key, "destroy", "Ends an old epoch: its grants, kept in the log, open nothing any more",

@@ -124,7 +124,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
                                      const std::function<void(std::string what)>& wrong) const {
   std::uint64_t rows = 0;
   std::optional<SecretBytes> leaf;  // of the slots, which follow each other
-  std::uint64_t leaf_index = 0;
+  std::pair<TreeKind, std::uint64_t> leaf_of;
   Bytes from;
   for (bool more = true; more; more = store::advance(from)) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kTree, from));
@@ -144,7 +144,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
       continue;
     }
     const std::uint64_t under = slot ? index / kFanout : index << (8U * level);
-    if (slot && (!leaf || leaf_index != under)) {
+    if (slot && (!leaf || leaf_of != std::pair(kind, under))) {
       leaf.reset();
       auto parent = node_key(txn, erk, kind, under, 0);
       if (!parent) {
@@ -152,7 +152,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
         continue;
       }
       leaf = *std::move(parent);
-      leaf_index = under;
+      leaf_of = {kind, under};
     }
     const auto opened = slot ? unwrap(vault_, from, *leaf, item->value) : node_key(txn, erk, kind, under, level);
     if (!opened) wrong(opened.error().message);

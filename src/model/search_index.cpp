@@ -244,6 +244,8 @@ Result<void> IndexWriter::flush(store::WriteTxn& txn) {
   return {};
 }
 
+std::uint32_t slot_of_index_key(ByteView key) noexcept { return base::Reader(key).u32(); }
+
 Bytes first_index_key(std::uint32_t slot) {
   Bytes out;
   base::Writer(out).u32(slot);

@@ -138,5 +138,7 @@ class IndexWriter {
 
 /// Where the rows of a generation begin.
 [[nodiscard]] Bytes first_index_key(std::uint32_t slot);
+/// Of a key of at least 4 bytes; others are nobody's.
+[[nodiscard]] std::uint32_t slot_of_index_key(ByteView key) noexcept;
 
 }  // namespace casevault::model

@@ -70,6 +70,21 @@ bool has_index(const Schema& schema) {
   });
 }
 
+void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fields, SecretBytes& text,
+                     std::vector<FieldWord>& out) {
+  out.clear();
+  std::vector<model::IndexWord> words;
+  for (const EncodedField& field : fields) {
+    if (field.field->compartment != compartment || field.field->index == IndexKind::kNone) continue;
+    const std::size_t most = model::max_text_size(field.value.size());
+    if (text.size() < most) text = SecretBytes(std::max<std::size_t>(most, 512));
+    const auto end = model::decode_value(*field.field, field.value, text.mutable_view(), 0);
+    if (!end) continue;
+    model::words_of_value(field.field->index, as_text(text.view().first(*end)), words);
+    for (model::IndexWord& word : words) out.push_back({field.field->id, std::move(word)});
+  }
+}
+
 IndexCache::Keys IndexCache::find(const IndexGeneration& generation) const {
   const std::lock_guard lock(mutex_);
   const auto known = keys_.find(generation.slot);
@@ -164,20 +179,6 @@ bool Indexer::covers(std::uint16_t compartment) const noexcept {
   return std::ranges::find(targets_, compartment, &Target::compartment) != targets_.end();
 }
 
-void Indexer::words_of(const Target& target, std::span<const EncodedField> fields, std::vector<FieldWord>& out) {
-  out.clear();
-  for (const EncodedField& field : fields) {
-    if (field.field->compartment != target.compartment || field.field->index == IndexKind::kNone) continue;
-    const std::size_t most = model::max_text_size(field.value.size());
-    if (text_.size() < most) text_ = SecretBytes(std::max<std::size_t>(most, 512));
-    // What was encoded here, or verified just now, is a value.
-    const auto end = model::decode_value(*field.field, field.value, text_.mutable_view(), 0);
-    if (!end) continue;
-    model::words_of_value(field.field->index, as_text(text_.view().first(*end)), words_);
-    for (model::IndexWord& word : words_) out.push_back({field.field->id, std::move(word)});
-  }
-}
-
 Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t row, std::size_t count) {
   if (count == 0) return {};
   model::WordKey key;
@@ -194,7 +195,7 @@ Result<void> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_
   if (row >= UINT32_MAX) return Error{ErrorCode::kUnsupported, "the vault holds as many rows as an index can name"};
   for (const Target& target : targets_) {
     if (target.built && row >= *target.built) continue;
-    words_of(target, fields, after_);
+    words_of_fields(target.compartment, fields, text_, after_);
     for (const FieldWord& each : after_) {
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
@@ -212,8 +213,8 @@ Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uin
                               std::span<const EncodedField> before, std::span<const EncodedField> after) {
   for (const Target& target : targets_) {
     if (target.built && row >= *target.built) continue;
-    words_of(target, before, before_);
-    words_of(target, after, after_);
+    words_of_fields(target.compartment, before, text_, before_);
+    words_of_fields(target.compartment, after, text_, after_);
     std::size_t removed = 0;
     std::size_t added = 0;
     for (const FieldWord& each : before_) {

@@ -39,6 +39,17 @@ class IndexCache {
   model::KeptCounts counts_;
 };
 
+/// A word that a record is found by, and by which of its fields.
+struct FieldWord {
+  std::uint16_t field = 0;
+  model::IndexWord word;
+  auto operator<=>(const FieldWord&) const = default;
+};
+/// Words of the fields that live in the compartment (index into the schema), of values that were checked or verified.
+/// `text` is room for a value, used again.
+void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fields, SecretBytes& text,
+                     std::vector<FieldWord>& out);
+
 /// Keys of a generation whose rules are the schema's. kNoGrant without the compartment.
 [[nodiscard]] Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
                                                   const Authority& authority, const IndexGeneration& generation);
@@ -73,19 +84,11 @@ class Indexer {
     std::optional<std::uint64_t> built;
     std::size_t usual = 0;  ///< postings of a record
   };
-  struct FieldWord {
-    std::uint16_t field = 0;
-    model::IndexWord word;
-    auto operator<=>(const FieldWord&) const = default;
-  };
-
   [[nodiscard]] Result<void> join(UnitOfWork& work, std::uint16_t compartment, const IndexGeneration& generation);
   [[nodiscard]] Result<void> fill(UnitOfWork& work, const Target& target, std::uint64_t row, std::size_t count);
-  void words_of(const Target& target, std::span<const EncodedField> fields, std::vector<FieldWord>& out);
 
   std::vector<Target> targets_;
   SecretBytes text_;  ///< room for one value
-  std::vector<model::IndexWord> words_;
   std::vector<FieldWord> before_;
   std::vector<FieldWord> after_;
 };

@@ -42,9 +42,20 @@ std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const R
   return out;
 }
 
-/// Fields of one cell as they stand in a record, copied into `copies`.
+void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std::vector<model::PlainField>& out) {
+  out.clear();
+  for (const EncodedField& field : fields) {
+    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value});
+  }
+  // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
+  const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
+  if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
+}
+
+}  // namespace
+
 Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const DbState& db,
-                                            const Authority& authority, const model::RowContext& context,
+                                            const Authority& authority, std::uint64_t number,
                                             const model::OpenedRow& row, std::size_t index, const RecordType& type,
                                             std::vector<SecretBytes>& copies) {
   const model::CellEntry& entry = row.head.cells[index];
@@ -55,7 +66,7 @@ Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, con
   CASEVAULT_TRY(const auto key, core.epoch_key(txn, db, authority, {entry.compartment, entry.epoch}));
   CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(index));
   CASEVAULT_TRY(model::CellOpener opener,
-                model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
+                model::CellOpener::make(core.row_context(number), *compartment, entry, bytes, crypto::key_of(*key),
                                         crypto::key_of(row.head.record_key)));
   CASEVAULT_TRY(const std::vector<std::uint16_t> present, opener.fields());
   std::vector<EncodedField> out;
@@ -68,18 +79,6 @@ Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, con
   }
   return out;
 }
-
-void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std::vector<model::PlainField>& out) {
-  out.clear();
-  for (const EncodedField& field : fields) {
-    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value});
-  }
-  // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
-  const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
-  if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
-}
-
-}  // namespace
 
 Result<void> require_writer(const Authority& authority) {
   const std::string& role = authority.me().role;
@@ -357,7 +356,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
       cells[cell.compartment] = {cell, Bytes(bytes.begin(), bytes.end())};
       continue;
     }
-    auto old = open_cell(core, work.txn(), work.db(), authority, context, row, i, *type, copies);
+    auto old = open_cell(core, work.txn(), work.db(), authority, number, row, i, *type, copies);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
     before.insert(before.end(), old->begin(), old->end());
     for (const EncodedField& field : *old) {

@@ -87,6 +87,11 @@ class RecordSealer {
   Bytes row_;
 };
 
+/// Fields of one cell as they stand in a record, copied into `copies`.
+[[nodiscard]] Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const DbState& db,
+                                                          const Authority& authority, std::uint64_t number,
+                                                          const model::OpenedRow& row, std::size_t index,
+                                                          const RecordType& type, std::vector<SecretBytes>& copies);
 /// Seals a row that is there under a new head and counts the seal; replaces the leaf node's key when it is due.
 [[nodiscard]] Result<void> rewrite_row(UnitOfWork& work, std::uint64_t row, model::Head& head, ByteView cells);
 

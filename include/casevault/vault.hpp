@@ -115,7 +115,9 @@ class CASEVAULT_API Session {
   [[nodiscard]] const Schema& schema() const;
   [[nodiscard]] Result<Status> status();
 
-  [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields);
+  /// `searched`: the log entry of a search that went before, for types whose schema wants one; kRefused without it.
+  [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields,
+                                    const std::optional<std::uint64_t>& searched = std::nullopt);
   /// Fields not named stay. An empty text empties the field. kConflict when `expect_version` is not the present
   /// version.
   [[nodiscard]] Result<Written> update(const RecordId& id, std::span<const FieldInput> fields,

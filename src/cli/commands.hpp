@@ -43,7 +43,7 @@ struct AcceptArguments {
 Result<int> vault_accept(Context& context, const AcceptArguments& arguments);
 
 struct AddArguments {
-  std::string type, from;
+  std::string type, from, searched;
   std::vector<std::string> values;
 };
 Result<int> add(Context& context, const AddArguments& arguments);

@@ -186,6 +186,7 @@ class Table {
   void record_commands() {
     CLI::App& add_ = command(app_, "add", "Adds a record", [this](Context& c) { return add(c, add_args_); });
     text(add_, "TYPE", add_args_.type, "", "A record type of the schema")->required();
+    text(add_, "--searched", add_args_.searched, "ENTRY", "Of the search that went before, where the schema wants one");
     texts(add_, "FIELDS", add_args_.values, "FIELD=VALUE", "Values; an empty one is no value");
     text(add_, "--from", add_args_.from, "FILE.json",
          "Values from a flat JSON object: they stay out of the process list");

@@ -32,9 +32,11 @@ Result<void> append_fields(const std::vector<std::string>& arguments, std::vecto
 
 Result<int> print_written(const Context& context, const Written& written) {
   const std::string id = written.id.to_string();
-  CASEVAULT_CHECK(
-      context.print(Json{{"id", id}, {"version", written.version}, {"entry", written.entry}},
-                    id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
+  Json json{{"id", id}, {"version", written.version}, {"entry", written.entry}};
+  if (!written.warnings.empty()) json["warnings"] = written.warnings;
+  for (const std::string& warning : written.warnings) note("warning: " + warning);
+  CASEVAULT_CHECK(context.print(
+      json, id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
   return 0;
 }
 
@@ -152,7 +154,11 @@ Result<int> add(Context& context, const AddArguments& arguments) {
   CASEVAULT_CHECK(append_fields(arguments.values, fields));
   if (fields.empty()) return usage("nothing to add; give FIELD=VALUE or --from FILE.json");
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
-  CASEVAULT_TRY(const Written written, session.add(arguments.type, fields));
+  std::optional<std::uint64_t> searched;
+  if (!arguments.searched.empty()) {
+    CASEVAULT_TRY(searched, parse_number(arguments.searched, "--searched"));
+  }
+  CASEVAULT_TRY(const Written written, session.add(arguments.type, fields, searched));
   return print_written(context, written);
 }
 
@@ -291,6 +297,8 @@ Result<int> import_file(Context& context, const ImportArguments& arguments) {
             {"entry", report.entry ? Json(*report.entry) : Json(nullptr)},
             {"ids_file", ids_file}};
   if (arguments.dry_run) json["dry_run"] = true;
+  if (!report.warnings.empty()) json["warnings"] = report.warnings;
+  for (const std::string& warning : report.warnings) note("warning: " + warning);
   CASEVAULT_CHECK(context.print(json, (arguments.dry_run ? "dry run, nothing written: " : "imported ") +
                                           std::to_string(report.imported) + " rows, rejected " +
                                           std::to_string(report.rejected) + ", entry " + entry));

@@ -140,7 +140,8 @@ class Builder {
       if (opened.head.cells[i].compartment != compartment_) continue;
       CASEVAULT_TRY(fields, vault::open_cell(core_, work.txn(), work.db(), authority, row, opened, i, *type, copies));
     }
-    return indexer.add(work, *type, row, fields);
+    CASEVAULT_CHECK(indexer.add(work, *type, row, fields));
+    return {};
   }
 
   /// The new index takes the place of the old one, whose key goes for good. False when more has come meanwhile.

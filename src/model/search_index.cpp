@@ -206,8 +206,8 @@ void KeptCounts::keep(const WordCounts& counts) {
   for (const auto& [first, count] : counts) counts_[first] = std::max(counts_[first], count);
 }
 
-Result<void> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, PostingKind kind,
-                              std::uint32_t row, const KeptCounts& known) {
+Result<std::uint32_t> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
+                                       PostingKind kind, std::uint32_t row, const KeptCounts& known) {
   Labels labels(keys.slot(), word);
   const IndexRowKey first = labels.at(0);
   const auto [counted, fresh] = counts_.try_emplace(first, 0);
@@ -218,9 +218,10 @@ Result<void> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const
   if (count >= kMostPostings) return damaged("a word has as many postings as an index holds");
   const IndexRowKey at = labels.at(count);
   pending_.emplace_back(at, keys.seal(at, {kind, word.print, row, count}));
-  ++count;
   ++added_[keys.slot()];
-  return pending_.size() < kMostPending ? Result<void>() : flush(txn);
+  const std::uint32_t position = count++;
+  if (pending_.size() >= kMostPending) CASEVAULT_CHECK(flush(txn));
+  return position;
 }
 
 Result<bool> IndexWriter::remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, std::uint32_t row) {

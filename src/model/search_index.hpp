@@ -119,9 +119,9 @@ class KeptCounts {
 /// order of the records.
 class IndexWriter {
  public:
-  /// Appends a posting to a word. `known`: counts of earlier transactions.
-  [[nodiscard]] Result<void> add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, PostingKind kind,
-                                 std::uint32_t row, const KeptCounts& known);
+  /// Appends a posting to a word and tells its position. `known`: counts of earlier transactions.
+  [[nodiscard]] Result<std::uint32_t> add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
+                                          PostingKind kind, std::uint32_t row, const KeptCounts& known);
   /// Overwrites the word's posting about `row` with a tombstone; false when there is none.
   [[nodiscard]] Result<bool> remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
                                     std::uint32_t row);

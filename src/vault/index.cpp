@@ -190,23 +190,42 @@ Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t
   return {};
 }
 
-Result<void> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
+Result<void> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word, std::size_t most,
+                                std::set<std::uint32_t>& rows) const {
+  const std::uint16_t compartment = type.find(word.field)->compartment;
+  const auto target = std::ranges::find_if(
+      targets_, [&](const Target& each) { return each.compartment == compartment && !each.built; });
+  if (target == targets_.end()) return {};
+  model::WordKey key;
+  target->keys->word({type.id, word.field}, word.word, key);
+  return model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
+    if (!work.db().is_staged(posting.row)) rows.insert(posting.row);
+    return rows.size() < most;
+  });
+}
+
+Result<bool> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                           std::span<const EncodedField> fields) {
   if (row >= UINT32_MAX) return Error{ErrorCode::kUnsupported, "the vault holds as many rows as an index can name"};
+  bool shared = false;
   for (const Target& target : targets_) {
     if (target.built && row >= *target.built) continue;
     words_of_fields(target.compartment, fields, text_, after_);
     for (const FieldWord& each : after_) {
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
-      CASEVAULT_CHECK(work.index().add(work.txn(), *target.keys, key, model::PostingKind::kRecord,
-                                       static_cast<std::uint32_t>(row), work.core().index().counts()));
+      CASEVAULT_TRY(const std::uint32_t position,
+                    work.index().add(work.txn(), *target.keys, key, model::PostingKind::kRecord,
+                                     static_cast<std::uint32_t>(row), work.core().index().counts()));
+      const IndexKind kind = type.find(each.field)->index;
+      const bool number = kind == IndexKind::kPhone || kind == IndexKind::kId;
+      shared = shared || (position > 0 && (number || each.word.word_class == model::WordClass::kFolded));
     }
     const std::size_t total =
         after_.size() <= target.usual ? target.usual : target.usual + in_steps(after_.size() - target.usual);
     CASEVAULT_CHECK(fill(work, target, row, total - after_.size()));
   }
-  return {};
+  return shared;
 }
 
 Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,

@@ -3,6 +3,8 @@
 
 #include <casevault/schema.hpp>
 
+#include <set>
+
 #include "model/search_index.hpp"
 #include "vault/db_state.hpp"
 #include "vault/encoded_field.hpp"
@@ -68,8 +70,12 @@ class Indexer {
   [[nodiscard]] static Result<Indexer> make(UnitOfWork& work, const IndexGeneration& generation);
 
   /// A record that was not there: a fixed number of postings in each compartment, whatever its fields.
-  [[nodiscard]] Result<void> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
+  /// Tells whether a name, phone or identity number of it was there before.
+  [[nodiscard]] Result<bool> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                  std::span<const EncodedField> fields);
+  /// Rows that have the word, without those of imports that are not published, at most `most` more in `rows`.
+  [[nodiscard]] Result<void> rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
+                                       std::size_t most, std::set<std::uint32_t>& rows) const;
   /// Postings of words that only `before` gives are overwritten, those that only `after` gives are added.
   [[nodiscard]] Result<void> replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                      std::span<const EncodedField> before, std::span<const EncodedField> after);

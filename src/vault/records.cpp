@@ -2,6 +2,7 @@
 #include "vault/records.hpp"
 
 #include "model/value.hpp"
+#include "vault/lookalike.hpp"
 #include "vault/row_key.hpp"
 
 #include <algorithm>
@@ -263,7 +264,8 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
   return {};
 }
 
-Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields) {
+Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields,
+                           const std::optional<std::uint64_t>& searched) {
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const Authority& authority = work.authority();
   const Schema& schema = authority.schema();
@@ -280,6 +282,7 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
                        std::move(error));
   };
   if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
+  if (auto found = require_search(core, authority, *type, searched); !found) return deny(std::move(found).error());
   auto sealer = RecordSealer::make(work, compartments_of(encoded));
   if (!sealer)
     return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
@@ -293,14 +296,19 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   SecretBytes record_key;
   CASEVAULT_CHECK(sealer->write(work, row, encoded, &record_key));
   CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
-  CASEVAULT_CHECK(indexer.add(work, *type, row.number, encoded));
+  CASEVAULT_TRY(const bool shared, indexer.add(work, *type, row.number, encoded));
+  std::vector<std::string> warnings;
+  if (shared) {
+    CASEVAULT_TRY(warnings, find_lookalikes(work, indexer, *type, row.number));
+  }
+  for (const std::string& warning : warnings) details.text += (details.text.empty() ? "" : "; ") + warning;
   work.db().records[type->id] += 1;
   details.subjects.push_back({row.number, 1, std::move(record_key)});
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = 1;
   entry.write = WritePayload{row.number, 1, 1, row.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
-  return Written{core.id_of(row.number), 1, place.entry};
+  return Written{core.id_of(row.number), 1, place.entry, std::move(warnings)};
 }
 
 Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
@@ -394,7 +402,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   entry.leaf.count = 1;
   entry.write = WritePayload{number, 1, head.version, head.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
-  return Written{id, head.version, place.entry};
+  return Written{id, head.version, place.entry, {}};
 }
 
 namespace {

@@ -98,7 +98,8 @@ class RecordSealer {
 /// kRefused for roles that never write (analyst, auditor).
 [[nodiscard]] Result<void> require_writer(const Authority& authority);
 
-[[nodiscard]] Result<Written> add_record(Core& core, std::string_view type, std::span<const FieldInput> fields);
+[[nodiscard]] Result<Written> add_record(Core& core, std::string_view type, std::span<const FieldInput> fields,
+                                         const std::optional<std::uint64_t>& searched);
 [[nodiscard]] Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
                                             std::optional<std::uint32_t> expect_version);
 [[nodiscard]] Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type, std::size_t limit,

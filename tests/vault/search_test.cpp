@@ -307,6 +307,60 @@ TEST_CASE("sealed: a record has as many postings whatever its fields, and a chan
         std::pair<std::uint64_t, std::uint64_t>(12, 0));
 }
 
+TEST_CASE(
+    "robust: a new record that may be about somebody who is there is told, in add and import, and decided by nobody") {
+  const Lab lab;
+  Session session = lab.open();
+  const auto add_all = [&](const Terms& values) {
+    std::vector<FieldInput> fields;
+    for (const auto& [name, text] : values) fields.push_back({name, text});
+    return REQUIRE_OK(session.add("person", fields));
+  };
+  const Written first = add_all({{"full_name", "Trần Mai"}, {"born", "1990-05-02"}, {"phone", "0901 222 333"}});
+  CHECK(first.warnings.empty());
+  CHECK(add_all({{"full_name", "Trần Mai"}, {"born", "1991-05-02"}}).warnings.empty());
+  CHECK(add_all({{"full_name", "Tran Mai"}}).warnings.empty());
+  const Written year = add_all({{"full_name", "Tran Mai"}, {"born", "1990"}});
+  REQUIRE(year.warnings.size() == 1);
+  CHECK(year.warnings[0].find(first.id.to_string()) != std::string::npos);
+  CHECK(year.warnings[0].find("nearly the same full_name and year of born") != std::string::npos);
+  const Written phone = add_all({{"full_name", "Le Lan"}, {"phone", "0901222333"}});
+  REQUIRE(phone.warnings.size() == 1);
+  CHECK(phone.warnings[0].find("the same phone") != std::string::npos);
+  CHECK(entries(session, true).at(phone.entry).details.find(first.id.to_string()) != std::string::npos);
+
+  Rows rows(50, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", row % 25 == 0 ? "Ho Hai" : "Nguoi " + std::to_string(row)},
+            {"born", row == 7 ? "1990-05-02" : "1980"},
+            {"phone", row == 9 ? "0901 222 333" : ""}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  REQUIRE(report.warnings.size() == 3);  // the phone of two records, and the second Ho Hai
+  CHECK(std::ranges::count_if(report.warnings, [](const auto& text) { return text.find("phone") != text.npos; }) == 2);
+  for (const std::string& warning : report.warnings) CHECK(warning.find("Hai") == std::string::npos);
+  require_sound(session);
+}
+
+TEST_CASE("traced: where the schema wants a search before a new record, none is made without one's own") {
+  const Lab lab(R"(search_before_add = true)");
+  Session session = lab.open();
+  const FieldInput fields[] = {{"full_name", "Tran Mai"}};
+  const std::uint64_t before = REQUIRE_OK(session.status()).log_size;
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields));
+  CHECK(entries(session).at(before).outcome == audit::Outcome::kDenied);
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, before));  // no search
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, 1'000'000));
+  REQUIRE_ERROR(ErrorCode::kRefused, try_find(session, {{"full_name", "tran mai"}}, false, 100, "press"));
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, REQUIRE_OK(session.status()).log_size - 1));
+  const Searched found = find(session, {{"full_name", "tran mai"}});
+  REQUIRE_OK(session.add("person", fields, found.entry));
+  const Person other = lab.add(session, "other", "officer", {"identity", "contact", "statistics"});
+  session.close();
+  Session theirs = lab.open(other);
+  REQUIRE_ERROR(ErrorCode::kRefused, theirs.add("person", fields, found.entry));
+  require_sound(theirs);
+}
+
 std::vector<vault::IndexGeneration> generations(const Lab& lab) {
   const auto core = lab.core();
   return REQUIRE_OK(core->snapshot()).db.index->generations;

@@ -37,32 +37,6 @@ std::size_t tone_of(char32_t point) noexcept {
   }
 }
 
-/// Letters with a stroke or without a dot do not decompose, and are typed plain all the same.
-char32_t plain_letter(char32_t point) noexcept {
-  if (point < 0x80) return point;
-  switch (point) {
-    case 0x111:
-      return U'd';
-    case 0x127:
-      return U'h';
-    case 0x131:
-    case 0x268:
-      return U'i';
-    case 0x142:
-      return U'l';
-    case 0xF8:
-      return U'o';
-    case 0x167:
-      return U't';
-    case 0x289:
-      return U'u';
-    case 0x180:
-      return U'b';
-    default:
-      return point;
-  }
-}
-
 /// Text in memory of its own that never moves, wiped when it goes.
 class Scratch {
  public:
@@ -105,7 +79,7 @@ bool is_consonant(char c) noexcept {
 void put_folded(std::span<const Unit> syllable, Scratch& out) {
   const std::size_t begin = out.size();
   for (const Unit unit : syllable) {
-    if (Folded::kind(unit) != unicode::kAccent) out.put(plain_letter(Folded::point(unit)));
+    if (Folded::kind(unit) != unicode::kAccent) out.put(unicode::plain_letter(Folded::point(unit)));
   }
   std::string_view onset = out.from(begin);
   if (onset.size() < 2 || onset.back() != 'y') return;
@@ -190,7 +164,7 @@ bool has_diacritics(std::string_view text) {
   Folded name;
   if (!name.assign(text)) return false;
   return std::ranges::any_of(name.units(), [](Unit unit) {
-    return Folded::kind(unit) == unicode::kAccent || plain_letter(Folded::point(unit)) != Folded::point(unit);
+    return Folded::kind(unit) == unicode::kAccent || unicode::plain_letter(Folded::point(unit)) != Folded::point(unit);
   });
 }
 

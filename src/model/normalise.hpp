@@ -29,4 +29,35 @@ struct NameKeys {
 /// name.
 [[nodiscard]] bool has_diacritics(std::string_view text);
 
+inline constexpr std::size_t kMaxPhones = 8;  ///< in one cell
+/// The telephone numbers of a cell, which may hold several (between ; , / | or line breaks) and remarks. E.164 such as
+/// "+84912345678"; what was dialled before the change of 2018 as it is dialled since; a lost leading zero and the
+/// letter O in place of 0 are put right. Short codes (111, 1800xxxx, 1900xxxx) as they are. What is no number is left
+/// out; fails with the reason where no number remains.
+[[nodiscard]] Result<std::vector<std::string>> phone_keys(std::string_view text);
+
+/// The number of a document. Numbers of different types are never equal, though one person may hold both.
+struct IdKey {
+  std::string type;    ///< "cccd" (12 digits), "cmnd" (9 digits), "other"
+  std::string number;  ///< digits and upper-case letters, leading zeros kept
+};
+/// A label before the number ("CCCD", "So CMND") is left out; fails where no digit remains.
+[[nodiscard]] Result<IdKey> id_key(std::string_view text);
+/// For 10 or 11 digits the 12-digit number, and for 8 digits the 9-digit number, that a spreadsheet may have taken the
+/// zeros from. To be shown and decided by a person.
+[[nodiscard]] std::optional<std::string> id_suggestion(std::string_view text);
+
+enum class IdWarning : std::uint8_t {
+  kZeroLost,   ///< id_suggestion has one
+  kProvince,   ///< no province has ever had this code
+  kBirthYear,  ///< another year than the date of birth
+  kSex,        ///< another sex than the record's
+};
+[[nodiscard]] std::string_view text_of(IdWarning warning) noexcept;  ///< one line, without the number
+/// What a 12-digit number says against the record: to be looked at, never a reason to refuse. `birth_date` is canonical
+/// (see FieldType::kDate) or empty, `sex` is "female", "male" or anything else for not known. `years_off`: by how much
+/// the date may be wrong, where it is estimated.
+[[nodiscard]] std::vector<IdWarning> check_id(std::string_view text, std::string_view birth_date, std::string_view sex,
+                                              int years_off = 0);
+
 }  // namespace casevault::model

@@ -18,24 +18,6 @@ constexpr char32_t kHangulT = 0x11A7;
 constexpr char32_t kHangulTCount = 28;
 constexpr char32_t kHangulVTCount = 21 * kHangulTCount;
 
-constexpr char32_t kInvalid = 0xFFFF'FFFF;
-
-/// Takes one code point off the front; kInvalid, and nothing taken, where `rest` does not begin with one (RFC 3629).
-char32_t take_utf8(ByteView& rest) noexcept {
-  const std::uint32_t lead = rest[0];
-  if (lead < 0x80) return rest = rest.subspan(1), lead;
-  const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
-  if (lead < 0xC2 || lead > 0xF4 || rest.size() < size) return kInvalid;
-  char32_t point = lead & (0x7FU >> size);
-  for (const std::uint8_t byte : rest.subspan(1, size - 1)) {
-    if ((byte & 0xC0U) != 0x80) return kInvalid;
-    point = point << 6U | (byte & 0x3FU);
-  }
-  const bool overlong = (size == 3 && point < 0x800) || (size == 4 && point < 0x1'0000);
-  if (overlong || (point >= 0xD800 && point <= 0xDFFF) || point > 0x10'FFFF) return kInvalid;
-  return rest = rest.subspan(size), point;
-}
-
 Error refuse(std::string reason) { return {ErrorCode::kBadInput, std::move(reason)}; }
 
 }  // namespace
@@ -102,6 +84,46 @@ Result<void> Folded::assign(std::string_view text) {
     if (point(unit) == kIotaSubscript) unit = kIota | Unit{kLetter} << kKindShift;
   }
   return {};
+}
+
+char32_t take_utf8(ByteView& rest) noexcept {
+  const std::uint32_t lead = rest[0];
+  if (lead < 0x80) return rest = rest.subspan(1), lead;
+  const std::size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || rest.size() < size) return kInvalid;
+  char32_t point = lead & (0x7FU >> size);
+  for (const std::uint8_t byte : rest.subspan(1, size - 1)) {
+    if ((byte & 0xC0U) != 0x80) return kInvalid;
+    point = point << 6U | (byte & 0x3FU);
+  }
+  const bool overlong = (size == 3 && point < 0x800) || (size == 4 && point < 0x1'0000);
+  if (overlong || (point >= 0xD800 && point <= 0xDFFF) || point > 0x10'FFFF) return kInvalid;
+  return rest = rest.subspan(size), point;
+}
+
+char32_t plain_letter(char32_t folded) noexcept {
+  if (folded < 0x80) return folded;
+  switch (folded) {
+    case 0x111:
+      return U'd';
+    case 0x127:
+      return U'h';
+    case 0x131:
+    case 0x268:
+      return U'i';
+    case 0x142:
+      return U'l';
+    case 0xF8:
+      return U'o';
+    case 0x167:
+      return U't';
+    case 0x289:
+      return U'u';
+    case 0x180:
+      return U'b';
+    default:
+      return folded;
+  }
 }
 
 std::size_t put_utf8(char32_t point, char* out) noexcept {

@@ -43,6 +43,12 @@ class Folded {
   std::size_t size_ = 0;
 };
 
+inline constexpr char32_t kInvalid = 0xFFFF'FFFF;
+/// Takes one code point off the front of `rest`, which is not empty; kInvalid, and nothing taken, where none begins
+/// there (RFC 3629).
+[[nodiscard]] char32_t take_utf8(ByteView& rest) noexcept;
+/// Letters with a stroke or without a dot do not decompose, and are typed plain all the same: d for its stroked form.
+[[nodiscard]] char32_t plain_letter(char32_t folded) noexcept;
 /// Bytes of the UTF-8 of `point`, written to `out`, which has room for four.
 std::size_t put_utf8(char32_t point, char* out) noexcept;
 

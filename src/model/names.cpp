@@ -160,6 +160,22 @@ Result<NameKeys> name_keys(std::string_view text) {
   return keys;
 }
 
+std::vector<std::string_view> name_parts(std::string_view cell) {
+  constexpr std::string_view kBlank = " \t\r";
+  std::vector<std::string_view> parts;
+  while (!cell.empty()) {
+    const std::size_t end = std::min(cell.find_first_of(";|\n"), cell.size());
+    std::string_view part = cell.substr(0, end);
+    cell.remove_prefix(std::min(end + 1, cell.size()));
+    const std::size_t colon = part.find(':');
+    if (colon != std::string_view::npos) part.remove_prefix(colon + 1);
+    part.remove_prefix(std::min(part.find_first_not_of(kBlank), part.size()));
+    part = part.substr(0, part.find_last_not_of(kBlank) + 1);
+    if (!part.empty()) parts.push_back(part);
+  }
+  return parts;
+}
+
 bool has_diacritics(std::string_view text) {
   Folded name;
   if (!name.assign(text)) return false;

@@ -25,6 +25,9 @@ struct NameKeys {
 };
 /// Fails where nothing would be left, so that no name is indexed under an empty key.
 [[nodiscard]] Result<NameKeys> name_keys(std::string_view text);
+/// The names in a cell of several (between ; | or line breaks), without a label before a colon ("at home: Ty"). Empty
+/// parts are left out. The views are of `cell`.
+[[nodiscard]] std::vector<std::string_view> name_parts(std::string_view cell);
 /// Whether a query tells letters apart that plain typing does not: then its K1 is asked first. False for what is no
 /// name.
 [[nodiscard]] bool has_diacritics(std::string_view text);
@@ -59,5 +62,29 @@ enum class IdWarning : std::uint8_t {
 /// the date may be wrong, where it is estimated.
 [[nodiscard]] std::vector<IdWarning> check_id(std::string_view text, std::string_view birth_date, std::string_view sex,
                                               int years_off = 0);
+
+/// A date as people type it, in the form that fields keep: 5/3/1990, 05-03-1990 or 05.03.1990 is day, month, year;
+/// 3/1990; 1990; ISO as it is. kBadInput for a year of two digits and for what is no date.
+[[nodiscard]] Result<std::string> canonical_date(std::string_view typed);
+inline constexpr std::size_t kMaxDateKeys = 3;  ///< of one date
+/// The words under which a canonical date is found: its year, its month, its day. What is not known stands as 00 in the
+/// last of them ("1990-00", "1990-05-00"), so that a range can ask for the imprecise dates that may fall in it.
+[[nodiscard]] Result<std::vector<std::string>> date_keys(std::string_view canonical_date);
+/// Few words that find each date from the beginning of `first` to the end of `last` (both canonical, of any precision),
+/// and each imprecise one that may lie there. kBadInput past 200 years or when `last` ends before `first` begins.
+[[nodiscard]] Result<std::vector<std::string>> date_range_keys(std::string_view first, std::string_view last);
+
+inline constexpr std::size_t kMaxPlaceKeys = 8;  ///< of one text or code
+/// The words under which a place is found, for a text as written or a province code. Units of an edition are
+/// "2024:54" (63 provinces) and "2025:66" (34); a unit of 2024 also has the word of the one it went into. A name or
+/// code without `edition` ("2024", "2025" or empty) has the words of all units that it may mean. Wards, communes,
+/// districts and other names are "name:hoa binh", folded and without their kind: the province Hoa Binh has no such
+/// word. "X (nay la Y)" and "X (Y cu)" name both eras. Nothing is rewritten: the text stays what the record holds.
+/// kBadInput for a code that no list has and for what no name is left of.
+[[nodiscard]] Result<std::vector<std::string>> place_keys(std::string_view text, std::string_view edition = {});
+/// The words to ask for a place; a record with any of them is a hit. A province that is no more finds what was recorded
+/// under it, and, when `loose`, also what was recorded under the unit it went into, because that may be the same place.
+[[nodiscard]] Result<std::vector<std::string>> place_query_keys(std::string_view text, std::string_view edition = {},
+                                                                bool loose = false);
 
 }  // namespace casevault::model

@@ -144,6 +144,13 @@ TEST_CASE("Every Vietnamese letter has the same keys composed, decomposed and in
   REQUIRE(compared("\u0110", "\u0111") == "====");
 }
 
+TEST_CASE("A cell of several names is taken apart, and labels are no names") {
+  using Names = std::vector<std::string_view>;
+  REQUIRE(model::name_parts("tên gọi ở nhà: Tí Em; tên khai sinh: Đinh Văn Tý") == Names{"Tí Em", "Đinh Văn Tý"});
+  REQUIRE(model::name_parts(" 黄丽花 |A Linh\nKelly;; :") == Names{"黄丽花", "A Linh", "Kelly"});
+  REQUIRE(model::name_parts("").empty());
+}
+
 TEST_CASE("A text that names nobody is refused with the reason, and not repeated") {
   for (const std::string_view empty :
        {"", "   ", "\u200b\u200e", "...", "- / -", "\u3164", "\u00b4", "\u0301\u0302", "\xf0\x9f\x98\x80"}) {

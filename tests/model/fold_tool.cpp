@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Folds one text a line for unicode_test.py: code points in hex in, code points in hex out ("0" between syllables).
+#include <cstdio>
+#include <iostream>
+#include <sstream>
+
+#include "model/unicode/fold.hpp"
+
+int main() {
+  using namespace casevault::model::unicode;
+  std::printf("%s\n", std::string(kVersion).c_str());
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream in(line);
+    std::string text;
+    for (std::uint32_t point = 0; in >> std::hex >> point;) {
+      char bytes[4];
+      text.append(bytes, put_utf8(point, bytes));
+    }
+    Folded folded;
+    if (!folded.assign(text)) {
+      std::puts("refused");
+      continue;
+    }
+    for (const Folded::Unit unit : folded.units()) std::printf("%X ", unsigned{Folded::point(unit)});
+    std::puts("");
+  }
+}

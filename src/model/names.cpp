@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <array>
+#include <bit>
 
 #include "crypto/types.hpp"
 #include "model/normalise.hpp"
@@ -149,6 +150,32 @@ void keys_of(std::span<const Syllable> syllables, NameKeys& out) {
   join(bag, &Syllable::folded, " ", out.bag);
 }
 
+/// One name in two regions, exact and folded.
+struct Doublet {
+  std::array<std::string_view, 2> exact;
+  std::array<std::string_view, 2> folded;
+};
+constexpr std::array<Doublet, 3> kDoublets = {{
+    {{"hoang\xC2\xB2", "huynh\xC2\xB2"}, {"hoang", "huynh"}},
+    {{"vu\xE2\x81\xB4", "vo\xE2\x81\xB4"}, {"vu", "vo"}},
+    {{"phuc\xC2\xB9",
+      "phu\xCC\x9Bo\xCC\x9B"
+      "c\xC2\xB9"},
+     {"phuc", "phuoc"}},
+}};
+
+/// The other name of a doublet; typed without diacritics, it stays without.
+std::optional<Syllable> other_of(const Syllable& syllable) {
+  const bool plain = syllable.exact.text() == syllable.folded.text();
+  for (const Doublet& doublet : kDoublets) {
+    for (const std::size_t i : {std::size_t{0}, std::size_t{1}}) {
+      const auto& same = plain ? doublet.folded : doublet.exact;
+      if (syllable.exact.text() == same[i]) return Syllable{piece(same[1 - i]), piece(doublet.folded[1 - i])};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<NameKeys> name_keys(std::string_view text) {
@@ -182,6 +209,65 @@ bool has_diacritics(std::string_view text) {
   return std::ranges::any_of(name.units(), [](Unit unit) {
     return Folded::kind(unit) == unicode::kAccent || unicode::plain_letter(Folded::point(unit)) != Folded::point(unit);
   });
+}
+
+std::vector<NameKeys> name_aliases(std::string_view text) {
+  constexpr std::size_t kMaxChanged = 3;
+  constexpr std::size_t kCombinations = std::size_t{1} << kMaxChanged;
+  Folded name;
+  if (!name.assign(text)) return {};
+  const Syllables syllables(name);
+  std::array<Syllable, kMaxSyllables> memory;
+  const std::span<Syllable> changed = std::span(memory).first(syllables.list().size());
+  std::array<std::pair<std::size_t, Syllable>, kMaxChanged> others;
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < changed.size() && count < others.size(); ++i) {
+    if (const std::optional<Syllable> other = other_of(syllables.list()[i])) others[count++] = {i, *other};
+  }
+  std::vector<NameKeys> aliases;
+  aliases.reserve(kCombinations);
+  for (std::size_t changes = 1; changes <= count; ++changes) {
+    for (std::size_t set = 1; set < std::size_t{1} << count; ++set) {
+      if (static_cast<std::size_t>(std::popcount(set)) != changes) continue;
+      std::ranges::copy(syllables.list(), changed.begin());
+      for (std::size_t i = 0; i < count; ++i) {
+        if ((set >> i & 1U) != 0) changed[others[i].first] = others[i].second;
+      }
+      keys_of(changed, aliases.emplace_back());
+    }
+  }
+  return aliases;
+}
+
+std::uint32_t edit_distance(std::string_view a, std::string_view b) {
+  constexpr std::size_t kMaxPoints = 2 * unicode::kMaxFolded;
+  struct Points {
+    ~Points() { crypto::wipe({reinterpret_cast<std::uint8_t*>(list.data()), size * sizeof(char32_t)}); }  // NOLINT
+    bool assign(std::string_view text) {
+      for (ByteView rest = as_bytes(text); !rest.empty();) {
+        const char32_t point = unicode::take_utf8(rest);
+        if (point == unicode::kInvalid || size == list.size()) return false;
+        list[size++] = point;
+      }
+      return true;
+    }
+    std::array<char32_t, kMaxPoints> list;
+    std::size_t size = 0;
+  };
+  Points left;
+  Points right;
+  if (!left.assign(a) || !right.assign(b)) return static_cast<std::uint32_t>(std::max(a.size(), b.size()));
+  std::array<std::uint32_t, kMaxPoints + 1> row;
+  for (std::size_t j = 0; j <= right.size; ++j) row[j] = static_cast<std::uint32_t>(j);
+  for (std::size_t i = 0; i < left.size; ++i) {
+    std::uint32_t diagonal = row[0]++;
+    for (std::size_t j = 0; j < right.size; ++j) {
+      const std::uint32_t replaced = diagonal + (left.list[i] == right.list[j] ? 0U : 1U);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, diagonal + 1});
+    }
+  }
+  return row[right.size];
 }
 
 }  // namespace casevault::model

@@ -182,6 +182,61 @@ TEST_CASE("A query is known to tell diacritics apart, or not") {
     REQUIRE(model::has_diacritics(marked));
 }
 
+TEST_CASE("A query of a regional name also asks for its other form, with the same care for tones") {
+  const auto aliases = [](std::string_view name) {
+    std::vector<std::string> exact;
+    for (const NameKeys& alias : model::name_aliases(name)) exact.push_back(alias.exact);
+    return exact;
+  };
+  REQUIRE(aliases("Hoàng Văn Nam") == std::vector{keys("Huỳnh Văn Nam").exact});
+  REQUIRE(aliases("huỳnh văn nam") == std::vector{keys("Hoàng Văn Nam").exact});
+  REQUIRE(aliases("Võ") == std::vector{keys("Vũ").exact});
+  REQUIRE(aliases("Vũ") == std::vector{keys("Võ").exact});
+  REQUIRE(aliases("Phúc") == std::vector{keys("Phước").exact});
+  REQUIRE(aliases("Phước") == std::vector{keys("Phúc").exact});
+  REQUIRE(aliases("hoang van phuoc") ==
+          std::vector{keys("huynh van phuoc").exact, keys("hoang van phuc").exact, keys("huynh van phuc").exact});
+  REQUIRE(aliases("Vũ Hoàng Phúc Võ").size() == 7);
+  for (const std::string_view none : {"Vụ", "Hoáng", "Phục", "Nguyễn", "", "\xff"}) REQUIRE(aliases(none).empty());
+  const NameKeys alias = model::name_aliases("Hoàng Văn Nam").front();
+  const NameKeys huynh = keys("Huỳnh Văn Nam");
+  REQUIRE(alias.folded == huynh.folded);
+  REQUIRE(alias.bag == huynh.bag);
+  REQUIRE(alias.joined == huynh.joined);
+}
+
+TEST_CASE("Distance counts code points, so a tone is one step") {
+  REQUIRE(model::edit_distance("", "") == 0);
+  REQUIRE(model::edit_distance("", "abc") == 3);
+  REQUIRE(model::edit_distance("kitten", "sitting") == 3);
+  REQUIRE(model::edit_distance(keys("Hoà").exact, keys("Hoa").exact) == 1);
+  REQUIRE(model::edit_distance(keys("Hoà").exact, keys("Hoá").exact) == 1);
+  REQUIRE(model::edit_distance(keys("Tuyết").exact, keys("Tuyêt").exact) == 1);
+  REQUIRE(model::edit_distance("李小龙", "李小龍") == 1);
+  REQUIRE(model::edit_distance("\xff", "abc") == 3);
+  const std::string longest(5000, 'a');
+  REQUIRE(model::edit_distance(longest, "b") == 5000);
+}
+
+TEST_CASE("A name typed without the input method is understood, and any other left alone") {
+  const auto meant = [](std::string_view typed) { return model::typing_suggestion(typed).value_or("-"); };
+  REQUIRE(meant("Nguyeenx Thij Hoaf") == "Nguyễn Thị Hòa");
+  REQUIRE(meant("Nguye64n Thi5 Hoa2") == "Nguyễn Thị Hòa");
+  REQUIRE(meant("Nguyenex Thij Hoa") == "Nguyễn Thị Hoa");
+  REQUIRE(meant("NGUYEENX VAWN DDUWCS") == "NGUYỄN VĂN ĐỨC");
+  REQUIRE(meant("D9a8ng5 Tru7o7ng") == "Đặng Trương");
+  REQUIRE(meant("Truowng Thuyr Quys Huynhf") == "Trương Thủy Quý Huỳnh");
+  REQUIRE(meant("Truong Gia Gif Khoer") == "Truong Gia Gì Khỏe");
+  REQUIRE(meant("Phwowcs") == "Phước");
+  REQUIRE(meant("Nguyeexn, Uyeenr") == "Nguyễn, Uyển");
+  REQUIRE(meant("Luwu Dduwcj") == "Lưu Đực");
+  REQUIRE(meant("thij Hoà") == "thị Hoà");
+  for (const std::string_view other : {"Nguyễn Thị Hoà", "Nguyen Thi Hoa", "Kelly", "Mei Mei", "H'Hen", "", "Johnson",
+                                       "12 A", "\xff\xfe", "Bồs", "sồB", "Nguyeenxx"})
+    REQUIRE(meant(other) == "-");
+  REQUIRE(meant(std::string(300, 's')) == "-");
+}
+
 TEST_CASE("Whatever bytes come, keys are made or refused, and folding what was folded changes nothing") {
   std::mt19937 random(5);
   std::uniform_int_distribution<int> byte(0, 255);
@@ -207,6 +262,9 @@ TEST_CASE("Whatever bytes come, keys are made or refused, and folding what was f
     }
     const auto first = model::name_keys(text);
     (void)model::has_diacritics(text);
+    (void)model::typing_suggestion(text);
+    (void)model::name_aliases(text);
+    (void)model::edit_distance(text, "a");
     if (!first) continue;
     ++made;
     REQUIRE_FALSE((first->exact.empty() || first->folded.empty() || first->bag.empty() || first->joined.empty()));

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.hpp"
 #include "crypto/types.hpp"
 #include "model/normalise.hpp"
 #include "model/unicode/fold.hpp"
@@ -209,7 +210,7 @@ bool is_key(char c) noexcept { return (lower(c) >= 'a' && lower(c) <= 'z') || (c
 }  // namespace
 
 std::optional<std::string> typing_suggestion(std::string_view text) {
-  if (text.size() > kMaxText) return std::nullopt;
+  if (text.size() > kMaxText || !base::valid_utf8(text)) return std::nullopt;
   std::optional<std::string> out(std::in_place);
   out->reserve(3 * text.size());
   bool changed = false;

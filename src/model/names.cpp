@@ -239,6 +239,13 @@ std::vector<NameKeys> name_aliases(std::string_view text) {
   return aliases;
 }
 
+std::string_view regional_form(std::string_view folded_syllable) noexcept {
+  for (const Doublet& doublet : kDoublets) {
+    if (folded_syllable == doublet.folded[1]) return doublet.folded[0];
+  }
+  return folded_syllable;
+}
+
 std::uint32_t edit_distance(std::string_view a, std::string_view b) {
   constexpr std::size_t kMaxPoints = 2 * unicode::kMaxFolded;
   struct Points {

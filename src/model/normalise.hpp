@@ -31,15 +31,18 @@ struct NameKeys {
 /// Whether a query tells letters apart that plain typing does not: then its K1 is asked first. False for what is no
 /// name.
 [[nodiscard]] bool has_diacritics(std::string_view text);
-/// What a query may also mean, where regions write one name in two ways (Hoang and Huynh, Vu and Vo, Phuc and Phuoc, with
-/// their tones; without any tone in what is typed without). At most seven, those with fewest changes first; none for what
-/// is no name. Never stored.
+/// What a query may also mean, where regions write one name in two ways (Hoang and Huynh, Vu and Vo, Phuc and Phuoc,
+/// with their tones; without any tone in what is typed without). At most seven, those with fewest changes first; none
+/// for what is no name. Never stored.
 [[nodiscard]] std::vector<NameKeys> name_aliases(std::string_view text);
-/// A name typed while the input method was off ("Nguyeenx Thij Hoaf", "Nguye64n Thi5 Hoa2"), as it was meant (Telex, VNI).
-/// To be shown as a suggestion; nothing for what is no such text.
+/// One form for both names of such a pair, of a syllable of K2 ("hoang" for "huynh"): for comparing people, not for
+/// keys.
+[[nodiscard]] std::string_view regional_form(std::string_view folded_syllable) noexcept;
+/// A name typed while the input method was off ("Nguyeenx Thij Hoaf", "Nguye64n Thi5 Hoa2"), as it was meant (Telex,
+/// VNI). To be shown as a suggestion; nothing for what is no such text.
 [[nodiscard]] std::optional<std::string> typing_suggestion(std::string_view text);
-/// Code points to insert, remove or replace to come from one key to the other, for ranking K1 or K2. Not UTF-8, or longer
-/// than a name can be: the larger length in bytes.
+/// Code points to insert, remove or replace to come from one key to the other, for ranking K1 or K2. Not UTF-8, or
+/// longer than a name can be: the larger length in bytes.
 [[nodiscard]] std::uint32_t edit_distance(std::string_view a, std::string_view b);
 
 inline constexpr std::size_t kMaxPhones = 8;  ///< in one cell

@@ -52,6 +52,7 @@ struct Name {
   Mark given = 0;   ///< the last
   std::size_t syllables = 0;
   bool marked = false;  ///< typed with diacritics
+  bool meant = false;   ///< not as written: as typing_suggestion has it
 
   Name() = default;
   Name(Name&&) noexcept = default;
@@ -133,9 +134,16 @@ std::vector<Mark> marks_of(const std::vector<std::string>& texts, Space space) {
 
 Features features_of(const Person& person) {
   Features out;
-  out.names.reserve(person.names.size());
+  out.names.reserve(person.names.size() + 1);
   for (const std::string& text : person.names) {
     if (Name name; read_name(text, name)) out.names.push_back(std::move(name));
+  }
+  if (std::optional<std::string> text = person.names.empty() ? std::nullopt : typing_suggestion(person.names.front())) {
+    if (Name name; read_name(*text, name)) {
+      name.meant = true;
+      out.names.push_back(std::move(name));
+    }
+    crypto::wipe(*text);
   }
   if (valid_date(person.birth_date)) {
     const std::string_view date = person.birth_date;
@@ -401,6 +409,10 @@ class Weighing {
   /// The name of one against an alias of the other; the family name may stand before a name used at home.
   [[nodiscard]] std::optional<Weight> with_alias(const Name& name, const Name& alias, const Name& of) const {
     const double rarity = crowd_.rarity(alias.bag);
+    if (alias.meant) {
+      if (name.keys.folded != alias.keys.folded) return std::nullopt;
+      return Weight{rarity - 1, rarity - (name.keys.exact == alias.keys.exact ? 6 : 5), Reason::kTypedWithoutMethod};
+    }
     if (name.bag == alias.bag || name.joined == alias.joined)
       return Weight{rarity - 1.5, rarity - 6, Reason::kNameIsAlias};
     if (name.syllables == 2 && alias.syllables == 1 && name.family == of.family) {
@@ -619,6 +631,8 @@ std::string_view text_of(Reason reason) noexcept {
       return "same name but for a middle name";
     case Reason::kNearName:
       return "name differs by a slip";
+    case Reason::kTypedWithoutMethod:
+      return "same name, typed without the input method";
     case Reason::kNameIsAlias:
       return "name of one is an alias of the other";
     case Reason::kSameAlias:

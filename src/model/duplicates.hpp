@@ -49,8 +49,9 @@ enum class Reason : std::uint8_t {
   kNameSpacing,
   kRegionalName,  ///< Hoang and Huynh
   kMiddleNameLeftOut,
-  kNearName,     ///< a slip of the keyboard
-  kNameIsAlias,  ///< the name of one is an alias of the other
+  kNearName,            ///< a slip of the keyboard
+  kTypedWithoutMethod,  ///< Telex or VNI that nothing turned into letters
+  kNameIsAlias,         ///< the name of one is an alias of the other
   kSameAlias,
   kSameBirthDate,
   kBirthDateFits,  ///< as far as both are known

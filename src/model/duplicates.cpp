@@ -450,8 +450,8 @@ class Weighing {
     if (years == 0 && days && left.month == right.month && left.day == right.day)
       return add(8.3, 6, Reason::kSameBirthDate);
     if (days && near_date(left, right)) return add(4, 2, Reason::kNearBirthDate);
-    if (years == 0 && months && !days && left.month == right.month) return add(5.3, 2.3, Reason::kBirthDateFits);
-    if (years == 0 && !months) return add(3, 0.7, Reason::kBirthDateFits);
+    if (years == 0 && months && !days && left.month == right.month) return add(5.3, 3.2, Reason::kBirthDateFits);
+    if (years == 0 && !months) return add(3, 0.9, Reason::kBirthDateFits);
     if (years <= 1 && (left.estimated || right.estimated)) return add(2, 0.5, Reason::kNearBirthDate);
     if (years == 0) return add(-1, -0.3, Reason::kOtherBirthDate);
     if (years == 1) return add(-1.5, 0.9, Reason::kOtherBirthDate);
@@ -611,6 +611,20 @@ Person person_of(const PersonCells& cells) {
     if (!relative.name.empty()) out.relatives.push_back(std::move(relative));
   }
   return out;
+}
+
+void wipe(Person& person) noexcept {
+  const auto all = [](std::vector<std::string>& texts) {
+    for (std::string& text : texts) crypto::wipe(text);
+  };
+  for (auto* const texts : {&person.names, &person.phones, &person.provinces, &person.communes}) all(*texts);
+  for (std::string* const text : {&person.birth_date, &person.sex, &person.nationality}) crypto::wipe(*text);
+  for (IdKey& document : person.documents) crypto::wipe(document.number);
+  for (Relative& relative : person.relatives) {
+    crypto::wipe(relative.name);
+    crypto::wipe(relative.relation);
+    all(relative.phones);
+  }
 }
 
 std::string_view text_of(Reason reason) noexcept {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <chrono>
 #include <random>
 
 #include "catch.hpp"
@@ -192,4 +193,21 @@ TEST_CASE("What is no place is refused, and no text makes more words than an ind
       REQUIRE((!query || !query->empty()));
     }
   }
+}
+
+TEST_CASE("time of the keys of telephones, documents, dates and places", "[.time]") {
+  const auto time_of = [](std::string_view what, const auto& make) {
+    constexpr int kRounds = 50'000;
+    const auto begin = std::chrono::steady_clock::now();
+    std::size_t made = 0;
+    for (int i = 0; i < kRounds; ++i) made += make().has_value() ? 1U : 0U;
+    const std::chrono::duration<double, std::micro> spent = std::chrono::steady_clock::now() - begin;
+    WARN(what << ": " << spent.count() / kRounds << " us");
+    REQUIRE(made == kRounds);
+  };
+  time_of("a telephone", [] { return model::phone_keys("+84 (0) 912-345-678"); });
+  time_of("a document", [] { return model::id_key("CCCD 001 203 000 123"); });
+  time_of("a date", [] { return model::date_keys("1990-05-12"); });
+  time_of("a province", [] { return model::place_keys("Đắk Lắk (Phú Yên cũ)", "2025"); });
+  time_of("a commune", [] { return model::place_keys("xã Lạc Thịnh, huyện Yên Thủy"); });
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include "base/text.hpp"
 #include "catch.hpp"
+#include "crypto/hash.hpp"
 #include "crypto/keypair.hpp"
 #include "model/csv.hpp"
 #include "model/normalise.hpp"
@@ -88,6 +90,38 @@ TEST_CASE("the example register is the beginning of the test register") {
   const auto few = test::read_csv(std::string(CASEVAULT_SOURCE_DIR) + "/examples/data/registry_vn_small.csv");
   REQUIRE(few.size() == 51);
   REQUIRE(std::equal(few.begin(), few.end(), all.begin()));
+}
+
+TEST_CASE("The register: no key changes without a new version of the normaliser") {
+  const auto rows = test::read_csv(std::string(CASEVAULT_TEST_DATA) + "/data/registry_vn.csv");
+  const auto column = [&rows](std::string_view name) {
+    return static_cast<std::size_t>(std::ranges::find(rows.front(), name) - rows.front().begin());
+  };
+  Bytes keys;
+  const auto add = [&keys](std::string_view key) {
+    keys.insert(keys.end(), as_bytes(key).begin(), as_bytes(key).end());
+    keys.push_back(0);
+  };
+  const auto add_all = [&add](const Result<std::vector<std::string>>& words) {
+    if (!words) return add("refused");
+    for (const std::string& word : *words) add(word);
+  };
+  for (std::size_t i = 1; i < rows.size(); ++i) {
+    const auto& row = rows[i];
+    std::vector<std::string_view> names = name_parts(row[column("aliases")]);
+    names.push_back(row[column("full_name")]);
+    for (const std::string_view name : names) {
+      const NameKeys key = REQUIRE_OK(name_keys(name));
+      for (const std::string& each : {key.exact, key.folded, key.bag, key.joined}) add(each);
+    }
+    add_all(phone_keys(row[column("phone")]));
+    add_all(date_keys(row[column("dob")]));
+    add_all(place_keys(row[column("province_text")], row[column("province_edition")]));
+    add_all(place_keys(row[column("commune_text")]));
+    if (const auto id = id_key(row[column("id_number")])) add(id->type + " " + id->number);
+  }
+  REQUIRE(kNormaliserVersion == 1);
+  REQUIRE(base::to_hex(crypto::blake2b256(keys)) == "6c8b593fc3920cc0b6d54d621f09ec4b30b5de21b177b2525d3f6b7808ae2619");
 }
 
 TEST_CASE("The register: every name, date, place, telephone and document has keys") {

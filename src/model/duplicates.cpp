@@ -178,7 +178,8 @@ bool has(const std::vector<T>& list, const T& value) noexcept {
 /// How many people share a value, and who is compared with whom.
 class Crowd {
  public:
-  explicit Crowd(std::span<const Person> people) {
+  Crowd(std::span<const Person> people, std::size_t register_size)
+      : register_size_(static_cast<double>(register_size)) {
     people_.reserve(people.size());
     for (const Person& person : people) people_.push_back(features_of(person));
     for (const Features& person : people_) count(person);
@@ -186,13 +187,14 @@ class Crowd {
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return people_.size(); }
+  [[nodiscard]] double register_size() const noexcept { return register_size_; }
   [[nodiscard]] const Features& operator[](std::size_t i) const noexcept { return people_[i]; }
 
   /// How much more often the value is met in one and the same person than by chance, as a logarithm.
   [[nodiscard]] double rarity(Mark value) const {
     const auto found = shared_.find(value);
     const double others = found == shared_.end() ? 1 : std::max<double>(1, found->second - 1.0);
-    return std::max(0.0, std::log(static_cast<double>(people_.size()) / others));
+    return std::max(0.0, std::log(register_size_ / others));
   }
   [[nodiscard]] std::uint32_t count_of(Mark value) const {
     const auto found = shared_.find(value);
@@ -278,6 +280,7 @@ class Crowd {
     }
   }
 
+  double register_size_;
   std::vector<Features> people_;
   std::unordered_map<Mark, std::uint32_t> shared_;
   std::vector<std::pair<Mark, std::uint32_t>> members_;
@@ -290,7 +293,7 @@ class Crowd {
 class Weighing {
  public:
   Weighing(const Crowd& crowd, const Features& a, const Features& b) : crowd_(crowd), a_(a), b_(b) {
-    const double strangers = std::log(static_cast<double>(crowd.size()));
+    const double strangers = std::log(crowd.register_size());
     same_ = -3.5 - strangers;       // one in 30 is recorded twice
     household_ = -3.0 - strangers;  // one in 20 has somebody of the household in the register
     names();
@@ -367,10 +370,13 @@ class Weighing {
       return {ends - 2, ends - 6, Reason::kMiddleNameLeftOut};
     }
     if (const auto near = near_name(left, right)) return *near;
-    const double family_rarity = crowd_.rarity(left.family);
+    const double family_rarity = family_of(left);
     if (family) return {family_rarity - 4, family_rarity - 0.2, Reason::kOtherGivenName};
     return {-4.5, -2.5, Reason::kOtherName};
   }
+
+  /// Bounded, because people who were picked by other values do not show how frequent it is; so are places.
+  [[nodiscard]] double family_of(const Name& name) const { return std::min(4.5, crowd_.rarity(name.family)); }
 
   /// Whether one has all the syllables of the other, in their order.
   static bool one_leaves_out(const Name& left, const Name& right) {
@@ -421,7 +427,7 @@ class Weighing {
       for_syllables(name.keys.folded, [&](std::string_view syllable) {
         if (at++ == 1) second = syllable == alias.keys.folded;
       });
-      const double together = rarity + crowd_.rarity(of.family);
+      const double together = rarity + family_of(of);
       if (second) return Weight{together - 3, together - 6, Reason::kNameIsAlias};
     }
     return std::nullopt;
@@ -504,13 +510,14 @@ class Weighing {
 
   void places() {
     constexpr double kMost = 6;
+    constexpr double kMostProvince = 3.5;
     double commune = -1;
     for (const Mark place : a_.communes) {
       if (has(b_.communes, place)) commune = std::max(commune, std::min(kMost, crowd_.rarity(place)));
     }
     double province = -1;
     for (const Mark place : a_.provinces) {
-      if (has(b_.provinces, place)) province = std::max(province, crowd_.rarity(place));
+      if (has(b_.provinces, place)) province = std::max(province, std::min(kMostProvince, crowd_.rarity(place)));
     }
     const bool provinces = !a_.provinces.empty() && !b_.provinces.empty();
     if (provinces && province < 0) return add(-2.5, -2.5, Reason::kOtherProvince);
@@ -692,8 +699,8 @@ std::string_view text_of(Reason reason) noexcept {
 bool speaks_for(Reason reason) noexcept { return reason < Reason::kOtherGivenName; }
 
 void find_duplicates(std::span<const Person> people, double least_score,
-                     const std::function<bool(const DuplicatePair&)>& found) {
-  const Crowd crowd(people);
+                     const std::function<bool(const DuplicatePair&)>& found, std::size_t register_size) {
+  const Crowd crowd(people, std::max(register_size, people.size()));
   std::vector<std::uint32_t> candidates;
   for (std::size_t a = 0; a < crowd.size(); ++a) {
     crowd.candidates(a, candidates);

@@ -99,7 +99,9 @@ inline constexpr double kDefaultDuplicateScore = 0.5;
 /// people who share a name, document, telephone or relative, or a family name and a birthday or commune, are compared,
 /// and no value that more than 64 people share brings them together by itself: 100,000 people take less than half a
 /// minute.
+/// `register_size`: of the register that the people were picked from, by their names, documents and telephones, when
+/// they are not all of it: so a newcomer is held against those that a search has found.
 void find_duplicates(std::span<const Person> people, double least_score,
-                     const std::function<bool(const DuplicatePair&)>& found);
+                     const std::function<bool(const DuplicatePair&)>& found, std::size_t register_size = 0);
 
 }  // namespace casevault::model

@@ -76,8 +76,7 @@ Result<std::string_view> simplify(std::string_view text, Cell& cell) {
   for (ByteView rest = as_bytes(text); !rest.empty();) {
     const std::size_t offset = text.size() - rest.size();
     const char32_t point = unicode::take_utf8(rest);
-    if (point == unicode::kInvalid)
-      return refuse("not valid UTF-8 at byte " + std::to_string(offset) + "; save the source as UTF-8");
+    if (!unicode::readable(point)) return unicode::unreadable(point, offset);
     const char sign = simple_sign(point);
     if (sign != '\0') out[size++] = static_cast<std::uint8_t>(sign);
   }

@@ -207,6 +207,9 @@ class Syllable {
 
 bool is_key(char c) noexcept { return (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9'); }
 
+/// Letters beyond ASCII: the input method was on. An apostrophe: the name is of another language.
+bool is_foreign(char c) noexcept { return c == '\'' || static_cast<unsigned char>(c) >= 0x80; }
+
 }  // namespace
 
 std::optional<std::string> typing_suggestion(std::string_view text) {
@@ -214,11 +217,11 @@ std::optional<std::string> typing_suggestion(std::string_view text) {
   std::optional<std::string> out(std::in_place);
   out->reserve(3 * text.size());
   bool changed = false;
-  bool beside_foreign = false;  // letters beyond ASCII: the input method was on
+  bool beside_foreign = false;
   while (!text.empty()) {
     const auto end = static_cast<std::size_t>(std::ranges::find_if_not(text, is_key) - text.begin());
     const std::string_view keys = text.substr(0, end);
-    beside_foreign = beside_foreign || (end != text.size() && static_cast<unsigned char>(text[end]) >= 0x80);
+    beside_foreign = beside_foreign || (end != text.size() && is_foreign(text[end]));
     Syllable typed;
     Syllable meant;
     const bool as_it_stands = typed.take(keys) && typed.valid(false);
@@ -230,7 +233,7 @@ std::optional<std::string> typing_suggestion(std::string_view text) {
     }
     text.remove_prefix(end);
     if (text.empty()) break;
-    beside_foreign = static_cast<unsigned char>(text.front()) >= 0x80;
+    beside_foreign = is_foreign(text.front());
     out->push_back(text.front());
     text.remove_prefix(1);
   }

@@ -188,6 +188,22 @@ TEST_CASE("The search stops when it is told to, and takes people of whom nothing
   find_duplicates(both, 0, [](const DuplicatePair& pair) { return pair.score < kDefaultDuplicateScore; });
 }
 
+TEST_CASE("A newcomer is held against the few that a search has found as against the whole register") {
+  PersonCells again = kHoa;
+  again.name = "Nguyen Thi Hoa";
+  again.phone = {};
+  again.relatives = {};
+  const double whole = score(kHoa, again);
+  const PersonCells namesake = {.name = "Nguyễn Thị Hoa", .birth_date = "1981-11-30", .province = "Cà Mau"};
+  const std::vector<Person> few = {person_of(kHoa), person_of(again), person_of(namesake)};
+  std::vector<DuplicatePair> pairs;
+  find_duplicates(
+      few, kDefaultDuplicateScore, [&pairs](const DuplicatePair& pair) { return pairs.push_back(pair), true; }, 502);
+  REQUIRE(pairs.size() == 1);
+  REQUIRE((pairs.front().a == 0 && pairs.front().b == 1));
+  REQUIRE(pairs.front().score == Approx(whole).margin(0.1));
+}
+
 TEST_CASE("Thousands of one name, telephone and commune are compared with few of them") {
   std::vector<Person> people;
   for (int i = 0; i < 5000; ++i) {

@@ -116,6 +116,7 @@ TEST_CASE("What cannot be a telephone number is refused with the reason") {
   for (const std::string_view text : {"", "-", "không có", "không nhớ", "gọi sau 20h", "+", "()"})
     REQUIRE(reason(text) == "holds no telephone number");
   REQUIRE(reason("09\xff").starts_with("not valid UTF-8 at byte 2"));
+  REQUIRE(reason("0912345678 \ufffd").find("(U+FFFD) at byte 11") != std::string::npos);
   REQUIRE(reason(std::string(1025, '1')).starts_with("longer than 1024 bytes"));
 }
 

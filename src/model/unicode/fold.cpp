@@ -6,7 +6,6 @@
 namespace casevault::model::unicode {
 namespace {
 
-constexpr char32_t kReplacement = 0xFFFD;
 constexpr char32_t kIotaSubscript = 0x345;
 constexpr char32_t kIota = 0x3B9;
 
@@ -69,11 +68,7 @@ Result<void> Folded::assign(std::string_view text) {
   while (!rest.empty()) {
     const std::size_t offset = text.size() - rest.size();
     const char32_t point = take_utf8(rest);
-    if (point == kInvalid)
-      return refuse("not valid UTF-8 at byte " + std::to_string(offset) + "; save the source as UTF-8");
-    if (point == kReplacement)
-      return refuse("the sign for lost letters (U+FFFD) at byte " + std::to_string(offset) +
-                    "; take the text from its source again");
+    if (!readable(point)) return unreadable(point, offset);
     if (!append(point))
       return refuse("longer than " + std::to_string(kMaxFolded) +
                     " letters; shorten it or keep it in a field without an index");
@@ -99,6 +94,13 @@ char32_t take_utf8(ByteView& rest) noexcept {
   const bool overlong = (size == 3 && point < 0x800) || (size == 4 && point < 0x1'0000);
   if (overlong || (point >= 0xD800 && point <= 0xDFFF) || point > 0x10'FFFF) return kInvalid;
   return rest = rest.subspan(size), point;
+}
+
+Error unreadable(char32_t point, std::size_t offset) {
+  const std::string where = " at byte " + std::to_string(offset);
+  return refuse(point == kInvalid
+                    ? "not valid UTF-8" + where + "; save the source as UTF-8"
+                    : "the sign for lost letters (U+FFFD)" + where + "; take the text from its source again");
 }
 
 char32_t plain_letter(char32_t folded) noexcept {

@@ -47,6 +47,9 @@ inline constexpr char32_t kInvalid = 0xFFFF'FFFF;
 /// Takes one code point off the front of `rest`, which is not empty; kInvalid, and nothing taken, where none begins
 /// there (RFC 3629).
 [[nodiscard]] char32_t take_utf8(ByteView& rest) noexcept;
+/// Whether a code point taken is one that text can hold: not kInvalid, and not the sign for lost letters (U+FFFD).
+[[nodiscard]] constexpr bool readable(char32_t point) noexcept { return point != kInvalid && point != 0xFFFD; }
+[[nodiscard]] Error unreadable(char32_t point, std::size_t offset);  ///< kBadInput, for what is not readable
 /// Letters with a stroke or without a dot do not decompose, and are typed plain all the same: d for its stroked form.
 [[nodiscard]] char32_t plain_letter(char32_t folded) noexcept;
 /// Bytes of the UTF-8 of `point`, written to `out`, which has room for four.

@@ -337,8 +337,6 @@ class Weighing {
   }
   void add(const Weight& weight) { add(weight.same, weight.household, weight.reason); }
 
-  // --- Names ---
-
   void names() {
     if (a_.names.empty() || b_.names.empty()) return;
     const Name& left = a_.names.front();
@@ -444,8 +442,6 @@ class Weighing {
     if (best > 0) add(best - 0.5, std::max(0.0, best - 3.5), Reason::kSameAlias);
   }
 
-  // --- Birth ---
-
   void birth() {
     const Date& left = a_.born;
     const Date& right = b_.born;
@@ -476,8 +472,6 @@ class Weighing {
     return digits_off(left.year, right.year) + digits_off(left.month, right.month) + digits_off(left.day, right.day) ==
            1;
   }
-
-  // --- Documents, telephones, places, relatives ---
 
   void documents() {
     bool same = false;

@@ -19,8 +19,6 @@ Error refuse(std::string reason) { return {ErrorCode::kBadInput, std::move(reaso
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-// --- Telephone numbers ---
-
 /// Signs that a cell is reduced to, beside digits, '+' and parentheses.
 constexpr char kBetween = ';';  // ends a number
 constexpr char kGap = ' ';      // within a number
@@ -303,8 +301,6 @@ Result<std::vector<std::string>> phone_keys(std::string_view text) {
         "of before 2018) nor a foreign one (+ or 00 and the country code)");
   return refuse("holds no telephone number");
 }
-
-// --- Numbers of documents ---
 
 namespace {
 

@@ -136,7 +136,7 @@ bool drop_back(std::string_view& text, std::string_view back) noexcept {
   return true;
 }
 
-/// Collects words, each once; wiped where it was asked for words and none came.
+/// Collects words, each once, up to the bound.
 class Words {
  public:
   Words(std::vector<std::string>& out, bool query, bool loose) : out_(out), query_(query), loose_(loose) {

@@ -11,6 +11,11 @@ void wipe(MutableBytes bytes) noexcept {
   if (!bytes.empty()) sodium_memzero(bytes.data(), bytes.size());
 }
 
+void wipe(std::string& text) noexcept {
+  if (text.capacity() != 0) sodium_memzero(text.data(), text.capacity());
+  text.clear();
+}
+
 bool equal(ByteView a, ByteView b) noexcept {
   if (a.size() != b.size() || a.empty()) return a.size() == b.size();
   if (a.size() == crypto_verify_32_BYTES) return crypto_verify_32(a.data(), b.data()) == 0;  // for each cell opened

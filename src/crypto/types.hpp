@@ -12,6 +12,7 @@ using LabelView = std::span<const std::uint8_t, 16>;  ///< one entry of format/l
 using Hash = std::array<std::uint8_t, 32>;
 
 void wipe(MutableBytes bytes) noexcept;
+void wipe(std::string& text) noexcept;  ///< all it ever held in its present buffer; empty afterwards
 [[nodiscard]] bool equal(ByteView a, ByteView b) noexcept;  ///< constant time in the content
 
 /// Short-lived key material on the stack, wiped on destruction. Long-lived keys are SecretBytes.

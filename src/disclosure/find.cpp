@@ -42,6 +42,7 @@ struct Found {
 };
 
 Match match_of(const model::IndexWord& word, bool same_marks) {
+  if (word.regional) return Match::kJoined;  // the loosest there is
   switch (word.word_class) {
     case model::WordClass::kFolded:
       return same_marks ? Match::kExact : Match::kFolded;

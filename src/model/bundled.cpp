@@ -80,4 +80,12 @@ std::optional<std::vector<std::string>> bundled_list(std::string_view name) {
   return codes;
 }
 
+std::vector<std::vector<std::string>> bundled_rows(std::string_view file) {
+  std::string_view text = content_of(std::string(file) + ".csv").value_or("");
+  std::vector<std::vector<std::string>> rows;
+  take_line(text);
+  while (!text.empty()) rows.push_back(split(take_line(text)));
+  return rows;
+}
+
 }  // namespace casevault::model

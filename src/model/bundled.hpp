@@ -22,4 +22,7 @@ struct BundledFile {
 /// "htcds.field" the picklist of that field in htcds_codes.csv. Repeated values count once.
 [[nodiscard]] std::optional<std::vector<std::string>> bundled_list(std::string_view name);
 
+/// The rows of a bundled list without its header, each with all its columns.
+[[nodiscard]] std::vector<std::vector<std::string>> bundled_rows(std::string_view file);
+
 }  // namespace casevault::model

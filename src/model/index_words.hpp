@@ -20,7 +20,8 @@ enum class WordClass : std::uint8_t {
 struct IndexWord {
   WordClass word_class = WordClass::kWhole;
   std::string text;
-  std::string exact;  ///< of kFolded
+  std::string exact;      ///< of kFolded
+  bool regional = false;  ///< another region's way to say what was typed; never of a value
   IndexWord() = default;
   IndexWord(WordClass of, std::string word, std::string exactly = {})
       : word_class(of), text(std::move(word)), exact(std::move(exactly)) {}

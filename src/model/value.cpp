@@ -45,22 +45,6 @@ std::optional<unsigned> digits(std::string_view text) {
   return value;
 }
 
-bool valid_date(std::string_view text) {
-  if (text.size() != 4 && text.size() != 7 && text.size() != 10) return false;
-  const auto year = digits(text.substr(0, 4));
-  if (!year || *year == 0) return false;
-  if (text.size() == 4) return true;
-  const auto month = digits(text.substr(5, 2));
-  if (text[4] != '-' || !month || *month < 1 || *month > 12) return false;
-  if (text.size() == 7) return true;
-  const auto day = digits(text.substr(8, 2));
-  if (text[7] != '-' || !day || *day < 1) return false;
-  const bool leap = (*year % 4 == 0 && *year % 100 != 0) || *year % 400 == 0;
-  const bool short_month = *month == 4 || *month == 6 || *month == 9 || *month == 11;
-  const unsigned last = *month == 2 ? (leap ? 29U : 28U) : (short_month ? 30U : 31U);
-  return *day <= last;
-}
-
 /// Canonical decimal only: what from_chars takes and to_chars would not write (+7, 007, -0) is refused.
 std::optional<std::int64_t> canonical_integer(std::string_view text) {
   std::int64_t value = 0;
@@ -126,6 +110,22 @@ Result<void> check_against(const Field& field, std::string_view text, const Know
 bool is_coded(const Field& field) { return field.type == FieldType::kCode || field.type == FieldType::kMultiCode; }
 
 }  // namespace
+
+bool valid_date(std::string_view text) {
+  if (text.size() != 4 && text.size() != 7 && text.size() != 10) return false;
+  const auto year = digits(text.substr(0, 4));
+  if (!year || *year == 0) return false;
+  if (text.size() == 4) return true;
+  const auto month = digits(text.substr(5, 2));
+  if (text[4] != '-' || !month || *month < 1 || *month > 12) return false;
+  if (text.size() == 7) return true;
+  const auto day = digits(text.substr(8, 2));
+  if (text[7] != '-' || !day || *day < 1) return false;
+  const bool leap = (*year % 4 == 0 && *year % 100 != 0) || *year % 400 == 0;
+  const bool short_month = *month == 4 || *month == 6 || *month == 9 || *month == 11;
+  const unsigned last = *month == 2 ? (leap ? 29U : 28U) : (short_month ? 30U : 31U);
+  return *day <= last;
+}
 
 Result<void> check_value(const Schema& schema, const Field& field, std::string_view text) {
   const CodeList* const list = is_coded(field) ? schema.find_list(field.list) : nullptr;

@@ -13,6 +13,9 @@ inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20U;
 /// value itself: "field sex: not a code of list sex".
 [[nodiscard]] Result<void> check_value(const Schema& schema, const Field& field, std::string_view text);
 
+/// YYYY, YYYY-MM or YYYY-MM-DD of the Gregorian calendar, as a field of dates keeps it.
+[[nodiscard]] bool valid_date(std::string_view text);
+
 /// The same question about many values of one field: its code list is looked up once. Says yes or no; check_value says
 /// why. Schema and field must outlive it.
 class ValueCheck {

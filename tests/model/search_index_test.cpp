@@ -199,7 +199,7 @@ TEST_CASE("sealed: rows of the index are of one size, and no label or value is t
   CHECK(values.size() == 400);
 }
 
-TEST_CASE("ranges of dates are made of the days, months and years they hold") {
+TEST_CASE("a single date is asked for as it was typed, a range by words that find all that may lie in it") {
   const auto words = [](std::string_view typed) {
     std::vector<std::string> out;
     for (const IndexWord& word : REQUIRE_OK(words_of_query(IndexKind::kDate, typed, false)).words)
@@ -209,14 +209,28 @@ TEST_CASE("ranges of dates are made of the days, months and years they hold") {
   using Texts = std::vector<std::string>;
   CHECK(words("1990") == Texts{"1990"});
   CHECK(words("1990-02") == Texts{"1990-02"});
-  CHECK(words("1990-02-03") == Texts{"1990-02-03"});
-  CHECK(words("1990..1992") == Texts{"1990", "1991", "1992"});
-  CHECK(words("1989-12-30..1991-02-01") == Texts{"1989-12-30", "1989-12-31", "1990", "1991-01", "1991-02-01"});
-  CHECK(words("2000-02-28..2000-03") == Texts{"2000-02-28", "2000-02-29", "2000-03"});
-  for (const char* bad : {"", "..", "1990..", "..1990", "1992..1990", "1990-13", "1990-02-30", "0000", "90", "1990-2",
-                          "1700..1990", "1990...1991", "abcd"}) {
+  CHECK(words("03/02/1990") == Texts{"1990-02-03"});
+  CHECK(words("1990..1990") == Texts{"1990"});
+  std::vector<IndexWord> own;
+  for (const char* date : {"1990", "1990-02", "1990-02-03"}) {
+    words_of_value(IndexKind::kDate, date, own);
+    CHECK(std::ranges::find(own, REQUIRE_OK(words_of_query(IndexKind::kDate, date, false)).words[0]) != own.end());
+  }
+  for (const char* bad :
+       {"", "..", "1990..", "..1990", "1992..1990", "1990-13", "1990-02-30", "0000", "1500..1990", "abcd"}) {
+    CAPTURE(bad);
     REQUIRE_ERROR(ErrorCode::kBadInput, words_of_query(IndexKind::kDate, bad, false));
   }
+}
+
+TEST_CASE("a loose query asks for the names of other regions too, and says that they are another's") {
+  const TypedWords loose = REQUIRE_OK(words_of_query(IndexKind::kName, "Hoàng Vũ", true));
+  CHECK(std::ranges::any_of(loose.words, &IndexWord::regional));
+  CHECK(std::ranges::none_of(REQUIRE_OK(words_of_query(IndexKind::kName, "Hoàng Vũ", false)).words,
+                             &IndexWord::regional));
+  std::vector<IndexWord> cell;
+  words_of_value(IndexKind::kName, "Lan; Tý", cell);
+  CHECK(cell.size() == 6);
 }
 
 TEST_CASE("a value that the normaliser makes nothing of is found as it was written") {

@@ -35,6 +35,7 @@ enum class Action : std::uint8_t {
   kKeyVault = 17,       ///< a new vault key and log key; then that the database is under them
   kPrincipalRekey = 18, ///< a principal replaced its own keys
   kKeyRetire = 19,      ///< an epoch was said to be empty for good
+  kFind = 20,  ///< records were searched for, with or without a match
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

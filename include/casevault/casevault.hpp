@@ -4,6 +4,7 @@
 #include <casevault/audit.hpp>
 #include <casevault/bytes.hpp>
 #include <casevault/disclosure.hpp>
+#include <casevault/find.hpp>
 #include <casevault/maintenance.hpp>
 #include <casevault/policy.hpp>
 #include <casevault/record.hpp>

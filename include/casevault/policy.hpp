@@ -40,9 +40,10 @@ struct GrantOptions {
 
 struct KeyInfo {
   std::string compartment;
-  std::uint32_t epoch = 0;  ///< from 1
-  std::string state;        ///< "current", "old", "destroyed"
-  std::uint64_t cells = 0;  ///< cells sealed under it, counted by reading heads
+  std::uint32_t epoch = 0;    ///< from 1
+  std::string state;          ///< "current", "old", "destroyed"
+  std::uint64_t cells = 0;    ///< cells sealed under it, counted by reading heads
+  std::uint64_t indexes = 0;  ///< search indexes whose keys hang on it
 };
 
 struct Rotation {
@@ -55,7 +56,8 @@ struct Rotation {
 struct Reencryption {
   std::uint64_t done = 0;            ///< cells moved by this call
   std::uint64_t total = 0;           ///< cells that lay under old epochs when it began
-  bool finished = false;             ///< nothing is left under old epochs
+  std::uint64_t records = 0;         ///< put into new search indexes by this call
+  bool finished = false;             ///< nothing is left under old epochs, no index unfinished
   std::vector<std::string> failed;   ///< records whose cells do not open, with the reason; at most 100
   std::vector<std::string> skipped;  ///< compartments with old cells that this principal does not hold
 };
@@ -64,6 +66,7 @@ struct Reencryption {
 struct Census {
   std::vector<KeyInfo> keys;
   std::uint64_t old_cells = 0;         ///< under epochs that are neither current nor destroyed
+  std::uint64_t old_indexes = 0;       ///< likewise
   std::optional<std::uint64_t> entry;  ///< the signed statement that none is left
 };
 

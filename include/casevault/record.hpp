@@ -37,6 +37,8 @@ struct Written {
   RecordId id;
   std::uint32_t version = 0;  ///< from 1
   std::uint64_t entry = 0;    ///< log entry, from 0
+  /// Records that may be about the same person as a new one, a line each: told, and decided by nobody.
+  std::vector<std::string> warnings = {};
 };
 
 /// Metadata of a record; no values.
@@ -67,7 +69,8 @@ using ProgressCallback = std::function<bool(const Progress&)>;
 
 struct ReencryptOptions {
   std::string compartment;  ///< empty: all that this principal holds
-  std::uint64_t rate = 0;   ///< cells a second at most; 0: no limit of its own
+  std::uint64_t rate = 0;   ///< cells, or records of an index, a second at most; 0: no limit of its own
+  bool index = false;       ///< the search indexes alone, whatever epoch they are under
   ProgressCallback progress;
 };
 
@@ -108,6 +111,7 @@ struct ImportReport {
   std::optional<std::uint64_t> entry;  ///< none for a dry run or when nothing was imported
   std::vector<RowProblem> problems;    ///< the first 1,000
   std::vector<RecordId> ids;           ///< input order, when collect_ids
+  std::vector<std::string> warnings;   ///< as of Written; the first 100
 };
 
 }  // namespace casevault

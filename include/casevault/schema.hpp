@@ -23,6 +23,18 @@ enum class FieldType : std::uint8_t {
 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(FieldType type) noexcept;  ///< as schemas write it: "multi-code"
 
+/// How a field can be searched for (Session::find). Persisted in index keys. DO NOT CHANGE THESE VALUES.
+enum class IndexKind : std::uint8_t {
+  kNone = 0,
+  kExact = 1,  ///< the whole value, byte for byte
+  kName = 2,   ///< names of people, however they were typed
+  kPhone = 3,  ///< phone numbers in any spelling, several in one value
+  kId = 4,     ///< identity numbers
+  kDate = 5,   ///< dates, and ranges of them
+  kPlace = 6,  ///< places by the names of either era
+};
+[[nodiscard]] CASEVAULT_API std::string_view name_of(IndexKind kind) noexcept;  ///< as schemas write it
+
 struct Field {
   std::uint16_t id = 0;  ///< persisted; unique in its type for ever
   std::string name;
@@ -30,12 +42,14 @@ struct Field {
   std::uint16_t compartment = 0;  ///< index into Schema::compartments()
   bool required = false;
   std::string list;  ///< name of the code list, for the coded types
+  IndexKind index = IndexKind::kNone;
 };
 
 struct RecordType {
   std::uint16_t id = 0;  ///< persisted
   std::string name;
-  std::vector<Field> fields;  ///< in schema order
+  std::vector<Field> fields;       ///< in schema order
+  bool search_before_add = false;  ///< a new record must name the log entry of a search that went before it
   [[nodiscard]] CASEVAULT_API const Field* find(std::string_view field) const noexcept;
   [[nodiscard]] CASEVAULT_API const Field* find(std::uint16_t field_id) const noexcept;
 };
@@ -94,6 +108,8 @@ class CASEVAULT_API Schema {
   [[nodiscard]] const std::vector<std::string>& recipient_classes() const noexcept;
   [[nodiscard]] const std::vector<std::string>& functional_roles() const noexcept;
   [[nodiscard]] const std::vector<Rule>& rules() const noexcept;
+  /// What is allowed and unwise, one line each; empty for a schema without such things.
+  [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
   /// TOML text that needs no bundled list: what a vault keeps.
   [[nodiscard]] const std::string& source() const noexcept;
 

@@ -3,6 +3,7 @@
 
 #include <casevault/audit.hpp>
 #include <casevault/disclosure.hpp>
+#include <casevault/find.hpp>
 #include <casevault/policy.hpp>
 #include <casevault/record.hpp>
 #include <casevault/schema.hpp>
@@ -120,7 +121,9 @@ class CASEVAULT_API Session {
   [[nodiscard]] const Schema& schema() const;
   [[nodiscard]] Result<Status> status();
 
-  [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields);
+  /// `searched`: the log entry of a search that went before, for types whose schema wants one; kRefused without it.
+  [[nodiscard]] Result<Written> add(std::string_view type, std::span<const FieldInput> fields,
+                                    const std::optional<std::uint64_t>& searched = std::nullopt);
   /// Fields not named stay. An empty text empties the field. kConflict when `expect_version` is not the present
   /// version.
   [[nodiscard]] Result<Written> update(const RecordId& id, std::span<const FieldInput> fields,
@@ -136,6 +139,12 @@ class CASEVAULT_API Session {
   /// The audited disclosure: policy, then entry on disk, then plaintext. kRefused or kNoGrant (both logged), kNotFound,
   /// kIo / kDiskFull / kUnknownOutcome when the entry could not be written: nothing is released.
   [[nodiscard]] Result<Disclosure> disclose(const DisclosureRequest& request);
+
+  /// The audited search: policy, then the index, then what was found is decrypted inside and held against what was
+  /// typed; ids leave when the entry with the outcome is on disk, hit or miss. kRefused or kNoGrant (both logged),
+  /// kNotFound for a type, a field without an index, or an index that has to be built first, kBadInput for a text that
+  /// no record can be found by, kIntegrity when the index was altered (logged).
+  [[nodiscard]] Result<FindResult> find(const FindRequest& request);
 
   /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and
   /// the anchors known at open. Findings are in the report; an error means that it could not be carried out.

@@ -50,6 +50,8 @@ std::string_view name_of(Action action) noexcept {
       return "principal-rekey";
     case Action::kKeyRetire:
       return "key-retire";
+    case Action::kFind:
+      return "find";
   }
   return {};
 }

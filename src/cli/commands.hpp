@@ -28,6 +28,7 @@ struct KeyRotateArguments {
 Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments);
 struct KeyReencryptArguments {
   std::string compartment, rate;
+  bool index = false;
 };
 Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& arguments);
 Result<int> key_status(Context& context);
@@ -46,7 +47,7 @@ struct AcceptArguments {
 Result<int> vault_accept(Context& context, const AcceptArguments& arguments);
 
 struct AddArguments {
-  std::string type, from;
+  std::string type, from, searched;
   std::vector<std::string> values;
 };
 Result<int> add(Context& context, const AddArguments& arguments);
@@ -73,6 +74,12 @@ struct DiscloseArguments {
   std::string fields, purpose, basis, to, to_class, receipt, out;
 };
 Result<int> disclose(Context& context, const DiscloseArguments& arguments);
+struct FindArguments {
+  std::string type, purpose, basis, limit;
+  std::vector<std::string> values;
+  bool loose = false;
+};
+Result<int> find(Context& context, const FindArguments& arguments);
 
 Result<int> audit_verify(Context& context);
 struct AuditLogArguments {

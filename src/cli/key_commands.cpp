@@ -11,16 +11,20 @@ std::string label_of(const KeyInfo& key) { return key.compartment + ":" + std::t
 Json json_of(const std::vector<KeyInfo>& keys) {
   Json json = Json::array();
   for (const KeyInfo& key : keys) {
-    json.push_back(
-        {{"compartment", key.compartment}, {"epoch", key.epoch}, {"state", key.state}, {"cells", key.cells}});
+    json.push_back({{"compartment", key.compartment},
+                    {"epoch", key.epoch},
+                    {"state", key.state},
+                    {"cells", key.cells},
+                    {"indexes", key.indexes}});
   }
   return json;
 }
 
 std::string text_of(const std::vector<KeyInfo>& keys) {
-  std::string text = "compartment:epoch  state  cells";
+  std::string text = "compartment:epoch  state  cells  indexes";
   for (const KeyInfo& key : keys) {
-    text += "\n" + label_of(key) + "  " + key.state + "  " + std::to_string(key.cells);
+    text +=
+        "\n" + label_of(key) + "  " + key.state + "  " + std::to_string(key.cells) + "  " + std::to_string(key.indexes);
   }
   return text;
 }
@@ -89,6 +93,7 @@ Result<int> key_rotate(Context& context, const KeyRotateArguments& arguments) {
 Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& arguments) {
   ReencryptOptions options;
   options.compartment = arguments.compartment;
+  options.index = arguments.index;
   options.progress = context.progress();
   if (!arguments.rate.empty()) {
     CASEVAULT_TRY(options.rate, parse_number(arguments.rate, "--rate"));
@@ -96,11 +101,13 @@ Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& argumen
   }
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const Reencryption done, session.reencrypt(options));
-  std::string text = std::to_string(done.done) + " cells moved";
+  std::string text = arguments.index ? "" : std::to_string(done.done) + " cells moved\n";
+  text += std::to_string(done.records) + " records put into new search indexes";
   for (const std::string& what : done.failed) text += "\ncould not be moved: " + visible(what);
   for (const std::string& name : done.skipped) text += "\n" + name + ": not held by this identity, left as it is";
   CASEVAULT_CHECK(context.print(Json{{"done", done.done},
                                      {"total", done.total},
+                                     {"indexed", done.records},
                                      {"finished", done.finished},
                                      {"skipped", done.skipped},
                                      {"failed", done.failed}},
@@ -130,6 +137,7 @@ Result<int> key_census(Context& context) {
   if (census.entry) text += "\nnothing is left under old epochs: signed in entry " + std::to_string(*census.entry);
   CASEVAULT_CHECK(context.print(Json{{"keys", json_of(census.keys)},
                                      {"old_cells", census.old_cells},
+                                     {"old_indexes", census.old_indexes},
                                      {"entry", census.entry ? Json(*census.entry) : Json(nullptr)}},
                                 text));
   return 0;

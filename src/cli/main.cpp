@@ -173,6 +173,7 @@ class Table {
                 [this](Context& c) { return key_reencrypt(c, key_reencrypt_args_); });
     text(reencrypt, "COMPARTMENT", key_reencrypt_args_.compartment, "", "Default: all that this identity holds");
     text(reencrypt, "--rate", key_reencrypt_args_.rate, "CELLS", "Cells a second at most");
+    reencrypt.add_flag("--index", key_reencrypt_args_.index, "Builds the search indexes anew, and nothing else");
     command(key, "status", "How much lies under current epochs, and how much under old ones", key_status);
     command(key, "census", "Counts what is under which epoch; a zero is signed in the log", key_census);
     CLI::App& retire = command(key, "retire", "Says, signed in the log, that an old epoch is empty and stays so",
@@ -197,6 +198,7 @@ class Table {
   void record_commands() {
     CLI::App& add_ = command(app_, "add", "Adds a record", [this](Context& c) { return add(c, add_args_); });
     text(add_, "TYPE", add_args_.type, "", "A record type of the schema")->required();
+    text(add_, "--searched", add_args_.searched, "ENTRY", "Of the search that went before, where the schema wants one");
     texts(add_, "FIELDS", add_args_.values, "FIELD=VALUE", "Values; an empty one is no value");
     text(add_, "--from", add_args_.from, "FILE.json",
          "Values from a flat JSON object: they stay out of the process list");
@@ -230,6 +232,15 @@ class Table {
     text(import, "--rejects", import_args_.rejects, "FILE",
          "Writes good rows and puts the bad ones, if any, into FILE");
     text(import, "--ids-out", import_args_.ids_out, "FILE", "The new ids, one a line, in the order of the rows");
+
+    CLI::App& find_ = command(app_, "find", "Searches, in the index of the vault; logged, with a match or without",
+                              [this](Context& c) { return find(c, find_args_); });
+    text(find_, "TYPE", find_args_.type, "", "A record type of the schema")->required();
+    texts(find_, "FIELD=VALUE", find_args_.values, "", "What all must fit; dates also as FROM..TO")->required();
+    text(find_, "--purpose", find_args_.purpose, "P", "A purpose of the schema")->required();
+    text(find_, "--basis", find_args_.basis, "B", "The legal basis; default: the purpose's");
+    find_.add_flag("--loose", find_args_.loose, "Names without their marks, in any order, with other spaces, too");
+    text(find_, "--limit", find_args_.limit, "N", "Lists the N closest; default 100");
 
     CLI::App& disclose_ =
         command(app_, "disclose", "Hands out values: decided by the policy, logged before anything is shown",
@@ -387,6 +398,7 @@ class Table {
   HistoryArguments history_args_;
   ImportArguments import_args_;
   DiscloseArguments disclose_args_;
+  FindArguments find_args_;
   AuditLogArguments log_args_;
   ProveArguments prove_args_;
   CheckpointArguments checkpoint_args_;

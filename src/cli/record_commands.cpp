@@ -32,9 +32,11 @@ Result<void> append_fields(const std::vector<std::string>& arguments, std::vecto
 
 Result<int> print_written(const Context& context, const Written& written) {
   const std::string id = written.id.to_string();
-  CASEVAULT_CHECK(
-      context.print(Json{{"id", id}, {"version", written.version}, {"entry", written.entry}},
-                    id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
+  Json json{{"id", id}, {"version", written.version}, {"entry", written.entry}};
+  if (!written.warnings.empty()) json["warnings"] = written.warnings;
+  for (const std::string& warning : written.warnings) note("warning: " + warning);
+  CASEVAULT_CHECK(context.print(
+      json, id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
   return 0;
 }
 
@@ -152,7 +154,11 @@ Result<int> add(Context& context, const AddArguments& arguments) {
   CASEVAULT_CHECK(append_fields(arguments.values, fields));
   if (fields.empty()) return usage("nothing to add; give FIELD=VALUE or --from FILE.json");
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
-  CASEVAULT_TRY(const Written written, session.add(arguments.type, fields));
+  std::optional<std::uint64_t> searched;
+  if (!arguments.searched.empty()) {
+    CASEVAULT_TRY(searched, parse_number(arguments.searched, "--searched"));
+  }
+  CASEVAULT_TRY(const Written written, session.add(arguments.type, fields, searched));
   return print_written(context, written);
 }
 
@@ -291,9 +297,41 @@ Result<int> import_file(Context& context, const ImportArguments& arguments) {
             {"entry", report.entry ? Json(*report.entry) : Json(nullptr)},
             {"ids_file", ids_file}};
   if (arguments.dry_run) json["dry_run"] = true;
+  if (!report.warnings.empty()) json["warnings"] = report.warnings;
+  for (const std::string& warning : report.warnings) note("warning: " + warning);
   CASEVAULT_CHECK(context.print(json, (arguments.dry_run ? "dry run, nothing written: " : "imported ") +
                                           std::to_string(report.imported) + " rows, rejected " +
                                           std::to_string(report.rejected) + ", entry " + entry));
+  return 0;
+}
+
+Result<int> find(Context& context, const FindArguments& arguments) {
+  FindRequest request;
+  request.type = arguments.type;
+  CASEVAULT_CHECK(append_fields(arguments.values, request.searches.emplace_back()));
+  request.purpose = arguments.purpose;
+  request.basis = arguments.basis;
+  request.loose = arguments.loose;
+  if (!arguments.limit.empty()) {
+    CASEVAULT_TRY(const std::uint64_t limit, parse_number(arguments.limit, "--limit"));
+    if (limit == 0 || limit > UINT32_MAX) return usage("--limit must be at least 1");
+    request.limit = static_cast<std::size_t>(limit);
+  }
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const FindResult result, session.find(request));
+  const FindResult::Answer& answer = result.answers.front();
+  Json matches = Json::array();
+  std::string text;
+  for (const FindResult::Hit& hit : answer.matches) {
+    const std::string id = hit.id.to_string();
+    matches.push_back({{"id", id}, {"match", name_of(hit.match)}});
+    text += id + "  " + std::string(name_of(hit.match)) + "\n";
+  }
+  text += std::to_string(answer.count) + (answer.count == 1 ? " match" : " matches") +
+          (answer.count > answer.matches.size() ? ", the closest are listed (--limit)" : "") + ", entry " +
+          std::to_string(result.entry);
+  CASEVAULT_CHECK(context.print(
+      Json{{"matches", matches}, {"count", answer.count}, {"entry", result.entry}, {"basis", result.basis}}, text));
   return 0;
 }
 

@@ -163,8 +163,11 @@ Result<int> schema_check(Context& context, const SchemaCheckArguments& arguments
   CASEVAULT_TRY(const Schema schema, schema_from_file(arguments.file));
   Json json{{"ok", true}};
   json.update(facts_of(schema));
-  CASEVAULT_CHECK(context.print(json, arguments.file + ": schema " + schema.name() + " version " +
-                                          std::to_string(schema.version()) + " is valid"));
+  json["warnings"] = schema.warnings();
+  std::string text =
+      arguments.file + ": schema " + schema.name() + " version " + std::to_string(schema.version()) + " is valid";
+  for (const std::string& warning : schema.warnings()) text += "\nwarning: " + warning;
+  CASEVAULT_CHECK(context.print(json, text));
   return 0;
 }
 

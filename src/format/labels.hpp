@@ -48,6 +48,13 @@ inline constexpr Label kTreeNode = label("cv1 key tree nod");
 // model/record_row.cpp
 inline constexpr Label kTreeHead = label("cv1 key tree hd ");
 inline constexpr Label kCell = label("cv1 record cell ");
+// model/search_index.cpp
+inline constexpr Label kIndexGeneration = label("cv1 index genera");
+inline constexpr Label kIndexField = label("cv1 index field ");
+inline constexpr Label kIndexWord = label("cv1 index word  ");
+inline constexpr Label kIndexLabel = label("cv1 index label ");
+inline constexpr Label kIndexTag = label("cv1 index tag   ");
+inline constexpr Label kIndexMask = label("cv1 index mask  ");
 // vault/authority.cpp
 inline constexpr Label kAuthoritySign = label("cv1 authority sg");
 // vault/core.cpp

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "keys/key_tree.hpp"
 
+#include <algorithm>
+
 #include "base/cursor.hpp"
 #include "crypto/aead.hpp"
 #include "format/labels.hpp"
@@ -13,6 +15,7 @@ namespace {
 
 using crypto::key_of;
 
+constexpr std::array kKinds = {TreeKind::kRecords, TreeKind::kEpochHalves, TreeKind::kIndexGenerations};
 constexpr std::uint8_t kSlotLevel = 0xFF;
 constexpr int kTopLevel = 2;
 constexpr std::size_t kWrapped = 12 + 32 + crypto::kTagSize;
@@ -127,7 +130,7 @@ Result<void> KeyTree::swap_root(store::WriteTxn& txn, const SecretBytes& erk, co
 }
 
 Result<void> KeyTree::rewrap_tops(store::WriteTxn& txn, const SecretBytes& erk, const SecretBytes& next) const {
-  for (const TreeKind each : {TreeKind::kRecords, TreeKind::kEpochHalves}) {
+  for (const TreeKind each : kKinds) {
     CASEVAULT_CHECK(rewrap(txn, each, kTopLevel, 0, erk, next));
   }
   return {};
@@ -151,7 +154,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
                                      const std::function<void(std::string what)>& wrong) const {
   std::uint64_t rows = 0;
   std::optional<SecretBytes> leaf;  // of the slots, which follow each other
-  std::uint64_t leaf_index = 0;
+  std::pair<TreeKind, std::uint64_t> leaf_of;
   Bytes from;
   for (bool more = true; more; more = store::advance(from)) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kTree, from));
@@ -163,7 +166,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
     const std::uint8_t level = in.u8();
     const std::uint64_t index = in.u64();
     const bool slot = level == kSlotLevel;
-    const bool known = kind == TreeKind::kRecords || kind == TreeKind::kEpochHalves;
+    const bool known = std::ranges::find(kKinds, kind) != kKinds.end();
     // Slots of kind 1 are the heads in the records' rows.
     if (!in.ok() || !in.rest().empty() || !known || (slot ? kind == TreeKind::kRecords : level > kTopLevel) ||
         (slot ? index / kFanout > kMaxLeaf : index > kMaxLeaf >> (8U * level))) {
@@ -171,7 +174,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
       continue;
     }
     const std::uint64_t under = slot ? index / kFanout : index << (8U * level);
-    if (slot && (!leaf || leaf_index != under)) {
+    if (slot && (!leaf || leaf_of != std::pair(kind, under))) {
       leaf.reset();
       auto parent = node_key(txn, erk, kind, under, 0);
       if (!parent) {
@@ -179,7 +182,7 @@ Result<std::uint64_t> KeyTree::check(store::ReadTxn& txn, const SecretBytes& erk
         continue;
       }
       leaf = *std::move(parent);
-      leaf_index = under;
+      leaf_of = {kind, under};
     }
     const auto opened = slot ? unwrap(vault_, from, *leaf, item->value) : node_key(txn, erk, kind, under, level);
     if (!opened) wrong(opened.error().message);

@@ -2,6 +2,7 @@
 #include <casevault/maintenance.hpp>
 
 #include "vault/epochs.hpp"
+#include "maintenance/index_check.hpp"
 #include "vault/row_key.hpp"
 #include "vault/verify.hpp"
 
@@ -205,16 +206,14 @@ class Doctor {
   }
 
   Result<void> other_tables() {
-    for (const store::Table table : {store::Table::kMeta, store::Table::kIndex}) {
-      CASEVAULT_TRY(const std::uint64_t count, snapshot().txn->count(table));
-      const std::uint64_t expected = table == store::Table::kMeta ? 1 : 0;
-      if (count == expected) continue;
-      find(Severity::kError, "data.mdb",
-           "table " + std::string(table == store::Table::kMeta ? "meta" : "index") + " holds " + join(count, "row") +
-               ", not " + std::to_string(expected),
-           kRestore);
-    }
-    return {};
+    CASEVAULT_TRY(const std::uint64_t count, snapshot().txn->count(store::Table::kMeta));
+    if (count != 1) find(Severity::kError, "data.mdb", "table meta holds " + join(count, "row") + ", not 1", kRestore);
+    return maintenance::check_index(
+        *core_, snapshot(), options_.deep, [&](Severity severity, std::string where, std::string what) {
+          find(severity, std::move(where), std::move(what),
+               severity == Severity::kError ? "find out who wrote to data.mdb; then rebuild it: key reencrypt --index"
+                                            : "");
+        });
   }
 
   Result<void> rows() {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keys/key_tree.hpp"
+#include "maintenance/reindex.hpp"
 #include "vault/epochs.hpp"
 #include "vault/records.hpp"
 #include "vault/session_impl.hpp"
@@ -24,8 +24,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kTellAgain = 8;
 constexpr std::size_t kMaxNamed = 100;  // records that could not be moved
-/// How long a background job holds the write lock at a time (design.md section 4).
-constexpr auto kHoldLock = std::chrono::milliseconds(4);
+using maintenance::kHoldLock;
 
 std::string name_of(const Compartment& compartment, std::uint32_t epoch) {
   return compartment.name + ":" + std::to_string(epoch);
@@ -40,15 +39,20 @@ class Mover {
     CASEVAULT_CHECK(choose());
     // Whoever rotates, or publishes an import, while this is at work leaves old cells behind it: passes go on until one
     // finds nothing.
-    for (bool stopped = false; !stopped;) {
+    for (bool stopped = options_.index; !stopped;) {
       const std::uint64_t before = report_.done;
       CASEVAULT_TRY(stopped, pass());
+      stopped_ = stopped;
       if (report_.done == before) break;
     }
-    if (report_.done > 0) CASEVAULT_CHECK(log_end());
+    if (!stopped_) CASEVAULT_CHECK(indexes());
+    if (report_.done > 0 || report_.records > 0 || !rebuilt_.empty()) CASEVAULT_CHECK(log_end());
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
-    CASEVAULT_TRY(const bool left, any_left(snapshot));
-    report_.finished = !left && report_.skipped.empty();
+    bool left = maintenance::has_old_index(snapshot, compartments_);
+    if (!options_.index && !left) {
+      CASEVAULT_TRY(left, any_left(snapshot));
+    }
+    report_.finished = !left && report_.skipped.empty() && report_.failed.empty();
     return std::move(report_);
   }
 
@@ -82,6 +86,23 @@ class Mover {
       } else if (old > 0) {
         report_.skipped.push_back(compartment.name);
       }
+    }
+    return {};
+  }
+
+  Result<void> indexes() {
+    CASEVAULT_TRY(maintenance::Reindexing done,
+                  maintenance::rebuild_indexes(core_, compartments_, options_.index, options_));
+    report_.records = done.records;
+    if (options_.index) {
+      report_.done = report_.total = done.records;
+      report_.skipped.clear();  // cells that this job does not move
+    }
+    rebuilt_ = std::move(done.rebuilt);
+    for (std::string& record : done.failed) {
+      const std::string_view id = std::string_view(record).substr(0, record.find(':'));
+      const bool named = std::ranges::any_of(report_.failed, [&](const auto& each) { return each.starts_with(id); });
+      if (!named && report_.failed.size() < kMaxNamed) report_.failed.push_back(std::move(record));
     }
     return {};
   }
@@ -249,11 +270,12 @@ class Mover {
     for (int attempt = 0;; ++attempt) {
       CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
       vault::DetailsDraft details;
-      details.text = std::to_string(report_.done) + " cells sealed under the current epochs of " +
+      details.text = std::to_string(options_.index ? 0 : report_.done) + " cells sealed under the current epochs of " +
                      (options_.compartment.empty() ? "all compartments held" : options_.compartment);
+      for (const std::string& name : rebuilt_) details.text += "; new search index of " + name;
       CASEVAULT_TRY(vault::EntryDraft entry, core_.draft(*snapshot.authority, audit::Action::kKeyReencrypt,
                                                          audit::Outcome::kOk, std::move(details)));
-      entry.leaf.count = report_.done;
+      entry.leaf.count = options_.index ? 0 : report_.done;
       auto place = core_.append(std::move(entry));
       if (place) return {};
       // The authority may change at any moment; what was done is to be told all the same.
@@ -267,7 +289,9 @@ class Mover {
   Reencryption report_;
   std::vector<std::uint16_t> compartments_;
   std::uint64_t next_row_ = 0;
-  std::set<std::uint64_t> failed_;  ///< rows that could not be moved
+  std::set<std::uint64_t> failed_;    ///< rows that could not be moved
+  std::vector<std::string> rebuilt_;  ///< compartments with a new index
+  bool stopped_ = false;              ///< the caller asked for it
 };
 
 /// Every cell of the compartment is what its head says: the commitment under the epoch it names is that of the keys. A
@@ -321,10 +345,11 @@ Result<Census> Session::census() {
     if (key.state == "destroyed" || key.state == "retired") replayed = replayed || key.cells > 0;
     if (key.state != "old") continue;
     census.old_cells += key.cells;
+    census.old_indexes += key.indexes;
     // Details of the log lie under old epochs of audit for good.
     if (key.compartment != "audit") epochs += " " + key.compartment + ":" + std::to_string(key.epoch);
   }
-  if (census.old_cells > 0 || epochs.empty() || replayed || core->read_only()) return census;
+  if (census.old_cells > 0 || census.old_indexes > 0 || epochs.empty() || replayed || core->read_only()) return census;
   vault::DetailsDraft details;
   details.text = "no cell is left under" + epochs;
   CASEVAULT_TRY(vault::EntryDraft entry,
@@ -368,6 +393,9 @@ Result<EndingEpoch> require_empty(UnitOfWork& work, std::string_view compartment
       keys, [&](const KeyInfo& key) { return key.compartment == compartment->name && key.epoch == epoch; });
   if (counted->cells > 0) {
     return refuse(std::to_string(counted->cells) + " cells are left under it; run key reencrypt");
+  }
+  if (counted->indexes > 0) {
+    return refuse("the search index of " + compartment->name + " hangs on it; run key reencrypt");
   }
   if (auto labels = check_labels(work, *compartment); !labels) {
     if (labels.error().code != ErrorCode::kNoGrant) return std::move(labels).error();
@@ -413,11 +441,7 @@ Result<std::uint64_t> Session::destroy_epoch(std::string_view compartment, std::
   if (work.behind()) return Error{ErrorCode::kBusy, "the vault key is just changing; try again"};
   constexpr audit::Action kAction = audit::Action::kKeyDestroy;
   CASEVAULT_TRY(const EndingEpoch ending, require_empty(work, compartment, epoch, kAction, "destroy"));
-  CASEVAULT_CHECK(root.prepare(work));
-  const keys::KeyTree tree(core->tag(), core->random());
-  CASEVAULT_CHECK(
-      tree.erase_slot(work.txn(), *work.db().root_key, root.next(), keys::TreeKind::kEpochHalves, ending.half_slot));
-  CASEVAULT_CHECK(root.stage(work, work.db().vault_key_epoch));
+  CASEVAULT_CHECK(root.erase(work, keys::TreeKind::kEpochHalves, ending.half_slot));
   std::vector<AuthorityOp> ops;
   ops.emplace_back(vault::OpDestroyedEpoch{ending.name});
   CASEVAULT_TRY(const vault::EntryPlace place,

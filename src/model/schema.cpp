@@ -5,6 +5,7 @@
 #include <initializer_list>
 #include <map>
 #include <set>
+#include <span>
 
 #include "base/text.hpp"
 #include "model/bundled.hpp"
@@ -56,6 +57,12 @@ constexpr std::array<std::pair<std::string_view, FieldType>, 7> kTypeNames = {{{
                                                                                {"boolean", FieldType::kBoolean},
                                                                                {"bytes", FieldType::kBytes}}};
 
+constexpr std::array<std::string_view, 7> kIndexNames = {"none", "exact", "name", "phone", "id", "date", "place"};
+constexpr std::array<std::string_view, 2> kSealedNames = {"field", "cell"};
+constexpr std::array<std::string_view, 2> kScopeNames = {"any", "own_unit"};
+/// A word that so many records share leads to a list that nobody reads.
+constexpr std::size_t kFewCodes = 64;
+
 constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_";
 constexpr std::string_view kSchemaCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 constexpr std::string_view kPathCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_.";
@@ -84,6 +91,19 @@ bool made_of(std::string_view text, std::string_view characters) {
 bool is_code(std::string_view text) {
   const auto unfit = [](char c) { return c == ';' || (c >= 0 && c < ' ') || c == '\x7F'; };
   return !text.empty() && text.size() <= kMaxName && base::valid_utf8(text) && std::ranges::none_of(text, unfit);
+}
+
+bool can_have(FieldType type, IndexKind index) {
+  switch (index) {
+    case IndexKind::kNone:
+      return true;
+    case IndexKind::kExact:
+      return type != FieldType::kMultiCode && type != FieldType::kBytes;
+    case IndexKind::kDate:
+      return type == FieldType::kDate;
+    default:
+      return type == FieldType::kText;
+  }
 }
 
 template <typename T, typename Projection>
@@ -149,7 +169,7 @@ class Section {
   }
 
   /// One of `words`, by position; the first when absent.
-  [[nodiscard]] Result<std::size_t> choice(std::string_view key, std::initializer_list<std::string_view> words) const {
+  [[nodiscard]] Result<std::size_t> choice(std::string_view key, std::span<const std::string_view> words) const {
     if (!has(key)) return std::size_t{0};
     const auto* const value = table_.get(key)->as_string();
     const auto found = value == nullptr ? words.end() : std::ranges::find(words, value->get());
@@ -240,6 +260,7 @@ struct Schema::State {
   std::vector<std::string> recipient_classes;
   std::vector<std::string> roles;  ///< functional
   std::vector<Rule> rules;
+  std::vector<std::string> warnings;
   std::string source;
 
   enum class Lists : std::uint8_t { kOwnOnly, kWithBundled };
@@ -250,6 +271,7 @@ struct Schema::State {
   [[nodiscard]] Result<void> read_compartments(const Section& root);
   [[nodiscard]] Result<void> read_lists(const Section& root);
   [[nodiscard]] Result<void> read_types(const Section& root, Lists from);
+  void warn_of_indexes(const RecordType& type);
   [[nodiscard]] Result<Field> read_field(const Section& section, Lists from);
   [[nodiscard]] Result<void> resolve_list(const Section& section, const Field& field, Lists from);
   [[nodiscard]] Result<void> check_sealed_sizes(const Section& section, const RecordType& type) const;
@@ -283,7 +305,7 @@ Result<void> Schema::State::read_compartments(const Section& root) {
     Compartment compartment;
     CASEVAULT_TRY(compartment.id, section.number("id"));
     CASEVAULT_TRY(compartment.name, section.text("name", kNameCharacters));
-    CASEVAULT_TRY(const std::size_t sealed, section.choice("sealed", {"field", "cell"}));
+    CASEVAULT_TRY(const std::size_t sealed, section.choice("sealed", kSealedNames));
     compartment.sealed_as_cell = sealed == 1;
     if (compartment.name == kAuditName || compartment.id == kAuditId) {
       return section.refuse("the name audit and the id 64 are the library's; every schema has that compartment");
@@ -348,7 +370,7 @@ Result<void> Schema::State::resolve_list(const Section& section, const Field& fi
 }
 
 Result<Field> Schema::State::read_field(const Section& section, Lists from) {
-  CASEVAULT_CHECK(section.only({"id", "name", "type", "compartment", "required", "list"}));
+  CASEVAULT_CHECK(section.only({"id", "name", "type", "compartment", "required", "list", "index"}));
   Field field;
   CASEVAULT_TRY(field.id, section.number("id"));
   CASEVAULT_TRY(field.name, section.text("name", kNameCharacters));
@@ -369,7 +391,29 @@ Result<Field> Schema::State::read_field(const Section& section, Lists from) {
     CASEVAULT_TRY(field.list, section.text("list", kListCharacters));
   }
   CASEVAULT_CHECK(resolve_list(section, field, from));
+  CASEVAULT_TRY(const std::size_t index, section.choice("index", kIndexNames));
+  field.index = static_cast<IndexKind>(index);
+  if (!can_have(field.type, field.index)) {
+    return section.refuse("index", std::string(kIndexNames.at(index)) + " does not fit a field of type " + type +
+                                       ": dates take date or exact, texts any other, codes and numbers exact");
+  }
   return field;
+}
+
+void Schema::State::warn_of_indexes(const RecordType& type) {
+  for (const Field& field : type.fields) {
+    if (field.index != IndexKind::kExact) continue;
+    const CodeList* const list = find_in(lists, field.list, &CodeList::name);
+    const std::size_t values = field.type == FieldType::kBoolean ? 2 : list == nullptr ? SIZE_MAX : list->codes.size();
+    const std::string where = "index of " + type.name + "." + field.name + ": ";
+    if (values < kFewCodes) {
+      warnings.push_back(where + "the field has only " + std::to_string(values) +
+                         " values, so a search finds a large part of all records, slowly, and every record pays for "
+                         "it; narrow a search by another field instead");
+    } else if (field.type == FieldType::kText) {
+      warnings.push_back(where + "exact finds whole values only; it serves short numbers and codes, not long texts");
+    }
+  }
 }
 
 /// A map sealed as one value must fit the largest length class, whatever codes it holds.
@@ -404,7 +448,7 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
   if (sections.empty()) return root.refuse("needs types");
   std::set<std::uint16_t> ids;
   for (const Section& section : sections) {
-    CASEVAULT_CHECK(section.only({"id", "name", "fields"}));
+    CASEVAULT_CHECK(section.only({"id", "name", "fields", "search_before_add"}));
     RecordType type;
     CASEVAULT_TRY(type.id, section.number("id"));
     CASEVAULT_TRY(type.name, section.text("name", kNameCharacters));
@@ -422,6 +466,12 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
       type.fields.push_back(std::move(field));
     }
     CASEVAULT_CHECK(check_sealed_sizes(section, type));
+    CASEVAULT_TRY(type.search_before_add, section.flag("search_before_add"));
+    const auto indexed = [](const Field& field) { return field.index != IndexKind::kNone; };
+    if (type.search_before_add && std::ranges::none_of(type.fields, indexed)) {
+      return section.refuse("search_before_add", "needs a field with index: nothing of the type can be searched for");
+    }
+    warn_of_indexes(type);
     types.push_back(std::move(type));
   }
   return {};
@@ -494,7 +544,7 @@ Result<void> Schema::State::read_rules(const Section& root) {
       return text == kEveryCompartment || made_of(text, kNameCharacters);
     }));
     CASEVAULT_TRY(rule.fields, section.names("fields", kMaxFields, kPathCharacters));
-    CASEVAULT_TRY(const std::size_t scope, section.choice("scope", {"any", "own_unit"}));
+    CASEVAULT_TRY(const std::size_t scope, section.choice("scope", kScopeNames));
     rule.own_unit_only = scope == 1;
     CASEVAULT_CHECK(check_rule(section, rule));
     rules.push_back(std::move(rule));
@@ -551,6 +601,11 @@ std::string_view name_of(FieldType type) noexcept {
   return "unknown";
 }
 
+std::string_view name_of(IndexKind kind) noexcept {
+  const auto at = static_cast<std::size_t>(kind);
+  return at < kIndexNames.size() ? kIndexNames.at(at) : "unknown";
+}
+
 const Field* RecordType::find(std::string_view field) const noexcept { return find_in(fields, field, &Field::name); }
 const Field* RecordType::find(std::uint16_t field_id) const noexcept {
   const auto found = std::ranges::find(fields, field_id, &Field::id);
@@ -582,6 +637,7 @@ const std::vector<std::string>& Schema::bases() const noexcept { return state_->
 const std::vector<std::string>& Schema::recipient_classes() const noexcept { return state_->recipient_classes; }
 const std::vector<std::string>& Schema::functional_roles() const noexcept { return state_->roles; }
 const std::vector<Rule>& Schema::rules() const noexcept { return state_->rules; }
+const std::vector<std::string>& Schema::warnings() const noexcept { return state_->warnings; }
 const std::string& Schema::source() const noexcept { return state_->source; }
 
 }  // namespace casevault

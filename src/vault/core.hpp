@@ -11,6 +11,7 @@
 #include "vault/anchors.hpp"
 #include "vault/db_state.hpp"
 #include "vault/details.hpp"
+#include "vault/index.hpp"
 #include "vault/journal.hpp"
 
 #include <unistd.h>
@@ -120,6 +121,7 @@ class Core {
   /// For the state row under a vault key epoch that is known (load_state, a write under the newest).
   [[nodiscard]] Result<StateSeal> state_seal(std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Journal& journal() noexcept { return journal_; }
+  [[nodiscard]] IndexCache& index() noexcept { return index_; }
   [[nodiscard]] log::Log& log() noexcept { return *log_; }
   [[nodiscard]] store::Store& store() noexcept { return *store_; }
   [[nodiscard]] base::Random& random() const noexcept { return *environment_.random; }
@@ -177,6 +179,7 @@ class Core {
   Journal journal_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<store::Store> store_;
+  IndexCache index_;
   base::Fd format_lock_;
   audit::Digest vault_id_{};
   SecretBytes x_secret_;

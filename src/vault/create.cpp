@@ -125,6 +125,7 @@ Result<InitResult> create_vault(const std::filesystem::path& folder_as_given, co
   const keys::RootContext root_context{keys.tag, 1, &keys.vault_key};
 
   DbState db;
+  if (has_index(schema)) db.index.emplace();
   db.root = {1, keys::commit_root(keys.tag, 1, keys.root)};
   CASEVAULT_CHECK(keys::ErasureRoot::create(work / "erasure.root", root_context, 1, keys.root, random));
   store::LmdbOptions lmdb;

@@ -12,7 +12,9 @@ namespace casevault::vault {
 namespace {
 
 const ByteView kStateKey = as_bytes("state");  // epoch 1; of later ones: followed by the epoch
-constexpr std::size_t kStep = 256;             // the row's size does not tell how many types or imports there are
+constexpr std::uint64_t kIndexKey = 1;
+constexpr std::size_t kMostGenerations = 256;
+constexpr std::size_t kStep = 256;  // the row's size does not tell how many types or imports there are
 
 Error damaged() {
   return {ErrorCode::kIntegrity,
@@ -43,7 +45,53 @@ Result<std::vector<StateRow>> state_rows(store::ReadTxn& txn) {
   return out;
 }
 
+Error later() { return {ErrorCode::kUnsupported, "data.mdb: the state row holds what a later version wrote"}; }
+
+IndexState read_index(format::CborReader& r) {
+  IndexState index;
+  if (r.array() != 2) r.fail();
+  index.next_slot = r.narrow<std::uint32_t>();
+  const std::size_t count = r.array();
+  if (count > kMostGenerations) r.fail();
+  for (std::size_t i = 0; i < count && r.ok(); ++i) {
+    IndexGeneration& generation = index.generations.emplace_back();
+    if (r.array() != 6) r.fail();
+    generation.compartment = r.narrow<std::uint16_t>();
+    generation.epoch = r.narrow<std::uint32_t>();
+    generation.slot = r.narrow<std::uint32_t>();
+    generation.rules = r.fixed<8>();
+    generation.postings = r.uint();
+    if (r.peek() == format::CborReader::Kind::kNull) {
+      r.null();
+    } else {
+      generation.built = r.uint();
+    }
+    if (generation.slot >= index.next_slot) r.fail();
+  }
+  return index;
+}
+
+void write_index(format::CborWriter& w, const IndexState& index) {
+  w.array(2).uint(index.next_slot).array(index.generations.size());
+  for (const IndexGeneration& generation : index.generations) {
+    w.array(6).uint(generation.compartment).uint(generation.epoch).uint(generation.slot).bytes(generation.rules);
+    w.uint(generation.postings);
+    if (generation.built) {
+      w.uint(*generation.built);
+    } else {
+      w.null();
+    }
+  }
+}
+
 }  // namespace
+
+const IndexGeneration* IndexState::whole(std::uint16_t compartment) const noexcept {
+  const auto found = std::ranges::find_if(generations, [&](const IndexGeneration& generation) {
+    return generation.compartment == compartment && !generation.built;
+  });
+  return found == generations.end() ? nullptr : &*found;
+}
 
 bool DbState::is_staged(std::uint64_t row) const noexcept {
   return std::ranges::any_of(staged,
@@ -83,7 +131,11 @@ Result<DbState> decode_state(const StateSeal& seal, const StateRow& row) {
     range.end_row = r.uint();
     state.staged.push_back(range);
   }
-  if (r.map() != 0) return Error{ErrorCode::kUnsupported, "data.mdb: the state row holds what a later version wrote"};
+  const std::size_t more = r.map();
+  for (std::size_t i = 0; i < more && r.ok(); ++i) {
+    if (r.uint() != kIndexKey || state.index) return r.ok() ? later() : damaged();
+    state.index = read_index(r);
+  }
   if (!r.ok() || std::ranges::any_of(r.rest(), [](std::uint8_t b) { return b != 0; })) return damaged();
   return state;
 }
@@ -96,7 +148,11 @@ Result<void> write_state(const StateSeal& seal, store::WriteTxn& txn, const DbSt
   for (const auto& [type, count] : state.records) w.uint(type).uint(count);
   w.array(state.staged.size());
   for (const StagedRange& range : state.staged) w.array(2).uint(range.first_row).uint(range.end_row);
-  w.map(0);  // reserved
+  w.map(state.index ? 1 : 0);
+  if (state.index) {
+    w.uint(kIndexKey);
+    write_index(w, *state.index);
+  }
   out.resize((out.size() + kStep - 1) / kStep * kStep);
   CASEVAULT_TRY(const std::vector<StateRow> rows, state_rows(txn));
   for (const StateRow& row : rows) {

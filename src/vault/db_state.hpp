@@ -6,6 +6,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 
 namespace casevault::vault {
 
@@ -13,6 +14,23 @@ namespace casevault::vault {
 struct StagedRange {
   std::uint64_t first_row = 0;
   std::uint64_t end_row = 0;
+};
+
+/// One index of a compartment's fields, under keys of its own.
+struct IndexGeneration {
+  std::uint16_t compartment = 0;            ///< id
+  std::uint32_t epoch = 0;                  ///< that its keys hang on
+  std::uint32_t slot = 0;                   ///< of tree kind 3, and the first bytes of its rows
+  std::array<std::uint8_t, 8> rules{};      ///< fields and normaliser that it was made by
+  std::uint64_t postings = 0;               ///< rows of table `index`
+  std::optional<std::uint64_t> built = {};  ///< rows below are in it, it is not searched yet; none: it is whole
+};
+
+/// Absent in vaults that were made before there was an index: theirs is built, never begun by a writer.
+struct IndexState {
+  std::uint32_t next_slot = 0;
+  std::vector<IndexGeneration> generations;  ///< at most one whole and one unfinished per compartment
+  [[nodiscard]] const IndexGeneration* whole(std::uint16_t compartment) const noexcept;
 };
 
 /// The one row about the database itself, rewritten by every transaction and sealed under the vault key.
@@ -26,6 +44,7 @@ struct DbState {
   std::vector<StagedRange> staged;
   /// Vault key epoch that the row, and erasure.root, are sealed under. Part of the row's key.
   std::uint32_t vault_key_epoch = 1;
+  std::optional<IndexState> index;
   /// The erasure root key that this state names: an older snapshot keeps its own. Not part of the row.
   std::shared_ptr<const SecretBytes> root_key;
 

@@ -128,12 +128,16 @@ Result<std::vector<KeyInfo>> count_keys(Core& core, store::ReadTxn& txn, const D
     for (const auto& [name, epoch] : authority.state.epochs) {
       if (name.compartment != compartment.id) continue;
       const bool current = name == authority.state.current(compartment.id);
+      std::uint64_t indexes = 0;
+      for (const IndexGeneration& each : db.index ? db.index->generations : std::vector<IndexGeneration>()) {
+        if (each.compartment == name.compartment && each.epoch == name.epoch) ++indexes;
+      }
       out.push_back({compartment.name, name.epoch,
                      current           ? "current"
                      : epoch.destroyed ? "destroyed"
                      : epoch.retired   ? "retired"
                                        : "old",
-                     cells[name]});
+                     cells[name], indexes});
     }
   }
   return out;

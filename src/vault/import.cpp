@@ -3,6 +3,7 @@
 
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
+#include "vault/lookalike.hpp"
 #include "vault/row_key.hpp"
 
 #include <algorithm>
@@ -13,6 +14,8 @@ namespace {
 
 constexpr std::uint64_t kBatchRows = 20 * keys::kFanout;
 constexpr std::size_t kMaxProblems = 1000;
+constexpr std::size_t kMaxWarnings = 100;
+constexpr std::uint64_t kMostLookedAt = 2000;
 constexpr std::uint64_t kProgressEvery = 256;
 
 bool wants_to_stop(const ImportOptions& options, std::string_view stage, std::uint64_t done, std::uint64_t total) {
@@ -72,9 +75,11 @@ class Writer {
 
   /// Writes good rows until `end` of them are done, or the source ends. `last`: no row of the vault comes after them.
   Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last) {
+    CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
     if (work.authority().schema().source() != schema_.source())
       return Error{ErrorCode::kConflict, "the schema changed during the import: nothing was written; import again"};
     ImportRow row;
+    std::vector<std::uint64_t> suspects;
     while (done_ < end) {
       CASEVAULT_TRY(const bool more, source_.next(row));
       if (!more) break;
@@ -90,8 +95,20 @@ class Writer {
       const std::uint64_t number = first_row + done_;
       const RecordSealer::NewRow fresh{
           number, last, type_.id, now_ms_, work.authority().me().unit, import_id_, import_stamp(seed_, number)};
-      CASEVAULT_CHECK(sealer.write(work, fresh, checker_.encode(row.fields), nullptr));
+      const std::span<const EncodedField> encoded = checker_.encode(row.fields);
+      CASEVAULT_CHECK(sealer.write(work, fresh, encoded, nullptr));
+      CASEVAULT_TRY(const bool shared, indexer.add(work, type_, number, encoded));
+      if (shared && looked_at_ < kMostLookedAt) {
+        ++looked_at_;
+        suspects.push_back(number);
+      }
       ++done_;
+    }
+    // When all of them are in the transaction: rows of one file may be about one person too.
+    for (const std::uint64_t suspect : suspects) {
+      if (warnings_.size() >= kMaxWarnings) break;
+      CASEVAULT_TRY(std::vector<std::string> found, find_lookalikes(work, indexer, type_, suspect));
+      std::ranges::move(found, std::back_inserter(warnings_));
     }
     return {};
   }
@@ -116,6 +133,7 @@ class Writer {
   }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
   [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
+  [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
 
  private:
   static Error changed() {
@@ -134,6 +152,8 @@ class Writer {
   std::int64_t now_ms_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t rejected_ = 0;
+  std::uint64_t looked_at_ = 0;  ///< rows that share a word with another
+  std::vector<std::string> warnings_;
 };
 
 /// All compartments that a field of the type lives in.
@@ -145,10 +165,13 @@ std::vector<std::uint16_t> compartments_of(const RecordType& type) {
   return out;
 }
 
-Result<EntryDraft> import_entry(Core& core, const Authority& authority, const RecordType& type, const Writer& writer,
+Result<EntryDraft> import_entry(Core& core, const Authority& authority, const RecordType& type, Writer& writer,
                                 std::uint64_t first_row) {
   DetailsDraft details;
   details.type = type.id;
+  if (!writer.warnings().empty()) {
+    details.text = "told of " + std::to_string(writer.warnings().size()) + " pairs that may be one person";
+  }
   details.rows.resize(writer.done());
   std::iota(details.rows.begin(), details.rows.end(), first_row);
   CASEVAULT_TRY(EntryDraft entry,
@@ -291,6 +314,7 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
   }
   report.imported = writer.done();
   report.rejected = writer.rejected();
+  report.warnings = std::move(writer.warnings());
   if (options.collect_ids) {
     report.ids = core.ids_of(first_row, writer.done());
   }

@@ -2,6 +2,7 @@
 #include "vault/records.hpp"
 
 #include "model/value.hpp"
+#include "vault/lookalike.hpp"
 #include "vault/row_key.hpp"
 
 #include <algorithm>
@@ -42,9 +43,20 @@ std::vector<std::uint16_t> field_ids(std::span<const FieldInput> fields, const R
   return out;
 }
 
-/// Fields of one cell as they stand in a record, copied into `copies`.
+void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std::vector<model::PlainField>& out) {
+  out.clear();
+  for (const EncodedField& field : fields) {
+    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value});
+  }
+  // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
+  const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
+  if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
+}
+
+}  // namespace
+
 Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const DbState& db,
-                                            const Authority& authority, const model::RowContext& context,
+                                            const Authority& authority, std::uint64_t number,
                                             const model::OpenedRow& row, std::size_t index, const RecordType& type,
                                             std::vector<SecretBytes>& copies) {
   const model::CellEntry& entry = row.head.cells[index];
@@ -55,7 +67,7 @@ Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, con
   CASEVAULT_TRY(const auto key, core.epoch_key(txn, db, authority, {entry.compartment, entry.epoch}));
   CASEVAULT_TRY(const ByteView bytes, row.cell_bytes(index));
   CASEVAULT_TRY(model::CellOpener opener,
-                model::CellOpener::make(context, *compartment, entry, bytes, crypto::key_of(*key),
+                model::CellOpener::make(core.row_context(number), *compartment, entry, bytes, crypto::key_of(*key),
                                         crypto::key_of(row.head.record_key)));
   CASEVAULT_TRY(const std::vector<std::uint16_t> present, opener.fields());
   std::vector<EncodedField> out;
@@ -68,18 +80,6 @@ Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, con
   }
   return out;
 }
-
-void plain(std::span<const EncodedField> fields, std::uint16_t compartment, std::vector<model::PlainField>& out) {
-  out.clear();
-  for (const EncodedField& field : fields) {
-    if (field.field->compartment == compartment) out.push_back({field.field->id, field.value});
-  }
-  // Coded and short values first, long texts last: the head of a row then lies in the page (FORMAT.md, "Record row").
-  const auto is_long = [](const model::PlainField& f) { return f.encoded.size() > 2022; };
-  if (std::ranges::any_of(out, is_long)) std::ranges::stable_sort(out, {}, is_long);
-}
-
-}  // namespace
 
 Result<void> require_writer(const Authority& authority) {
   const std::string& role = authority.me().role;
@@ -264,7 +264,8 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
   return {};
 }
 
-Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields) {
+Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields,
+                           const std::optional<std::uint64_t>& searched) {
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
   const Authority& authority = work.authority();
   const Schema& schema = authority.schema();
@@ -281,6 +282,7 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
                        std::move(error));
   };
   if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
+  if (auto found = require_search(core, authority, *type, searched); !found) return deny(std::move(found).error());
   auto sealer = RecordSealer::make(work, compartments_of(encoded));
   if (!sealer)
     return sealer.error().code == ErrorCode::kNoGrant ? deny(std::move(sealer).error()) : std::move(sealer).error();
@@ -293,13 +295,20 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   core.random().fill(row.stamp);
   SecretBytes record_key;
   CASEVAULT_CHECK(sealer->write(work, row, encoded, &record_key));
+  CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
+  CASEVAULT_TRY(const bool shared, indexer.add(work, *type, row.number, encoded));
+  std::vector<std::string> warnings;
+  if (shared) {
+    CASEVAULT_TRY(warnings, find_lookalikes(work, indexer, *type, row.number));
+  }
+  for (const std::string& warning : warnings) details.text += (details.text.empty() ? "" : "; ") + warning;
   work.db().records[type->id] += 1;
   details.subjects.push_back({row.number, 1, std::move(record_key)});
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = 1;
   entry.write = WritePayload{row.number, 1, 1, row.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
-  return Written{core.id_of(row.number), 1, place.entry};
+  return Written{core.id_of(row.number), 1, place.entry, std::move(warnings)};
 }
 
 Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
@@ -343,6 +352,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   const model::RowContext context = core.row_context(number);
   std::map<std::uint16_t, std::pair<model::CellEntry, Bytes>> cells;  // by compartment id
   std::vector<EncodedField> kept;
+  std::vector<EncodedField> before;
   std::vector<SecretBytes> copies;
   for (std::size_t i = 0; i < row.head.cells.size(); ++i) {
     const model::CellEntry& cell = row.head.cells[i];
@@ -354,8 +364,9 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
       cells[cell.compartment] = {cell, Bytes(bytes.begin(), bytes.end())};
       continue;
     }
-    auto old = open_cell(core, work.txn(), work.db(), authority, context, row, i, *type, copies);
+    auto old = open_cell(core, work.txn(), work.db(), authority, number, row, i, *type, copies);
     if (!old) return old.error().code == ErrorCode::kNoGrant ? deny(std::move(old).error()) : std::move(old).error();
+    before.insert(before.end(), old->begin(), old->end());
     for (const EncodedField& field : *old) {
       const bool replaced =
           std::ranges::any_of(fields, [&](const FieldInput& input) { return input.name == field.field->name; });
@@ -382,6 +393,8 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   head.updated_ms = core.environment().clock->now_ms();
   core.random().fill(head.stamp);
   CASEVAULT_CHECK(rewrite_row(work, number, head, all));
+  CASEVAULT_TRY(Indexer indexer, Indexer::make(work, touched));
+  CASEVAULT_CHECK(indexer.replace(work, *type, number, before, kept));
 
   details.subjects.front().version = head.version;
   CASEVAULT_TRY(EntryDraft entry,
@@ -389,7 +402,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   entry.leaf.count = 1;
   entry.write = WritePayload{number, 1, head.version, head.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
-  return Written{id, head.version, place.entry};
+  return Written{id, head.version, place.entry, {}};
 }
 
 namespace {

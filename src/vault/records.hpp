@@ -2,16 +2,12 @@
 #pragma once
 
 #include "model/value.hpp"
+#include "vault/encoded_field.hpp"
+#include "vault/index.hpp"
 #include "vault/unit_of_work.hpp"
 
 /// Records as rows: checked fields in, sealed rows out; listing and history.
 namespace casevault::vault {
-
-/// A checked, encoded field on its way into a cell. The value lies in locked memory of whoever encoded it.
-struct EncodedField {
-  const Field* field = nullptr;
-  ByteView value;
-};
 
 /// Why a row is refused: the column (empty for the whole row) and the reason, never a value.
 struct FieldProblem {
@@ -91,13 +87,19 @@ class RecordSealer {
   Bytes row_;
 };
 
+/// Fields of one cell as they stand in a record, copied into `copies`.
+[[nodiscard]] Result<std::vector<EncodedField>> open_cell(Core& core, store::ReadTxn& txn, const DbState& db,
+                                                          const Authority& authority, std::uint64_t number,
+                                                          const model::OpenedRow& row, std::size_t index,
+                                                          const RecordType& type, std::vector<SecretBytes>& copies);
 /// Seals a row that is there under a new head and counts the seal; replaces the leaf node's key when it is due.
 [[nodiscard]] Result<void> rewrite_row(UnitOfWork& work, std::uint64_t row, model::Head& head, ByteView cells);
 
 /// kRefused for roles that never write (analyst, auditor).
 [[nodiscard]] Result<void> require_writer(const Authority& authority);
 
-[[nodiscard]] Result<Written> add_record(Core& core, std::string_view type, std::span<const FieldInput> fields);
+[[nodiscard]] Result<Written> add_record(Core& core, std::string_view type, std::span<const FieldInput> fields,
+                                         const std::optional<std::uint64_t>& searched);
 [[nodiscard]] Result<Written> update_record(Core& core, const RecordId& id, std::span<const FieldInput> fields,
                                             std::optional<std::uint32_t> expect_version);
 [[nodiscard]] Result<std::vector<RecordInfo>> list_records(Core& core, std::string_view type, std::size_t limit,

@@ -113,10 +113,11 @@ Result<Status> Session::status() {
   return status;
 }
 
-Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields) {
+Result<Written> Session::add(std::string_view type, std::span<const FieldInput> fields,
+                             const std::optional<std::uint64_t>& searched) {
   CASEVAULT_TRY(const auto core, impl_->core());
   CASEVAULT_CHECK(vault::catch_up(*core));
-  return vault::add_record(*core, type, fields);
+  return vault::add_record(*core, type, fields, searched);
 }
 
 Result<Written> Session::update(const RecordId& id, std::span<const FieldInput> fields,

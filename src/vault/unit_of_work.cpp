@@ -3,6 +3,8 @@
 
 #include "vault/vault_key.hpp"
 
+#include <algorithm>
+
 namespace casevault::vault {
 
 Result<UnitOfWork> UnitOfWork::begin(Core& core) {
@@ -26,7 +28,17 @@ Result<UnitOfWork> UnitOfWork::begin_as_is(Core& core) {
   return work;
 }
 
+Result<void> UnitOfWork::finish_index() {
+  CASEVAULT_CHECK(index_.flush(*txn_));
+  for (const auto& [slot, rows] : index_.added()) {
+    const auto generation = std::ranges::find(db_.index->generations, slot, &IndexGeneration::slot);
+    if (generation != db_.index->generations.end()) generation->postings += rows;
+  }
+  return {};
+}
+
 Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
+  CASEVAULT_CHECK(finish_index());
   entry.mutation = true;
   CASEVAULT_TRY(const EntryPlace place, core_->append(std::move(entry)));
   db_.applied = place.entry + 1;
@@ -34,6 +46,7 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   if (done) done = txn_->commit();
   if (done) {
     core_->journal().database_at(db_.applied);
+    core_->index().counts().keep(index_.counts());
     return place;
   }
   if (done.error().code != ErrorCode::kUnknownOutcome) {
@@ -86,8 +99,11 @@ Error UnitOfWork::deny(audit::Action action, Error error) {
 }
 
 Result<void> UnitOfWork::commit_unseen() {
+  CASEVAULT_CHECK(finish_index());
   CASEVAULT_CHECK(write());
-  return txn_->commit();
+  CASEVAULT_CHECK(txn_->commit());
+  core_->index().counts().keep(index_.counts());
+  return {};
 }
 
 }  // namespace casevault::vault

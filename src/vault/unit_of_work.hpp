@@ -25,6 +25,8 @@ class UnitOfWork {
   [[nodiscard]] DbState& db() noexcept { return db_; }
   [[nodiscard]] const Authority& authority() const noexcept { return *authority_; }
   [[nodiscard]] Core& core() noexcept { return *core_; }
+  /// Postings that go in with the commit.
+  [[nodiscard]] model::IndexWriter& index() noexcept { return index_; }
 
   /// Entry, then commit. Success: both are durable. kUnknownOutcome: settled at the next open.
   [[nodiscard]] Result<EntryPlace> commit(EntryDraft entry);
@@ -48,11 +50,13 @@ class UnitOfWork {
   [[nodiscard]] Result<void> write();
   [[nodiscard]] Result<EntryDraft> draft_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
                                                    std::vector<VaultKeyGrant> grants);
+  [[nodiscard]] Result<void> finish_index();
   Core* core_;
   std::unique_ptr<store::WriteTxn> txn_;
   DbState db_;
   std::shared_ptr<const Authority> authority_;
   std::int64_t now_ms_ = 0;
+  model::IndexWriter index_;
 };
 
 }  // namespace casevault::vault

@@ -33,6 +33,13 @@ Result<void> RootChange::stage(UnitOfWork& work, std::uint32_t vault_key_epoch) 
   return {};
 }
 
+Result<void> RootChange::erase(UnitOfWork& work, keys::TreeKind kind, std::uint64_t slot) {
+  CASEVAULT_CHECK(prepare(work));
+  const keys::KeyTree tree(core_->tag(), core_->random());
+  CASEVAULT_CHECK(tree.erase_slot(work.txn(), *work.db().root_key, next_, kind, slot));
+  return stage(work, work.db().vault_key_epoch);
+}
+
 Result<void> RootChange::settle() {
   CASEVAULT_TRY(const keys::RootContext context, core_->root_context(vault_key_epoch_));
   CASEVAULT_CHECK(lock_.settle(context, live_, core_->random()));

@@ -17,6 +17,8 @@ class RootChange {
   [[nodiscard]] const SecretBytes& next() const noexcept { return next_; }
   /// Writes the next root beside the live one, under a vault key epoch, and names it in the work's state.
   [[nodiscard]] Result<void> stage(UnitOfWork& work, std::uint32_t vault_key_epoch);
+  /// The three steps before the commit of a work that erases one slot of the key tree for good.
+  [[nodiscard]] Result<void> erase(UnitOfWork& work, keys::TreeKind kind, std::uint64_t slot);
   /// After the commit: overwrites the old root. What fails here is done by the next session that may write.
   [[nodiscard]] Result<void> settle();
 

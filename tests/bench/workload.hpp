@@ -19,7 +19,7 @@ inline constexpr std::size_t kIdBytes = 16;          ///< counted as plaintext o
 inline constexpr std::size_t kAuditLineBytes = 200;  ///< one disclosure in a log without casevault
 
 /// Whether limit and SQLCipher index the name on import. They do what casevault does, and it keeps no name index.
-inline constexpr bool kNameIndex = false;
+inline constexpr bool kNameIndex = true;
 
 /// Workload R, the same bytes for the same number of records. Thread-safe once made.
 class Workload {

@@ -157,6 +157,7 @@ TEST_CASE("rotatable: re-encryption moves every cell, changes no value, version 
   std::uint64_t last = 0;
   ReencryptOptions options;
   options.progress = [&](const Progress& at) {
+    if (at.stage != "cells") return true;
     CHECK(at.done > last);
     CHECK(at.total == 600);
     last = at.done;

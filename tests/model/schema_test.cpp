@@ -303,6 +303,43 @@ TEST_CASE("robust: any truncation or change of a schema's text parses or is an e
   }
 }
 
+TEST_CASE("a field says how it can be searched for, and an index that does not fit its type is an error") {
+  CHECK(REQUIRE_OK(Schema::parse(kSmall)).find_type("person")->find("full_name")->index == IndexKind::kNone);
+  const auto name_with = [](std::string_view index) {
+    return Schema::parse(with("required = true }", "required = true, index = \"" + std::string(index) + "\" }"));
+  };
+  for (const IndexKind kind :
+       {IndexKind::kNone, IndexKind::kExact, IndexKind::kName, IndexKind::kPhone, IndexKind::kId, IndexKind::kPlace}) {
+    CHECK(REQUIRE_OK(name_with(name_of(kind))).find_type("person")->find("full_name")->index == kind);
+  }
+  REQUIRE_ERROR(ErrorCode::kBadInput, name_with("date"));
+  REQUIRE_ERROR(ErrorCode::kBadInput, name_with("soundex"));
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("list = \"sex\" }", "list = \"sex\", index = \"name\" }")));
+  REQUIRE_ERROR(ErrorCode::kBadInput,
+                Schema::parse(with("list = \"service_types\" }", "list = \"service_types\", index = \"exact\" }")));
+}
+
+TEST_CASE("an index that would serve nobody is allowed and warned of") {
+  CHECK(REQUIRE_OK(Schema::parse(kSmall)).warnings().empty());
+  CHECK(REQUIRE_OK(Schema::bundled("vn-victim-support")).warnings().empty());
+  const Schema few = REQUIRE_OK(Schema::parse(with("list = \"sex\" }", "list = \"sex\", index = \"exact\" }")));
+  REQUIRE(few.warnings().size() == 1);
+  CHECK(few.warnings()[0].find("person.sex") != std::string::npos);
+  CHECK(few.warnings()[0].find("2 values") != std::string::npos);
+  const Schema text = REQUIRE_OK(Schema::parse(with("required = true }", "required = true, index = \"exact\" }")));
+  REQUIRE(text.warnings().size() == 1);
+  CHECK(text.warnings()[0].find("person.full_name") != std::string::npos);
+}
+
+TEST_CASE("a type can want a search before a new record, if anything of it can be searched for") {
+  CHECK_FALSE(REQUIRE_OK(Schema::parse(kSmall)).find_type("person")->search_before_add);
+  const std::string wanted = with("name = \"person\"\n", "name = \"person\"\nsearch_before_add = true\n");
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(wanted));
+  std::string indexed = wanted;
+  indexed.replace(indexed.find("required = true }"), 15, "required = true, index = \"name\"");
+  CHECK(REQUIRE_OK(Schema::parse(indexed)).find_type("person")->search_before_add);
+}
+
 TEST_CASE("the bundled schema has the compartments, purposes and bases of the published lists") {
   const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
   REQUIRE(schema.name() == "vn-victim-support");

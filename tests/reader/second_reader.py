@@ -790,7 +790,7 @@ def read_format(file):
 NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
            9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy",
-           15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire"}
+           15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire", 20: "find"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
 
@@ -1349,9 +1349,28 @@ def state_epoch(key):
     return epoch if key == state_key(epoch) else None
 
 
+def check_index(said, rows):
+    """The postings are not opened here: places, sizes and numbers of the generations of section 22."""
+    next_slot, generations = members(said, "u32 a", "state row: index")
+    require(len(generations) <= 256, "state row: index")
+    postings = {}
+    for one in generations:
+        _, _, slot, _, number, _ = members(one, "u16 u32 u32 b8 u64 u64?", "state row: index")
+        require(slot < next_slot and slot not in postings, "state row: index: slot")
+        postings[slot] = number
+    found = dict.fromkeys(postings, 0)
+    for key, value in rows.items():
+        require(len(key) == 16 and len(value) == 32, "index: a row of another size")
+        slot = struct.unpack(">I", key[:4])[0]
+        require(slot < next_slot, "index: a row of no generation")
+        if slot in found:
+            found[slot] += 1
+    require(found == postings, "index: other numbers of postings than the state row's")
+
+
 def read_state(tables, log):
     epochs = {key: state_epoch(key) for key in tables[b"meta"]}
-    if tables[b"index"] or None in epochs.values():
+    if None in epochs.values():
         raise Unsupported("data.mdb: rows that version 1 does not have")
     require(len(epochs) == 1, f"data.mdb: {len(epochs)} state rows")
     (key, epoch), = epochs.items()
@@ -1359,9 +1378,10 @@ def read_state(tables, log):
     value, used = cbor_prefix(opened)
     require(not any(opened[used:]), "state row: padding")
     *numbers, reserved = members(value, "u64 u64 u64 b32 u64 u64 m a m", "state row")
-    if reserved:
+    if set(reserved) - {1}:
         raise Unsupported("state row: reserved map")
     state = State(*numbers, epoch)
+    check_index(reserved.get(1, [0, []]), tables[b"index"])
     for one in state.unpublished:
         members(one, "u64 u64", "state row: range")
         require(one[0] < one[1] <= state.next_row, "state row: range")
@@ -1404,9 +1424,9 @@ class KeyTree:
         for key in self.rows:                                        # every row must lie on a path that opens
             require(len(key) == 10, "key tree: size of a key")
             kind, level, index = struct.unpack(">BBQ", key)
-            if kind in (3, 4):
+            if kind == 4:
                 raise Unsupported(f"key tree: kind {kind}")
-            require(kind in (1, 2) and level in (0, 1, 2, 0xFF) and (kind == 2 or level != 0xFF), "key tree: kind or level")
+            require(kind in (1, 2, 3) and level in (0, 1, 2, 0xFF) and (kind != 1 or level != 0xFF), "key tree: kind or level")
             require(index < 1 << {0: 24, 1: 16, 2: 8, 0xFF: 32}[level], "key tree: index")
             self.key(kind, level, index)
 

@@ -41,7 +41,7 @@ bool same_entry(const LogEntry& a, const LogEntry& b) {
 }
 
 /// Who tells of the flipped bit.
-enum class Told : std::uint8_t { kOpening, kVerify, kDisclosure, kWarning, kNobody };
+enum class Told : std::uint8_t { kOpening, kVerify, kDisclosure, kDoctor, kWarning, kNobody };
 
 class Specimen {
  public:
@@ -103,7 +103,7 @@ class Specimen {
       require_cause(opened.error());
       return Told::kOpening;
     }
-    const std::shared_ptr<vault::Core> core = *std::move(opened);
+    std::shared_ptr<vault::Core> core = *std::move(opened);
     Session session(std::make_unique<Session::Impl>(core));
     bool by_disclosure = false;
     for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -140,6 +140,16 @@ class Specimen {
       REQUIRE(list[i].version == (i == 1 ? 2 : 1));
     }
     if (by_disclosure) return Told::kDisclosure;
+    if (content_of(*core) != content) {
+      // Nobody asked for these rows: postings, and keys of indexes. They are doctor's to tell.
+      DoctorOptions deep;
+      deep.deep = true;
+      session.close();
+      core.reset();
+      const DoctorReport seen = REQUIRE_OK(examine(lab.vault(), lab.owner.identity(), lab.options(true), deep));
+      REQUIRE_FALSE(seen.ok);
+      return Told::kDoctor;
+    }
     // Everybody says that all is well: then the byte carries no meaning, and the vault is as good for writing.
     REQUIRE((content_of(*core) == content));
     const Status status = REQUIRE_OK(session.status());

@@ -34,10 +34,10 @@ name = "contact"
 id = 1
 name = "person"
 fields = [
-  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true },
+  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true, index = "name" },
   { id = 2, name = "sex", type = "code", compartment = "statistics", list = "sex" },
-  { id = 3, name = "phone", type = "text", compartment = "contact" },
-  { id = 4, name = "born", type = "date", compartment = "statistics" },
+  { id = 3, name = "phone", type = "text", compartment = "contact", index = "phone" },
+  { id = 4, name = "born", type = "date", compartment = "statistics", index = "date" },
   { id = 5, name = "note", type = "text", compartment = "identity" },
 ]
 [[types]]
@@ -71,8 +71,11 @@ struct Template {
   TempFolder folder;
   Person owner;
 
-  explicit Template(Suite suite) {
-    const Schema schema = REQUIRE_OK(Schema::parse(kSchema));
+  Template(Suite suite, std::string_view of_person) {
+    std::string text(kSchema);
+    constexpr std::string_view kPerson = "name = \"person\"\n";
+    text.insert(text.find(kPerson) + kPerson.size(), std::string(of_person) + "\n");
+    const Schema schema = REQUIRE_OK(Schema::parse(text));
     InitOptions options;
     options.identity_file = folder / "owner.identity";
     options.slot_cost = {1, 64};
@@ -146,9 +149,10 @@ Result<bool> Rows::next(ImportRow& row) {
   return true;
 }
 
-Lab::Lab(Suite suite) {
-  static std::map<Suite, Template> templates;
-  const Template& made = templates.try_emplace(suite, suite).first->second;
+Lab::Lab(Suite suite, std::string_view of_person) {
+  static std::map<std::pair<Suite, std::string>, Template> templates;
+  const Template& made =
+      templates.try_emplace(std::pair(suite, std::string(of_person)), suite, of_person).first->second;
   owner = made.owner;
   owner.file = folder / "owner.identity";
   copy_folder(made.folder / "vault", vault());

@@ -54,7 +54,9 @@ using Values = std::vector<std::vector<std::optional<std::string>>>;
 
 class Lab {
  public:
-  explicit Lab(Suite suite = Suite::kAes256Gcm);  ///< the small schema, owner "owner"
+  /// The small schema, with a line of its own in the type person, and owner "owner".
+  explicit Lab(Suite suite = Suite::kAes256Gcm, std::string_view of_person = {});
+  explicit Lab(std::string_view of_person) : Lab(Suite::kAes256Gcm, of_person) {}
   [[nodiscard]] std::filesystem::path vault() const { return folder / "vault"; }
   [[nodiscard]] std::filesystem::path state() const { return folder / "state"; }
   [[nodiscard]] std::filesystem::path data() const { return vault() / "data.mdb"; }

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/record.hpp>
+
+namespace casevault {
+
+/// How what was typed and what a record holds are the same, from the closest on. For names; everything else is exact.
+enum class Match : std::uint8_t {
+  kExact,      ///< letters and marks
+  kFolded,     ///< letters without their marks
+  kOrderFree,  ///< the same syllables in another order
+  kJoined,     ///< the same letters with other spaces
+};
+[[nodiscard]] CASEVAULT_API std::string_view name_of(
+    Match match) noexcept;  ///< "exact", "folded", "order_free", "joined"
+
+struct FindRequest {
+  std::string type;
+  /// Each is one search: fields with what was typed, all of which must fit. A date may be a day, month or year, or
+  /// FROM..TO. Searches of one request share one log entry. The texts must live until the call returns.
+  std::vector<std::vector<FieldInput>> searches;
+  std::string purpose;
+  std::string basis;        ///< empty: the purpose's default
+  bool loose = false;       ///< names without their marks, in any order, with other spaces, too
+  std::size_t limit = 100;  ///< matches that are returned, per search
+};
+
+struct FindResult {
+  struct Hit {
+    RecordId id;
+    Match match{};
+  };
+  struct Answer {
+    std::vector<Hit> matches;  ///< the closest first
+    std::uint64_t count = 0;   ///< all that there are, beyond those that are returned
+  };
+  std::vector<Answer> answers;  ///< one for each search, in their order
+  std::uint64_t entry = 0;
+  std::string basis;  ///< the one the entry carries
+};
+
+}  // namespace casevault

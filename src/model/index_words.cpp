@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/index_words.hpp"
+
+#include <algorithm>
+
+#include "crypto/types.hpp"
+#include "model/normalise.hpp"
+
+namespace casevault::model {
+namespace {
+
+void add(std::vector<IndexWord>& out, IndexWord word) {
+  if (std::ranges::find(out, word) == out.end()) out.push_back(std::move(word));
+}
+
+Result<std::vector<std::string>> whole_words(IndexKind kind, std::string_view text) {
+  switch (kind) {
+    case IndexKind::kPhone:
+      return phone_keys(text);
+    case IndexKind::kDate:
+      return date_keys(text);
+    case IndexKind::kPlace:
+      return place_keys(text);
+    case IndexKind::kId: {
+      CASEVAULT_TRY(IdKey key, id_key(text));
+      return std::vector<std::string>{key.type + ":" + key.number};
+    }
+    default:
+      return std::vector<std::string>{std::string(text)};
+  }
+}
+
+void add_name(NameKeys keys, std::vector<IndexWord>& out) {
+  add(out, {WordClass::kFolded, std::move(keys.folded), std::move(keys.exact)});
+  add(out, {WordClass::kOrderFree, std::move(keys.bag)});
+  add(out, {WordClass::kJoined, std::move(keys.joined)});
+}
+
+/// A single date is asked for as it was typed: a year finds all of it, a day only that day. A range also finds what is
+/// known too badly to be left out.
+Result<TypedWords> words_of_dates(std::string_view typed) {
+  TypedWords out;
+  const std::size_t dots = typed.find("..");
+  CASEVAULT_TRY(std::string first, canonical_date(typed.substr(0, dots)));
+  if (dots == std::string_view::npos) {
+    out.words.emplace_back(WordClass::kWhole, std::move(first));
+    return out;
+  }
+  CASEVAULT_TRY(std::string last, canonical_date(typed.substr(dots + 2)));
+  CASEVAULT_TRY(std::vector<std::string> keys, date_range_keys(first, last));
+  for (std::string& key : keys) add(out.words, {WordClass::kWhole, std::move(key)});
+  return out;
+}
+
+}  // namespace
+
+IndexWord::~IndexWord() {
+  crypto::wipe(text);
+  crypto::wipe(exact);
+}
+
+void words_of_value(IndexKind kind, std::string_view value, std::vector<IndexWord>& out) {
+  out.clear();
+  if (kind == IndexKind::kName) {
+    for (const std::string_view part : name_parts(value)) {
+      if (auto keys = name_keys(part)) add_name(*std::move(keys), out);
+    }
+  } else if (auto words = whole_words(kind, value)) {
+    for (std::string& word : *words) add(out, {WordClass::kWhole, std::move(word)});
+  }
+  if (out.empty()) out.emplace_back(WordClass::kRaw, std::string(value));
+}
+
+Result<TypedWords> words_of_query(IndexKind kind, std::string_view typed, bool loose) {
+  if (kind == IndexKind::kDate) return words_of_dates(typed);
+  TypedWords out;
+  if (kind == IndexKind::kName) {
+    CASEVAULT_TRY(NameKeys keys, name_keys(typed));
+    out.exact_only = !loose && has_diacritics(typed);
+    add_name(std::move(keys), out.words);
+    if (!loose) {
+      out.words.resize(1);
+      return out;
+    }
+    std::vector<IndexWord> regional;
+    for (NameKeys& alias : name_aliases(typed)) add_name(std::move(alias), regional);
+    for (IndexWord& word : regional) {
+      word.regional = true;
+      out.words.push_back(std::move(word));
+    }
+    return out;
+  }
+  auto words = kind == IndexKind::kPlace ? place_query_keys(typed, {}, loose) : whole_words(kind, typed);
+  if (!words) {
+    out.words.emplace_back(WordClass::kRaw, std::string(typed));
+    return out;
+  }
+  for (std::string& word : *words) add(out.words, {WordClass::kWhole, std::move(word)});
+  return out;
+}
+
+std::size_t usual_words(IndexKind kind) noexcept {
+  switch (kind) {
+    case IndexKind::kNone:
+      return 0;
+    case IndexKind::kExact:
+    case IndexKind::kId:
+      return 1;
+    case IndexKind::kPhone:
+    case IndexKind::kPlace:
+      return 2;
+    case IndexKind::kName:
+    case IndexKind::kDate:
+      return 3;
+  }
+  return 0;
+}
+
+}  // namespace casevault::model

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/search_index.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/cursor.hpp"
+#include "crypto/hash.hpp"
+#include "format/labels.hpp"
+
+namespace casevault::model {
+namespace {
+
+constexpr std::size_t kLabelSize = kIndexKeySize - 4;
+constexpr std::size_t kLabelsPerHash = 64 / kLabelSize;
+constexpr std::size_t kTag = 16;
+constexpr std::uint8_t kExactName = 6;  ///< the class of words that only prints are made of
+constexpr std::uint64_t kPrintBits = (std::uint64_t{1} << 56U) - 1;
+constexpr std::uint32_t kMostPostings = UINT32_MAX - 1;
+constexpr std::size_t kMostKept = std::size_t{1} << 18U;
+constexpr std::size_t kMostPending = std::size_t{1} << 18U;
+
+template <std::size_t N>
+void put_number(std::span<std::uint8_t, N> out, std::uint64_t value) {
+  for (std::size_t i = 0; i < N; ++i) out[i] = static_cast<std::uint8_t>(value >> (8 * (N - 1 - i)));
+}
+
+std::array<std::uint8_t, 16> plain_of(const Posting& posting) {
+  std::array<std::uint8_t, 16> out{};
+  put_number(std::span(out).first<8>(), posting.print & kPrintBits);
+  out[0] = static_cast<std::uint8_t>(posting.kind);
+  put_number(std::span(out).subspan<8, 4>(), posting.row);
+  put_number(std::span(out).subspan<12, 4>(), posting.position);
+  return out;
+}
+
+Error damaged(std::string_view what) {
+  return {ErrorCode::kIntegrity, "data.mdb: search index: " + std::string(what) +
+                                     "; run doctor, and rebuild the index with key reencrypt --index"};
+}
+
+}  // namespace
+
+IndexKeys::IndexKeys(const IndexContext& context, crypto::KeyView compartment_key, crypto::KeyView generation_key,
+                     std::span<const IndexedField> fields)
+    : slot_(context.slot), seal_(64), filler_(32) {
+  crypto::Wiped<64> both;
+  std::ranges::copy(compartment_key, both.out().begin());
+  std::ranges::copy(generation_key, both.out().subspan<32>().begin());
+  Bytes message;
+  base::Writer(message).bytes(context.vault).u16(context.compartment).u32(context.epoch).u32(context.slot).u8(0);
+  crypto::derive64(format::kIndexGeneration, both.view(), message, seal_.mutable_view().first<64>());
+  message.back() = 1;
+  const SecretBytes words = crypto::derive_key(format::kIndexGeneration, both.view(), message);
+  const auto field_key = [&](IndexedField field) {
+    Bytes name;
+    base::Writer(name).u16(field.type).u16(field.field);
+    return crypto::derive_key(format::kIndexField, words.view(), name);
+  };
+  for (const IndexedField field : fields) fields_.emplace(field, field_key(field));
+  filler_ = field_key({});  // no type and no field has the id 0
+}
+
+void IndexKeys::word(IndexedField field, const IndexWord& word, WordKey& out) const {
+  const SecretBytes& key = fields_.at(field);
+  const auto derive = [&](std::uint8_t word_class, std::string_view text, std::span<std::uint8_t, 64> both) {
+    // Short words, which all but some are, stay out of the heap.
+    crypto::Wiped<128> buffer;
+    const bool fits = text.size() < buffer.view().size();
+    SecretBytes longer(fits ? 0 : text.size() + 1);
+    const MutableBytes message = fits ? MutableBytes(buffer.out()).first(text.size() + 1) : longer.mutable_view();
+    message[0] = word_class;
+    std::memcpy(message.data() + 1, text.data(), text.size());
+    crypto::derive64(format::kIndexWord, key.view(), message, both);
+  };
+  const auto print_of = [](std::span<const std::uint8_t, 64> both) {
+    std::uint64_t print = 0;
+    for (const std::uint8_t byte : both.subspan<32, 7>()) print = print << 8U | byte;
+    return print;
+  };
+  crypto::Wiped<64> both;
+  derive(static_cast<std::uint8_t>(word.word_class), word.text, both.out());
+  std::ranges::copy(both.view().first<32>(), out.key.out().begin());
+  if (word.word_class == WordClass::kFolded) derive(kExactName, word.exact, both.out());
+  out.print = print_of(both.view());
+}
+
+void IndexKeys::filler(std::uint64_t row, WordKey& out) const {
+  std::array<std::uint8_t, 9> message{static_cast<std::uint8_t>(WordClass::kNothing)};
+  put_number(std::span(message).subspan<1, 8>(), row);
+  crypto::derive32(format::kIndexWord, filler_.view(), message, out.key.out());
+  out.print = 0;
+}
+
+std::array<std::uint8_t, 16> IndexKeys::tag(ByteView at, ByteView posting) const {
+  crypto::Wiped<kIndexKeySize + 16> message;
+  std::ranges::copy(posting, std::ranges::copy(at, message.out().begin()).out);
+  crypto::Wiped<32> hash;
+  crypto::derive32(format::kIndexTag, seal_.view().first(32), message.view(), hash.out());
+  std::array<std::uint8_t, 16> out{};
+  std::ranges::copy(hash.view().first<16>(), out.begin());
+  return out;
+}
+
+std::array<std::uint8_t, 16> IndexKeys::masked(std::array<std::uint8_t, 16> text, ByteView tag) const {
+  crypto::Wiped<32> mask;
+  crypto::derive32(format::kIndexMask, seal_.view().last(32), tag, mask.out());
+  for (std::size_t i = 0; i < text.size(); ++i) text[i] ^= mask.view()[i];
+  return text;
+}
+
+IndexRowValue IndexKeys::seal(const IndexRowKey& at, const Posting& posting) const {
+  const auto plain = plain_of(posting);
+  const auto synthetic = tag(at, plain);
+  IndexRowValue out{};
+  std::ranges::copy(masked(plain, synthetic), std::ranges::copy(synthetic, out.begin()).out);
+  return out;
+}
+
+std::optional<Posting> IndexKeys::open(ByteView at, ByteView value) const {
+  if (at.size() != kIndexKeySize || value.size() != kIndexValueSize) return std::nullopt;
+  std::array<std::uint8_t, 16> sealed{};
+  std::ranges::copy(value.subspan(kTag), sealed.begin());
+  const auto plain = masked(sealed, value.first(kTag));
+  if (!crypto::equal(tag(at, plain), value.first(kTag))) return std::nullopt;
+  base::Reader in(plain);
+  Posting out;
+  const std::uint64_t head = in.u64();
+  const auto kind = static_cast<std::uint8_t>(head >> 56U);
+  if (kind < 1 || kind > 3) return std::nullopt;
+  out.kind = static_cast<PostingKind>(kind);
+  out.print = head & kPrintBits;
+  out.row = in.u32();
+  out.position = in.u32();
+  return out;
+}
+
+IndexRowKey Labels::at(std::uint64_t position) {
+  if (position / kLabelsPerHash != block_) {
+    block_ = position / kLabelsPerHash;
+    std::array<std::uint8_t, 8> message{};
+    put_number(std::span(message).first<8>(), block_);
+    crypto::derive64(format::kIndexLabel, word_.key.view(), message, bytes_.out());
+  }
+  IndexRowKey out{};
+  put_number(std::span(out).first<4>(), slot_);
+  std::ranges::copy(bytes_.view().subspan(position % kLabelsPerHash * kLabelSize, kLabelSize), out.begin() + 4);
+  return out;
+}
+
+Result<std::uint32_t> count_postings(store::ReadTxn& txn, Labels& labels, std::uint32_t at_least) {
+  const auto there = [&](std::uint64_t position) -> Result<bool> {
+    CASEVAULT_TRY(const auto value, txn.get(store::Table::kIndex, labels.at(position)));
+    return value.has_value();
+  };
+  std::uint64_t low = at_least;  // this many are there for certain
+  std::uint64_t step = 1;
+  for (;; step *= 2) {
+    CASEVAULT_TRY(const bool more, there(low + step - 1));
+    if (!more) break;
+    low += step;
+    if (low > kMostPostings) return damaged("a word has more postings than an index holds");
+  }
+  std::uint64_t high = low + step - 1;  // no more than this many
+  while (low < high) {
+    const std::uint64_t middle = low + (high - low) / 2;
+    CASEVAULT_TRY(const bool more, there(middle));
+    if (more) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return static_cast<std::uint32_t>(low);
+}
+
+Result<void> each_posting(store::ReadTxn& txn, const IndexKeys& keys, const WordKey& word,
+                          const std::function<bool(const Posting&)>& visit) {
+  Labels labels(keys.slot(), word);
+  for (std::uint32_t position = 0;; ++position) {
+    const IndexRowKey at = labels.at(position);
+    CASEVAULT_TRY(const auto value, txn.get(store::Table::kIndex, at));
+    if (!value) return {};
+    const auto posting = keys.open(at, *value);
+    if (!posting || posting->position != position) return damaged("a posting was altered");
+    if (posting->kind == PostingKind::kRecord && !visit(*posting)) return {};
+  }
+}
+
+std::size_t LabelHasher::operator()(const IndexRowKey& key) const noexcept {
+  std::size_t out = 0;
+  std::memcpy(&out, key.data() + kIndexKeySize - sizeof out, sizeof out);
+  return out;
+}
+
+std::uint32_t KeptCounts::of(const IndexRowKey& first) const {
+  const std::lock_guard lock(mutex_);
+  const auto known = counts_.find(first);
+  return known == counts_.end() ? 0 : known->second;
+}
+
+void KeptCounts::keep(const WordCounts& counts) {
+  const std::lock_guard lock(mutex_);
+  if (counts_.size() + counts.size() > kMostKept) counts_.clear();
+  if (counts.size() > kMostKept) return;
+  for (const auto& [first, count] : counts) counts_[first] = std::max(counts_[first], count);
+}
+
+Result<std::uint32_t> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
+                                       PostingKind kind, std::uint32_t row, const KeptCounts& known) {
+  Labels labels(keys.slot(), word);
+  const IndexRowKey first = labels.at(0);
+  const auto [counted, fresh] = counts_.try_emplace(first, 0);
+  std::uint32_t& count = counted->second;
+  if (fresh) {
+    CASEVAULT_TRY(count, count_postings(txn, labels, known.of(first)));
+  }
+  if (count >= kMostPostings) return damaged("a word has as many postings as an index holds");
+  const IndexRowKey at = labels.at(count);
+  pending_.emplace_back(at, keys.seal(at, {kind, word.print, row, count}));
+  ++added_[keys.slot()];
+  const std::uint32_t position = count++;
+  if (pending_.size() >= kMostPending) CASEVAULT_CHECK(flush(txn));
+  return position;
+}
+
+Result<bool> IndexWriter::remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, std::uint32_t row) {
+  CASEVAULT_CHECK(flush(txn));
+  Labels labels(keys.slot(), word);
+  std::optional<std::uint32_t> found;
+  CASEVAULT_CHECK(each_posting(txn, keys, word, [&](const Posting& posting) {
+    if (posting.row == row && posting.print == word.print) found = posting.position;
+    return !found;
+  }));
+  if (!found) return false;
+  const IndexRowKey at = labels.at(*found);
+  CASEVAULT_CHECK(txn.put(store::Table::kIndex, at, keys.seal(at, {PostingKind::kTombstone, 0, 0, *found})));
+  return true;
+}
+
+Result<void> IndexWriter::flush(store::WriteTxn& txn) {
+  std::ranges::sort(pending_, {}, &decltype(pending_)::value_type::first);
+  for (const auto& [at, value] : pending_) CASEVAULT_CHECK(txn.put(store::Table::kIndex, at, value));
+  pending_.clear();
+  return {};
+}
+
+std::uint32_t slot_of_index_key(ByteView key) noexcept { return base::Reader(key).u32(); }
+
+Bytes first_index_key(std::uint32_t slot) {
+  Bytes out;
+  base::Writer(out).u32(slot);
+  return out;
+}
+
+}  // namespace casevault::model

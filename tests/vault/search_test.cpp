@@ -1,0 +1,677 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "keys/key_tree.hpp"
+#include "lab.hpp"
+#include "model/search_index.hpp"
+#include "vault/records.hpp"
+
+namespace casevault::test {
+namespace {
+
+using Terms = std::vector<std::pair<std::string, std::string>>;
+
+struct Searched {
+  std::vector<std::string> ids;
+  std::vector<Match> matches;
+  std::uint64_t count = 0;
+  std::uint64_t entry = 0;
+};
+
+Result<Searched> try_find(Session& session, const Terms& terms, bool loose = false, std::size_t limit = 100,
+                          const std::string& purpose = "care") {
+  FindRequest request;
+  request.type = "person";
+  std::vector<FieldInput>& search = request.searches.emplace_back();
+  for (const auto& [name, text] : terms) search.push_back({name, text});
+  request.purpose = purpose;
+  request.loose = loose;
+  request.limit = limit;
+  CASEVAULT_TRY(const FindResult result, session.find(request));
+  Searched out;
+  for (const FindResult::Hit& hit : result.answers.at(0).matches) {
+    out.ids.push_back(hit.id.to_string());
+    out.matches.push_back(hit.match);
+  }
+  out.count = result.answers.at(0).count;
+  out.entry = result.entry;
+  return out;
+}
+
+Searched find(Session& session, const Terms& terms, bool loose = false, std::size_t limit = 100) {
+  return REQUIRE_OK(try_find(session, terms, loose, limit));
+}
+
+RecordId add(Session& session, const Terms& values) {
+  std::vector<FieldInput> fields;
+  for (const auto& [name, text] : values) fields.push_back({name, text});
+  return REQUIRE_OK(session.add("person", fields)).id;
+}
+
+void update(Session& session, const RecordId& id, const Terms& values) {
+  std::vector<FieldInput> fields;
+  for (const auto& [name, text] : values) fields.push_back({name, text});
+  REQUIRE_OK(session.update(id, fields));
+}
+
+using Ids = std::vector<std::string>;
+
+/// Of a copy: this process may have the vault open.
+std::uint64_t index_rows(const Lab& lab) {
+  const std::filesystem::path copy = lab.folder / "copy";
+  std::filesystem::create_directory(copy);
+  std::filesystem::permissions(copy, std::filesystem::perms::owner_all);
+  std::filesystem::copy_file(lab.data(), copy / "data.mdb", std::filesystem::copy_options::overwrite_existing);
+  store::LmdbOptions options;
+  options.read_only = true;
+  const auto store = REQUIRE_OK(store::open_lmdb_store(copy, options));
+  return REQUIRE_OK(REQUIRE_OK(store->begin_read())->count(store::Table::kIndex));
+}
+
+TEST_CASE("robust: a name is found as it was typed, without its marks, in another order, with other spaces") {
+  const Lab lab;
+  Session session = lab.open();
+  const std::string hoa = add(session, {{"full_name", "Nguyễn Thị Hòa"}}).to_string();
+  const std::string plain = add(session, {{"full_name", "Nguyen Thi Hoa"}}).to_string();
+  const std::string turned = add(session, {{"full_name", "Hoa Nguyen Thi"}}).to_string();
+  const std::string joined = add(session, {{"full_name", "Nguyenthi Hoa"}}).to_string();
+  (void)add(session, {{"full_name", "Nguyễn Thị Hảo"}});
+
+  Searched found = find(session, {{"full_name", "NGUYỄN  THỊ HÒA"}});
+  CHECK(found.ids == Ids{hoa});
+  CHECK(found.matches == std::vector{Match::kExact});
+  found = find(session, {{"full_name", "nguyen thi hoa"}});
+  CHECK(found.ids == Ids{plain, hoa});
+  CHECK(found.matches == std::vector{Match::kExact, Match::kFolded});
+  found = find(session, {{"full_name", "Nguyễn Thị Hòa"}}, true);
+  CHECK(std::set<std::string>(found.ids.begin(), found.ids.end()) == std::set<std::string>{hoa, plain, turned, joined});
+  CHECK(found.ids[0] == hoa);
+  CHECK(found.matches == std::vector{Match::kExact, Match::kFolded, Match::kOrderFree, Match::kJoined});
+  CHECK(find(session, {{"full_name", "Nguyen Thi"}}, true).ids.empty());
+  require_sound(session);
+}
+
+TEST_CASE(
+    "robust: fields together find what fits all of them; dates by year, month, day and range; phones one by one") {
+  const Lab lab;
+  Session session = lab.open();
+  const std::string a =
+      add(session, {{"full_name", "Tran Mai"}, {"born", "1990-05-02"}, {"phone", "0901 111 222; 0902 333 444"}})
+          .to_string();
+  const std::string b =
+      add(session, {{"full_name", "Tran Mai"}, {"born", "1990"}, {"phone", "0902333444"}}).to_string();
+  const std::string c = add(session, {{"full_name", "Tran Lan"}, {"born", "1990-05"}}).to_string();
+  CHECK(find(session, {{"full_name", "tran mai"}, {"born", "1990"}}).ids == Ids{a, b});
+  CHECK(find(session, {{"full_name", "tran mai"}, {"born", "1990-05"}}).ids == Ids{a});
+  CHECK(find(session, {{"born", "1990-05"}}).ids == Ids{a, c});
+  CHECK(find(session, {{"born", "1990-05-01..1990-05-31"}}).ids == Ids{a, b, c});  // b may lie there
+  CHECK(find(session, {{"born", "1990-05-03..1990-05-04"}}).ids == Ids{b, c});
+  CHECK(find(session, {{"born", "1990-06..1990-07"}}).ids == Ids{b});
+  CHECK(find(session, {{"born", "02/05/1990"}}).ids == Ids{a});
+  CHECK(find(session, {{"born", "1989..1990"}}).ids == Ids{a, b, c});
+  CHECK(find(session, {{"phone", "0902 333 444"}}).ids == Ids{a, b});
+  CHECK(find(session, {{"phone", "0901111222"}, {"full_name", "tran mai"}, {"born", "1990-05-02"}}).ids == Ids{a});
+  CHECK(find(session, {{"phone", "0901111222"}, {"full_name", "tran lan"}}).ids.empty());
+}
+
+TEST_CASE("robust: a search lists the closest and tells how many there are") {
+  const Lab lab;
+  Session session = lab.open();
+  Rows rows(300, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", row == 250 ? "Lê Hoa" : "Lê Hóa"}, {"born", std::to_string(1900 + row % 3)}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  const Searched found = find(session, {{"full_name", "le hoa"}}, false, 7);
+  CHECK(found.count == 300);
+  CHECK(found.ids.size() == 7);
+  CHECK(found.ids[0] == report.ids[249].to_string());
+  CHECK(found.matches[0] == Match::kFolded);
+  const Searched some = find(session, {{"full_name", "le hoa"}, {"born", "1901"}}, false, 5);
+  CHECK(some.count == 100);
+  CHECK(some.ids.size() == 5);
+}
+
+TEST_CASE("durable: what is changed, emptied or changed back is found as it is now, and not as it was") {
+  const Lab lab;
+  Session session = lab.open();
+  const RecordId id = add(session, {{"full_name", "Tran Mai"}, {"phone", "0901"}, {"born", "1990-05-02"}});
+  const RecordId other = add(session, {{"full_name", "Tran Mai"}});
+  update(session, id, {{"full_name", "Trần Mai"}});
+  CHECK(find(session, {{"full_name", "Trần Mai"}}).ids == Ids{id.to_string()});
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 2);
+  update(session, id, {{"full_name", "Le Lan"}, {"phone", ""}});
+  CHECK(find(session, {{"full_name", "tran mai"}}).ids == Ids{other.to_string()});
+  CHECK(find(session, {{"full_name", "le lan"}}).ids == Ids{id.to_string()});
+  CHECK(find(session, {{"phone", "0901"}}).ids.empty());
+  CHECK(find(session, {{"born", "1990"}}).ids == Ids{id.to_string()});
+  update(session, id, {{"full_name", "Tran Mai"}, {"phone", "0901"}});
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 2);
+  CHECK(find(session, {{"phone", "0901"}}).ids == Ids{id.to_string()});
+  session.close();
+  Session again = lab.open();  // that has counted nothing yet
+  update(again, id, {{"full_name", "Vo Tu"}});
+  CHECK(find(again, {{"full_name", "vo tu"}}).ids == Ids{id.to_string()});
+  CHECK(find(again, {{"full_name", "tran mai"}}).ids == Ids{other.to_string()});
+  require_sound(again);
+}
+
+TEST_CASE("durable: a write that fails leaves nothing in the index, and a later one is counted right") {
+  const Lab lab;
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  const std::uint64_t before = index_rows(lab);
+  std::vector<FieldInput> bad = {{"full_name", "Tran Mai"}, {"sex", "none"}};
+  REQUIRE_ERROR(ErrorCode::kBadInput, session.add("person", bad));
+  Rows rows(5, [](std::uint64_t) -> Rows::Values { return {{"full_name", "Tran Mai"}}; });
+  ImportOptions options;
+  options.progress = [](const Progress& progress) { return progress.stage != "write"; };
+  REQUIRE_ERROR(ErrorCode::kCancelled, session.import_rows("person", rows, options));
+  CHECK(index_rows(lab) == before);
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 2);
+}
+
+TEST_CASE(
+    "traced: a search is an entry, hit or miss, before an id leaves; what was typed is in the sealed details alone") {
+  const Lab lab;
+  Session session = lab.open();
+  const RecordId id = add(session, {{"full_name", "Tran CANARY"}});
+  const Searched hit = find(session, {{"full_name", "tran canary"}});
+  const Searched miss = find(session, {{"full_name", "nobody canary"}});
+  CHECK(hit.ids == Ids{id.to_string()});
+  CHECK(miss.ids.empty());
+  const std::vector<LogEntry> log = entries(session, true);
+  CHECK(log.at(hit.entry).action == audit::Action::kFind);
+  CHECK(log.at(hit.entry).count == 1);
+  CHECK(log.at(hit.entry).purpose == "care");
+  CHECK(log.at(hit.entry).basis == "duty");
+  CHECK(log.at(hit.entry).details.find("tran canary") != std::string::npos);
+  CHECK(log.at(hit.entry).details.find(id.to_string()) != std::string::npos);
+  CHECK(log.at(miss.entry).count == 0);
+  CHECK(log.at(miss.entry).details.find("nobody canary") != std::string::npos);
+  LogQuery about;
+  about.subject = id;
+  std::vector<std::uint64_t> seen;
+  REQUIRE_OK(session.read_log(about, [&](const LogEntry& entry) {
+    seen.push_back(entry.entry);
+    return true;
+  }));
+  CHECK(std::ranges::find(seen, hit.entry) != seen.end());
+  CHECK(std::ranges::find(seen, miss.entry) == seen.end());
+  require_sound(session);
+}
+
+TEST_CASE("traced: a search that the policy does not admit is refused and logged, and finds nothing") {
+  const Lab lab;
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  const std::uint64_t before = REQUIRE_OK(session.status()).log_size;
+  REQUIRE_ERROR(ErrorCode::kRefused, try_find(session, {{"full_name", "tran mai"}}, false, 100, "count"));
+  REQUIRE_ERROR(ErrorCode::kRefused, try_find(session, {{"full_name", "tran mai"}}, false, 100, "none"));
+  REQUIRE_ERROR(ErrorCode::kRefused, try_find(session, {{"full_name", "tran mai"}}, false, 100, "press"));
+  const std::vector<LogEntry> log = entries(session);
+  REQUIRE(log.size() >= before + 3);
+  for (std::uint64_t i = before; i < before + 3; ++i) {
+    CHECK(log[i].action == audit::Action::kFind);
+    CHECK(log[i].outcome == audit::Outcome::kDenied);
+  }
+}
+
+TEST_CASE("compartmented: who does not hold a compartment can neither search it nor see its words") {
+  const Lab lab;
+  std::optional<Session> session = lab.open();
+  (void)add(*session, {{"full_name", "Tran Mai"}, {"phone", "0901"}});
+  const Person nurse = lab.add(*session, "nurse", "officer", {"identity"});
+  session.reset();
+  std::optional<Session> hers = lab.open(nurse);
+  CHECK(find(*hers, {{"full_name", "tran mai"}}).count == 1);
+  const std::uint64_t before = REQUIRE_OK(hers->status()).log_size;
+  REQUIRE_ERROR(ErrorCode::kNoGrant, try_find(*hers, {{"phone", "0901"}}));
+  REQUIRE_ERROR(ErrorCode::kNoGrant, try_find(*hers, {{"full_name", "tran mai"}, {"phone", "0901"}}));
+  const std::vector<LogEntry> log = entries(*hers);
+  CHECK(log.at(before).action == audit::Action::kFind);
+  CHECK(log.at(before).outcome == audit::Outcome::kDenied);
+  // What she writes she can find, and who holds more finds it too; what she cannot write into is not in the way.
+  const RecordId id = add(*hers, {{"full_name", "Le Lan"}});
+  CHECK(find(*hers, {{"full_name", "le lan"}}).ids == Ids{id.to_string()});
+  hers.reset();
+  session = lab.open();
+  update(*session, id, {{"phone", "0902"}});
+  CHECK(find(*session, {{"phone", "0902"}}).ids == Ids{id.to_string()});
+  require_sound(*session);
+}
+
+TEST_CASE("robust: what cannot be searched for is an error that says what can") {
+  const Lab lab;
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  for (const auto& [terms, code] : std::vector<std::pair<Terms, ErrorCode>>{
+           {{}, ErrorCode::kUsage},
+           {{{"full_name", ""}}, ErrorCode::kUsage},
+           {{{"full_name", "..."}}, ErrorCode::kBadInput},
+           {{{"full_name", "\xFF"}}, ErrorCode::kBadInput},
+           {{{"born", "5/2/90"}}, ErrorCode::kBadInput},
+           {{{"note", "x"}}, ErrorCode::kNotFound},
+           {{{"none", "x"}}, ErrorCode::kNotFound},
+           {{{"full_name", "a"}, {"full_name", "b"}}, ErrorCode::kUsage},
+       }) {
+    REQUIRE_ERROR(code, try_find(session, terms));
+  }
+  const auto note = try_find(session, {{"note", "x"}});
+  CHECK(note.error().message.find("full_name, phone, born") != std::string::npos);
+  REQUIRE_ERROR(ErrorCode::kUsage, try_find(session, {{"full_name", "x"}}, false, 0));
+  REQUIRE_ERROR(ErrorCode::kUsage, try_find(session, {{"full_name", "x"}}, false, 1, ""));
+}
+
+TEST_CASE("durable: rows of an import are found when it is published, and those of a killed one never") {
+  const Lab lab;
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  Rows rows(11'000, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", row % 1000 == 0 ? "Tran Mai" : "Nguoi So " + std::to_string(row)}};
+  });
+  std::vector<std::uint64_t> seen;
+  ImportOptions options;
+  options.progress = [&](const Progress& progress) {
+    if (progress.stage != "write" || progress.done % 5120 != 0 || progress.done == 0) return true;
+    seen.push_back(find(session, {{"full_name", "tran mai"}}).count);
+    return progress.done < 10'000;  // then it stops
+  };
+  REQUIRE_ERROR(ErrorCode::kCancelled, session.import_rows("person", rows, options));
+  CHECK(seen == std::vector<std::uint64_t>{1, 1});
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 1);
+  REQUIRE_OK(session.import_rows("person", rows));
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 12);
+  CHECK(find(session, {{"full_name", "nguoi so 10999"}}).count == 1);
+  require_sound(session);
+}
+
+TEST_CASE("sealed: a record has as many postings whatever its fields, and a change adds as many whatever it changes") {
+  const auto added = [](const Terms& values, const Terms& changed) {
+    const Lab lab;
+    Session session = lab.open();
+    (void)add(session, {{"full_name", "First One"}});
+    const std::uint64_t start = index_rows(lab);
+    const RecordId id = add(session, values);
+    const std::uint64_t made = index_rows(lab);
+    update(session, id, changed);
+    return std::pair(made - start, index_rows(lab) - made);
+  };
+  const auto usual = added({{"full_name", "A B"}}, {{"full_name", "A C"}});
+  CHECK(usual == std::pair<std::uint64_t, std::uint64_t>(8, 4));
+  CHECK(added({{"full_name", "A B"}, {"phone", "0901"}, {"born", "1990"}}, {{"phone", "0902"}}) == usual);
+  CHECK(added({{"full_name", "A B"}, {"phone", "0901; 0902"}, {"born", "1990-05-01"}}, {{"born", "1991-05-01"}}) ==
+        usual);
+  CHECK(added({{"full_name", "A B"}, {"sex", "male"}, {"phone", "0901"}}, {{"phone", ""}}) == usual);
+  CHECK(added({{"full_name", "A B"}, {"phone", "0901000001;0901000002;0901000003;0901000004;0901000005"}},
+              {{"sex", "male"}}) == std::pair<std::uint64_t, std::uint64_t>(12, 0));
+}
+
+TEST_CASE(
+    "robust: a new record that may be about somebody who is there is told, in add and import, and decided by nobody") {
+  const Lab lab;
+  Session session = lab.open();
+  const auto add_all = [&](const Terms& values) {
+    std::vector<FieldInput> fields;
+    for (const auto& [name, text] : values) fields.push_back({name, text});
+    return REQUIRE_OK(session.add("person", fields));
+  };
+  const Written first = add_all({{"full_name", "Trần Mai"}, {"born", "1990-05-02"}, {"phone", "0901 222 333"}});
+  CHECK(first.warnings.empty());
+  CHECK(add_all({{"full_name", "Trần Mai"}, {"born", "1991-05-02"}}).warnings.empty());
+  CHECK(add_all({{"full_name", "Tran Mai"}}).warnings.empty());
+  const Written year = add_all({{"full_name", "Tran Mai"}, {"born", "1990"}});
+  REQUIRE(year.warnings.size() == 1);
+  CHECK(year.warnings[0].find(first.id.to_string()) != std::string::npos);
+  CHECK(year.warnings[0].find("nearly the same full_name and year of born") != std::string::npos);
+  const Written phone = add_all({{"full_name", "Le Lan"}, {"phone", "0901222333"}});
+  REQUIRE(phone.warnings.size() == 1);
+  CHECK(phone.warnings[0].find("the same phone") != std::string::npos);
+  CHECK(entries(session, true).at(phone.entry).details.find(first.id.to_string()) != std::string::npos);
+
+  Rows rows(50, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", row % 25 == 0 ? "Ho Hai" : "Nguoi " + std::to_string(row)},
+            {"born", row == 7 ? "1990-05-02" : "1980"},
+            {"phone", row == 9 ? "0901 222 333" : ""}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  REQUIRE(report.warnings.size() == 3);  // the phone of two records, and the second Ho Hai
+  CHECK(std::ranges::count_if(report.warnings, [](const auto& text) { return text.find("phone") != text.npos; }) == 2);
+  for (const std::string& warning : report.warnings) CHECK(warning.find("Hai") == std::string::npos);
+  require_sound(session);
+}
+
+TEST_CASE("traced: where the schema wants a search before a new record, none is made without one's own") {
+  const Lab lab(R"(search_before_add = true)");
+  Session session = lab.open();
+  const FieldInput fields[] = {{"full_name", "Tran Mai"}};
+  const std::uint64_t before = REQUIRE_OK(session.status()).log_size;
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields));
+  CHECK(entries(session).at(before).outcome == audit::Outcome::kDenied);
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, before));  // no search
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, 1'000'000));
+  REQUIRE_ERROR(ErrorCode::kRefused, try_find(session, {{"full_name", "tran mai"}}, false, 100, "press"));
+  REQUIRE_ERROR(ErrorCode::kRefused, session.add("person", fields, REQUIRE_OK(session.status()).log_size - 1));
+  const Searched found = find(session, {{"full_name", "tran mai"}});
+  REQUIRE_OK(session.add("person", fields, found.entry));
+  const Person other = lab.add(session, "other", "officer", {"identity", "contact", "statistics"});
+  session.close();
+  Session theirs = lab.open(other);
+  REQUIRE_ERROR(ErrorCode::kRefused, theirs.add("person", fields, found.entry));
+  require_sound(theirs);
+}
+
+std::vector<vault::IndexGeneration> generations(const Lab& lab) {
+  const auto core = lab.core();
+  return REQUIRE_OK(core->snapshot()).db.index->generations;
+}
+
+/// The vault as one from before there was an index: rows, and nothing about an index.
+void forget_index(const Lab& lab) {
+  const auto core = lab.core();
+  vault::UnitOfWork work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+  for (const auto& generation : work.db().index->generations) {
+    for (;;) {
+      const Bytes from = model::first_index_key(generation.slot);
+      const auto item = REQUIRE_OK(work.txn().seek(store::Table::kIndex, from));
+      if (!item || model::slot_of_index_key(item->key) != generation.slot) break;
+      const Bytes key(item->key.begin(), item->key.end());
+      REQUIRE_OK(work.txn().erase(store::Table::kIndex, key));
+    }
+  }
+  work.db().index.reset();
+  Bytes from = {3};
+  for (;;) {
+    const auto item = REQUIRE_OK(work.txn().seek(store::Table::kTree, from));
+    if (!item) break;
+    const Bytes key(item->key.begin(), item->key.end());
+    REQUIRE_OK(work.txn().erase(store::Table::kTree, key));
+  }
+  REQUIRE_OK(work.commit_unseen());
+}
+
+DoctorReport examined(const Lab& lab, bool deep) {
+  DoctorOptions options;
+  options.deep = deep;
+  return REQUIRE_OK(examine(lab.vault(), lab.owner.identity(), lab.options(true), options));
+}
+
+/// Every row of the table `index`, and how to put one.
+struct Table {
+  const Lab& lab;
+  std::vector<std::pair<Bytes, Bytes>> rows() const {
+    const auto core = lab.core();
+    const auto txn = REQUIRE_OK(core->store().begin_read());
+    std::vector<std::pair<Bytes, Bytes>> out;
+    REQUIRE_OK(txn->scan(store::Table::kIndex, {}, [&](const store::Item& item) {
+      out.emplace_back(Bytes(item.key.begin(), item.key.end()), Bytes(item.value.begin(), item.value.end()));
+      return true;
+    }));
+    return out;
+  }
+  void change(const std::function<Result<void>(store::WriteTxn&)>& how) const {
+    const auto core = lab.core();
+    const auto txn = REQUIRE_OK(core->store().begin_write());
+    REQUIRE_OK(how(*txn));
+    REQUIRE_OK(txn->commit());
+  }
+};
+
+TEST_CASE("tamper-evident: doctor tells of every posting that was flipped, swapped, dropped, put in or put back") {
+  const Lab lab;
+  const Table table{lab};
+  std::vector<std::pair<Bytes, Bytes>> old;
+  {
+    Session session = lab.open();
+    const RecordId id = add(session, {{"full_name", "Tran Mai"}, {"phone", "0901"}, {"born", "1990-05-02"}});
+    (void)add(session, {{"full_name", "Le Lan"}});
+    session.close();
+    old = table.rows();
+    Session again = lab.open();
+    update(again, id, {{"full_name", "Tran Hoa"}, {"phone", ""}});
+  }
+  for (const Finding& f : examined(lab, true).findings) UNSCOPED_INFO(f.where << ": " << f.what);
+  CHECK(examined(lab, false).ok);
+  CHECK(examined(lab, true).ok);
+  const auto rows = table.rows();
+  REQUIRE(rows.size() == 2 * 8 + 2 * 4);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto& [key, value] = rows[i];
+    CAPTURE(i);
+    Bytes bad = value;
+    bad[i % bad.size()] ^= 1U;
+    table.change([&](store::WriteTxn& txn) { return txn.put(store::Table::kIndex, key, bad); });
+    CHECK_FALSE(examined(lab, false).ok);
+    table.change(
+        [&](store::WriteTxn& txn) { return txn.put(store::Table::kIndex, key, rows[(i + 1) % rows.size()].second); });
+    CHECK_FALSE(examined(lab, false).ok);
+    table.change([&](store::WriteTxn& txn) -> Result<void> {
+      CASEVAULT_TRY([[maybe_unused]] const bool there, txn.erase(store::Table::kIndex, key));
+      return {};
+    });
+    CHECK_FALSE(examined(lab, false).ok);
+    // The count is kept by a row that is nobody's.
+    Bytes other = key;
+    other.back() ^= 1U;
+    table.change([&](store::WriteTxn& txn) { return txn.put(store::Table::kIndex, other, value); });
+    CHECK_FALSE(examined(lab, false).ok);
+    table.change([&](store::WriteTxn& txn) -> Result<void> {
+      CASEVAULT_TRY([[maybe_unused]] const bool there, txn.erase(store::Table::kIndex, other));
+      return txn.put(store::Table::kIndex, key, value);
+    });
+  }
+  CHECK(examined(lab, true).ok);
+  int put_back = 0;
+  for (const auto& [key, value] : old) {
+    const auto now = std::ranges::find(rows, key, &std::pair<Bytes, Bytes>::first);
+    REQUIRE(now != rows.end());
+    if (now->second == value) continue;
+    ++put_back;
+    table.change([&](store::WriteTxn& txn) { return txn.put(store::Table::kIndex, key, value); });
+    CHECK_FALSE(examined(lab, true).ok);
+    table.change([&](store::WriteTxn& txn) { return txn.put(store::Table::kIndex, key, now->second); });
+  }
+  CHECK(put_back == 4);  // three words of the name, and the phone
+  Session session = lab.open();
+  require_sound(session);
+}
+
+TEST_CASE("rotatable: a new index is built beside the old one, which is searched until the new one takes its place") {
+  const Lab lab;
+  Session session = lab.open();
+  Rows rows(3000, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", "Nguoi " + std::to_string(row)}, {"phone", "09" + std::to_string(row)}, {"born", "1990"}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  REQUIRE_OK(session.rotate("identity"));
+  REQUIRE_OK(session.reencrypt({}));
+  REQUIRE_OK(session.rotate("identity"));
+  ReencryptOptions options;
+  options.index = true;
+  std::uint64_t calls = 0;
+  RecordId later;
+  options.progress = [&](const Progress&) {
+    // Writers go on: one record that is in the new index already, one that is not, and a new one.
+    if (++calls == 2) {
+      update(session, report.ids[0], {{"full_name", "Doi Ten"}});
+      update(session, report.ids[2999], {{"full_name", "Doi Ten"}});
+      later = add(session, {{"full_name", "Doi Ten"}});
+    }
+    CHECK(find(session, {{"full_name", "nguoi 1500"}}).count == 1);
+    return true;
+  };
+  const Reencryption done = REQUIRE_OK(session.reencrypt(options));
+  CHECK(done.finished);
+  CHECK(done.records >= 3 * 3000);
+  CHECK(calls > 2);
+  CHECK(find(session, {{"full_name", "doi ten"}}).ids ==
+        Ids{report.ids[0].to_string(), report.ids[2999].to_string(), later.to_string()});
+  CHECK(find(session, {{"full_name", "nguoi 1"}}).ids.empty());
+  CHECK(find(session, {{"full_name", "nguoi 1500"}, {"born", "1990"}, {"phone", "091500"}}).count == 1);
+  require_sound(session);
+  session.close();
+  std::uint64_t rows_left = 0;
+  for (const auto& generation : generations(lab)) {
+    CHECK_FALSE(generation.built.has_value());
+    CHECK(generation.epoch == (generation.compartment == 1 ? 3 : 1));
+    rows_left += generation.postings;
+  }
+  CHECK(index_rows(lab) == rows_left);  // nothing of the old ones
+  CHECK(examined(lab, true).ok);
+}
+
+TEST_CASE("rotatable: an index that is stopped half-way is gone on with, and begun anew when the epoch changed") {
+  const Lab lab;
+  Session session = lab.open();
+  Rows rows(3000);
+  REQUIRE_OK(session.import_rows("person", rows));
+  ReencryptOptions stop;
+  stop.index = true;
+  stop.progress = [](const Progress&) { return false; };
+  for (int i = 0; i < 2; ++i) {
+    CHECK_FALSE(REQUIRE_OK(session.reencrypt(stop)).finished);
+    CHECK(find(session, {{"full_name", "person 77"}}).count == 1);
+  }
+  REQUIRE_OK(session.rotate("identity"));
+  CHECK_FALSE(REQUIRE_OK(session.reencrypt(stop)).finished);
+  (void)add(session, {{"full_name", "person 77"}});
+  REQUIRE_OK(session.reencrypt({}));
+  CHECK(REQUIRE_OK(session.reencrypt({})).finished);
+  CHECK(find(session, {{"full_name", "person 77"}}).count == 2);
+  CHECK(find(session, {{"full_name", "person 2999"}}).count == 1);
+  session.close();
+  CHECK(generations(lab).size() == 3);
+  CHECK(examined(lab, true).ok);
+}
+
+TEST_CASE("rotatable: an epoch that an index hangs on is counted and not destroyed") {
+  const Lab lab;
+  Session session = lab.open();
+  const RecordId id = add(session, {{"full_name", "Tran Mai"}});
+  REQUIRE_OK(session.rotate("identity"));
+  update(session, id, {{"full_name", "Tran Hoa"}});  // the cell is under the new epoch now, the index is not
+  const Census census = REQUIRE_OK(session.census());
+  CHECK(census.old_cells == 0);
+  CHECK(census.old_indexes == 1);
+  CHECK_FALSE(census.entry.has_value());
+  REQUIRE_ERROR(ErrorCode::kRefused, session.destroy_epoch("identity", 1));
+  CHECK(REQUIRE_OK(session.reencrypt({})).finished);
+  CHECK(REQUIRE_OK(session.census()).old_indexes == 0);
+  REQUIRE_OK(session.destroy_epoch("identity", 1));
+  CHECK(find(session, {{"full_name", "tran hoa"}}).ids == Ids{id.to_string()});
+  require_sound(session);
+}
+
+TEST_CASE("rotatable: the index of a vault that was made without one is built, and a search says how") {
+  const Lab lab;
+  RecordId id;
+  {
+    Session session = lab.open();
+    id = add(session, {{"full_name", "Tran Mai"}, {"phone", "0901"}});
+  }
+  forget_index(lab);
+  CHECK(examined(lab, true).ok);
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  const auto none = try_find(session, {{"full_name", "tran mai"}});
+  REQUIRE_ERROR(ErrorCode::kNotFound, none);
+  CHECK(none.error().message.find("key reencrypt --index") != std::string::npos);
+  ReencryptOptions options;
+  options.compartment = "identity";
+  options.index = true;
+  CHECK(REQUIRE_OK(session.reencrypt(options)).finished);
+  CHECK(find(session, {{"full_name", "tran mai"}}).count == 2);
+  // What was not built is not begun by a writer, who would leave out all that is there.
+  (void)add(session, {{"full_name", "Le Lan"}, {"phone", "0901"}});
+  REQUIRE_ERROR(ErrorCode::kNotFound, try_find(session, {{"phone", "0901"}}));
+  options.compartment.clear();
+  CHECK(REQUIRE_OK(session.reencrypt(options)).finished);
+  CHECK(find(session, {{"phone", "0901"}}).count == 2);
+  CHECK(find(session, {{"full_name", "le lan"}}).count == 1);
+  session.close();
+  CHECK(examined(lab, true).ok);
+}
+
+TEST_CASE("erasable: the key of an index that was replaced is gone, also for an older copy of the database") {
+  const Lab lab;
+  {
+    Session session = lab.open();
+    (void)add(session, {{"full_name", "Tran Mai"}});
+    session.close();
+  }
+  const auto before = generations(lab);
+  std::map<Bytes, Bytes> tree;
+  {
+    const auto core = lab.core();
+    const auto txn = REQUIRE_OK(core->store().begin_read());
+    REQUIRE_OK(txn->scan(store::Table::kTree, {}, [&](const store::Item& item) {
+      tree.emplace(Bytes(item.key.begin(), item.key.end()), Bytes(item.value.begin(), item.value.end()));
+      return true;
+    }));
+  }
+  {
+    Session session = lab.open();
+    ReencryptOptions options;
+    options.index = true;
+    CHECK(REQUIRE_OK(session.reencrypt(options)).finished);
+  }
+  // Whoever has the old rows of the tree, and every key that exists now.
+  const auto core = lab.core();
+  const vault::Snapshot snapshot = REQUIRE_OK(core->snapshot());
+  const keys::KeyTree now(core->tag(), core->random());
+  for (const auto& generation : before) {
+    CHECK_FALSE(now.get_slot(*snapshot.txn, *snapshot.db.root_key, keys::TreeKind::kIndexGenerations, generation.slot)
+                    .has_value());
+    const auto store = store::make_memory_store();
+    {
+      const auto txn = REQUIRE_OK(store->begin_write());
+      for (const auto& [key, value] : tree) REQUIRE_OK(txn->put(store::Table::kTree, key, value));
+      REQUIRE_OK(txn->commit());
+    }
+    const auto old = REQUIRE_OK(store->begin_read());
+    CHECK_FALSE(
+        now.get_slot(*old, *snapshot.db.root_key, keys::TreeKind::kIndexGenerations, generation.slot).has_value());
+  }
+}
+
+TEST_CASE("bound: a search that comes upon an altered posting, or one that was put back, fails and is logged") {
+  const Lab lab;
+  const Table table{lab};
+  {
+    Session session = lab.open();
+    (void)add(session, {{"full_name", "Tran Mai"}});
+  }
+  const auto before = table.rows();
+  RecordId id;
+  {
+    Session session = lab.open();
+    const auto list = REQUIRE_OK(session.list("person", 1));
+    id = list.at(0).id;
+    update(session, id, {{"full_name", "Le Lan"}});
+  }
+  table.change([&](store::WriteTxn& txn) -> Result<void> {
+    for (const auto& [key, value] : before) CASEVAULT_CHECK(txn.put(store::Table::kIndex, key, value));
+    return {};
+  });
+  Session session = lab.open();
+  const std::uint64_t size = REQUIRE_OK(session.status()).log_size;
+  REQUIRE_ERROR(ErrorCode::kIntegrity, try_find(session, {{"full_name", "tran mai"}}));
+  CHECK(entries(session).at(size).outcome == audit::Outcome::kFailed);
+  CHECK(find(session, {{"full_name", "le lan"}}).ids == Ids{id.to_string()});
+  session.close();
+  table.change([&](store::WriteTxn& txn) -> Result<void> {
+    for (const auto& [key, value] : before) {
+      Bytes bad = value;
+      bad[20] ^= 1U;
+      CASEVAULT_CHECK(txn.put(store::Table::kIndex, key, bad));
+    }
+    return {};
+  });
+  Session again = lab.open();
+  REQUIRE_ERROR(ErrorCode::kIntegrity, try_find(again, {{"full_name", "tran mai"}}));
+}
+
+}  // namespace
+}  // namespace casevault::test

@@ -208,7 +208,8 @@ class CASEVAULT_API Release {
   [[nodiscard]] std::uint64_t distinct() const noexcept;  ///< reached; 0 without sensitive columns or rows
   [[nodiscard]] std::uint64_t dropped() const noexcept;   ///< rows left out
   [[nodiscard]] const std::vector<std::uint64_t>& starred() const noexcept;  ///< values taken out, of each column
-  /// Dictionaries of text, with class, release and k as metadata of each column. Not another release.
+  /// Columns of text, null where nothing is recorded, with class (the compartment), release and k as metadata of each.
+  /// Reading them again is not another release.
   void schema(ArrowSchema& out) const;
   void stream(ArrowArrayStream& out) const;
 
@@ -235,6 +236,7 @@ struct LedgerEntry {
 
 /// Privacy budget that a tool outside has spent on data of this vault.
 struct BudgetUse {
+  std::string purpose = "statistics";
   std::string tool;
   std::string name;     ///< of what was published
   std::string epsilon;  ///< decimal, up to six places: "0.5"

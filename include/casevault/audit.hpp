@@ -32,6 +32,10 @@ enum class Action : std::uint8_t {
   kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
   kPrincipalRevoke = 15,
   kGrantRevoke = 16,
+  kTable = 32,     ///< exact values of columns were read
+  kTabulate = 33,  ///< a cross table was published
+  kRelease = 34,   ///< rows were published
+  kBudget = 35,    ///< a tool outside spent privacy budget
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

@@ -27,15 +27,20 @@ class SecretArray {
   }
   void reserve(std::size_t count) {
     if (count * sizeof(T) <= bytes_.size()) return;
-    SecretBytes larger(std::max(count * sizeof(T), 2 * bytes_.size()));
+    SecretBytes larger(std::max({count * sizeof(T), 2 * bytes_.size(), kLeast * sizeof(T)}));
     if (size_ > 0) std::memcpy(larger.mutable_view().data(), bytes_.view().data(), size_ * sizeof(T));
     bytes_ = std::move(larger);
   }
   [[nodiscard]] std::span<T> view() noexcept {
-    return {reinterpret_cast<T*>(bytes_.mutable_view().data()), size_};  // NOLINT: the arena aligns to 16
+    return {reinterpret_cast<T*>(bytes_.mutable_view().data()), size_};  // NOLINT: the arena aligns it
   }
   [[nodiscard]] std::span<const T> view() const noexcept {
     return {reinterpret_cast<const T*>(bytes_.view().data()), size_};  // NOLINT
+  }
+  /// The bytes, never none: consumers of Arrow want an address.
+  [[nodiscard]] SecretBytes take() && {
+    if (bytes_.empty()) reserve(kLeast);
+    return std::move(bytes_);
   }
   [[nodiscard]] T& operator[](std::size_t at) noexcept { return view()[at]; }
   [[nodiscard]] const T& operator[](std::size_t at) const noexcept { return view()[at]; }
@@ -43,6 +48,7 @@ class SecretArray {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
  private:
+  static constexpr std::size_t kLeast = 64 / sizeof(T);  ///< blocks of 64 bytes are aligned to 64
   SecretBytes bytes_;
   std::size_t size_ = 0;
 };

@@ -44,6 +44,14 @@ std::string_view name_of(Action action) noexcept {
       return "principal-revoke";
     case Action::kGrantRevoke:
       return "grant-revoke";
+    case Action::kTable:
+      return "table";
+    case Action::kTabulate:
+      return "tabulate";
+    case Action::kRelease:
+      return "release";
+    case Action::kBudget:
+      return "budget";
   }
   return {};
 }

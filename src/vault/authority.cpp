@@ -15,6 +15,7 @@ using format::CborReader;
 using format::CborWriter;
 
 constexpr std::size_t kMaxUnit = 64;  ///< the head of a record holds it
+constexpr std::size_t kMaxDefinition = std::size_t{64} << 10U;
 
 enum OpCode : std::uint8_t {
   kGenesis = 1,
@@ -27,7 +28,8 @@ enum OpCode : std::uint8_t {
   kPastEpoch = 8,
   kDestroyedEpoch = 9,
   kRevoke = 10,
-  kEndGrant = 11
+  kEndGrant = 11,
+  kRelease = 12
 };
 
 template <typename... F>
@@ -76,6 +78,9 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
                  },
                  [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
                  [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
+                 [&](const OpRelease& o) {
+                   w.array(3).uint(kRelease).uint(static_cast<std::uint64_t>(o.kind)).bytes(o.definition);
+                 },
              },
              op);
 }
@@ -173,6 +178,14 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       OpEndGrant o;
       o.principal = r.narrow<PrincipalNumber>();
       o.compartment = r.narrow<std::uint16_t>();
+      return o;
+    }
+    case kRelease: {
+      require(3);
+      OpRelease o;
+      o.kind = static_cast<ReleaseKind>(r.narrow<std::uint8_t>());
+      const ByteView definition = r.bytes();
+      o.definition.assign(definition.begin(), definition.end());
       return o;
     }
     default:
@@ -389,6 +402,14 @@ class Folder {
     }
     if (!target->second.grants.emplace(o.name, GrantState{o.box, o.may_grant}).second)
       return refuse("a grant that is held already");
+    return {};
+  }
+  Result<void> on(const OpRelease& o) {
+    // Every principal may publish what it can read; the definition is judged by whoever publishes next.
+    if (genesis_ || o.kind < ReleaseKind::kTable || o.kind > ReleaseKind::kBudget)
+      return refuse("an unknown kind of release");
+    if (o.definition.empty() || o.definition.size() > kMaxDefinition) return refuse("a release without a definition");
+    state_.releases.push_back({entry_, actor_, o.kind, o.definition});
     return {};
   }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold

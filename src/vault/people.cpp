@@ -82,9 +82,13 @@ Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std:
   DetailsDraft details;
   details.text = std::move(text);
   CASEVAULT_TRY(EntryDraft entry, work.core().draft(work.authority(), action, audit::Outcome::kOk, std::move(details)));
+  entry.vault_key_grants = std::move(vault_key_grants);
+  return commit_authority(work, std::move(entry), std::move(ops));
+}
+
+Result<EntryPlace> commit_authority(UnitOfWork& work, EntryDraft entry, std::vector<AuthorityOp> ops) {
   entry.authority = std::move(ops);
   CASEVAULT_CHECK(rehearse(work, entry));
-  entry.vault_key_grants = std::move(vault_key_grants);
   return work.commit(std::move(entry));
 }
 

@@ -22,6 +22,8 @@ namespace casevault::vault {
 [[nodiscard]] Result<EntryPlace> commit_authority(UnitOfWork& work, audit::Action action, std::string text,
                                                   std::vector<AuthorityOp> ops,
                                                   std::vector<std::pair<keys::GrantLabel, Bytes>> vault_key_grants);
+/// The same for an entry that is drafted already.
+[[nodiscard]] Result<EntryPlace> commit_authority(UnitOfWork& work, EntryDraft entry, std::vector<AuthorityOp> ops);
 
 /// "cvi1:" ‖ base64(CBOR [vault id, log key, name, box]); the box holds the vault key sealed to the invited identity,
 /// bound to the rest.

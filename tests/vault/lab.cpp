@@ -71,8 +71,8 @@ struct Template {
   TempFolder folder;
   Person owner;
 
-  explicit Template(Suite suite) {
-    const Schema schema = REQUIRE_OK(Schema::parse(kSchema));
+  explicit Template(std::string_view text, Suite suite) {
+    const Schema schema = REQUIRE_OK(Schema::parse(text));
     InitOptions options;
     options.identity_file = folder / "owner.identity";
     options.slot_cost = {1, 64};
@@ -146,9 +146,11 @@ Result<bool> Rows::next(ImportRow& row) {
   return true;
 }
 
-Lab::Lab(Suite suite) {
-  static std::map<Suite, Template> templates;
-  const Template& made = templates.try_emplace(suite, suite).first->second;
+Lab::Lab(Suite suite) : Lab(kSchema, suite) {}
+
+Lab::Lab(std::string_view schema, Suite suite) {
+  static std::map<std::pair<std::string, Suite>, Template> templates;
+  const Template& made = templates.try_emplace({std::string(schema), suite}, schema, suite).first->second;
   owner = made.owner;
   owner.file = folder / "owner.identity";
   copy_folder(made.folder / "vault", vault());

@@ -55,6 +55,7 @@ using Values = std::vector<std::vector<std::optional<std::string>>>;
 class Lab {
  public:
   explicit Lab(Suite suite = Suite::kAes256Gcm);  ///< the small schema, owner "owner"
+  explicit Lab(std::string_view schema, Suite suite = Suite::kAes256Gcm);
   [[nodiscard]] std::filesystem::path vault() const { return folder / "vault"; }
   [[nodiscard]] std::filesystem::path state() const { return folder / "state"; }
   [[nodiscard]] std::filesystem::path data() const { return vault() / "data.mdb"; }

@@ -169,6 +169,9 @@ struct Tabulation {
   [[nodiscard]] const std::optional<std::uint64_t>& at(std::size_t row, std::size_t column) const {
     return cells[row * (column_labels.size() + 1) + column];
   }
+  /// As a frame: a line a row label, a number (null: hidden) a column label, and the totals.
+  CASEVAULT_API void schema(ArrowSchema& out) const;
+  CASEVAULT_API void stream(ArrowArrayStream& out) const;
 };
 
 struct ReleaseColumn {

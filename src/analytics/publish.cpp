@@ -11,6 +11,7 @@
 #include "vault/session_impl.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace casevault {
 namespace {
@@ -232,6 +233,51 @@ Result<Tabulation> Session::tabulate(const TabulateRequest& request) {
     return Error{ErrorCode::kUsage, "counts are rounded to a multiple of 5 to 1000"};
   CASEVAULT_TRY(const auto core, impl_->core());
   return retried([&] { return tabulate_once(*core, request); });
+}
+
+void Tabulation::schema(ArrowSchema& out) const {
+  std::vector<ArrowField> fields{{rows, ArrowKind::kText, {}}};
+  for (const std::string& label : column_labels) {
+    if (!columns.empty()) fields.push_back({label, ArrowKind::kInteger, {}});
+  }
+  fields.push_back({"total", ArrowKind::kInteger, {}});
+  ArrowMetadata metadata{{"casevault.type", type}, {"casevault.entry", std::to_string(entry)}};
+  if (min_cell != 0) metadata.emplace_back("casevault.min_cell", std::to_string(min_cell));
+  if (round_to != 0) metadata.emplace_back("casevault.round_to", std::to_string(round_to));
+  make_schema(fields, metadata, out);
+}
+
+void Tabulation::stream(ArrowArrayStream& out) const {
+  make_stream(
+      [table = *this](ArrowSchema& schema) {
+        table.schema(schema);
+        return Result<void>();
+      },
+      [table = *this, done = false](ArrowArray& batch) mutable -> Result<bool> {
+        if (std::exchange(done, true)) return false;
+        const std::size_t lines = table.row_labels.size() + 1;
+        TextBuilder labels;
+        for (const std::string& label : table.row_labels) labels.put(label, true);
+        labels.put("total", true);
+        std::vector<ArrowNode> nodes;
+        nodes.push_back(std::move(labels).node());
+        for (std::size_t c = table.columns.empty() ? table.column_labels.size() : 0; c <= table.column_labels.size();
+             ++c) {
+          Validity valid;
+          SecretArray<std::int64_t> numbers;
+          for (std::size_t r = 0; r < lines; ++r) {
+            const auto& number = table.at(r, c);
+            valid.add(number.has_value());
+            numbers.push_back(static_cast<std::int64_t>(number.value_or(0)));
+          }
+          ArrowNode node = std::move(valid).node();
+          node.buffers.push_back(std::move(numbers).take());
+          nodes.push_back(std::move(node));
+        }
+        make_batch(lines, std::move(nodes), batch);
+        return true;
+      },
+      out);
 }
 
 struct Release::Impl {

@@ -167,14 +167,39 @@ std::uint64_t needed(const Counts& counts, std::size_t row, std::size_t column, 
   return std::max(std::max(value, min_cell) - value, low + (min_cell - 2) - std::min(value, low + (min_cell - 2)));
 }
 
-/// Zeros of a line whose total is hidden are hidden too.
-void hide_zeros(const Counts& counts, std::vector<bool>& hidden, std::span<const Mark> earlier) {
-  for (std::size_t row = 0; row < counts.rows; ++row) {
-    for (std::size_t column = 0; column < counts.columns; ++column) {
-      const std::size_t at = counts.at(row, column);
-      const bool of_hidden = hidden[counts.at(row, counts.columns)] || hidden[counts.at(counts.rows, column)];
-      if (counts.values[at] == 0 && of_hidden && (earlier.empty() || earlier[at] != Mark::kKnown)) hidden[at] = true;
+/// Where all of the few records of a line fall into one category, a zero of the line is hidden beside it: the one whose
+/// own line has most hidden already, so that it costs least.
+void hide_zeros(const Counts& counts, std::uint64_t min_cell, std::vector<bool>& hidden,
+                std::span<const Mark> earlier) {
+  const auto cover = [&](std::size_t length, std::size_t others, const auto& at) {
+    std::size_t filled = 0;
+    std::size_t best = counts.values.size();
+    std::size_t most = 0;
+    for (std::size_t i = 0; i < length; ++i) {
+      const std::size_t cell = at(i, std::optional<std::size_t>());
+      if (hidden[cell]) ++filled;
+      const std::size_t total = at(i, others);
+      if (counts.values[cell] != 0 || hidden[cell] || counts.values[total] == 0 ||
+          (!earlier.empty() && earlier[cell] == Mark::kKnown))
+        continue;
+      std::size_t partners = 1;
+      for (std::size_t j = 0; j <= others; ++j) partners += hidden[at(i, j)] ? 1 : 0;
+      if (partners > most) {
+        most = partners;
+        best = cell;
+      }
     }
+    if (filled < 2 && best != counts.values.size()) hidden[best] = true;
+  };
+  for (std::size_t row = 0; row < counts.rows; ++row) {
+    if (!small(counts, counts.at(row, counts.columns), min_cell)) continue;
+    cover(counts.columns, counts.rows,
+          [&](std::size_t column, std::optional<std::size_t> other) { return counts.at(other.value_or(row), column); });
+  }
+  for (std::size_t column = 0; column < counts.columns; ++column) {
+    if (!small(counts, counts.at(counts.rows, column), min_cell)) continue;
+    cover(counts.rows, counts.columns,
+          [&](std::size_t row, std::optional<std::size_t> other) { return counts.at(row, other.value_or(column)); });
   }
 }
 
@@ -240,9 +265,9 @@ Result<std::vector<bool>> suppress(const Counts& counts, std::uint64_t min_cell,
     if (hidden[at] && earlier[at] == Mark::kKnown) return unsafe;
     hidden[at] = hidden[at] || earlier[at] == Mark::kHidden;
   }
-  hide_zeros(counts, hidden, earlier);
-  // Hiding more only makes what is possible wider, so one pass over what is small in the end is enough; a pass that
-  // hid more is followed by another, because zeros may have been hidden that now need protection.
+  hide_zeros(counts, min_cell, hidden, earlier);
+  // Hiding more only makes what is possible wider, but the range of one number needs hidden ones whose own floor may
+  // move: a pass that hid more is followed by another.
   for (bool changed = true; changed;) {
     changed = false;
     for (std::size_t at = 0; at < hidden.size(); ++at) {
@@ -258,7 +283,6 @@ Result<std::vector<bool>> suppress(const Counts& counts, std::uint64_t min_cell,
         const std::vector<std::size_t> more = network.cheapest(row, column, need - reached);
         if (more.empty()) return unsafe;
         for (const std::size_t each : more) hidden[each] = true;
-        hide_zeros(counts, hidden, earlier);
         changed = true;
       }
     }

@@ -12,10 +12,10 @@
 /// is small or hidden to protect another. The rule:
 ///
 /// * A count or total of 1 to min_cell - 1 is hidden, and so is a total that fewer than min_cell records make up.
-/// * Zeros are shown, because hiding them would hide little else but noise in a sparse table; except in lines whose
-///   total is hidden, where they would show into which category the few people of the line fall. There all zeros are
-///   hidden. So a reader knows that a hidden cell is at least 1 where both its totals stand, and at least 0 elsewhere;
-///   a hidden total is at least 1.
+/// * Zeros are shown, because hiding them would hide little else but noise in a sparse table; except that in a line of
+///   fewer than min_cell records at least two cells are hidden, if need be a zero: else everybody would see into which
+///   category all of these few fall. So a reader knows that a hidden cell is at least 1 where both its totals stand,
+///   and at least 0 elsewhere; a hidden total is at least 1.
 /// * More is hidden until, of every small cell, the numbers that fit what is published are at least min_cell - 1 and
 ///   reach min_cell: less is known of it than "1 to 10" would say. A hidden zero must leave 1 possible.
 ///

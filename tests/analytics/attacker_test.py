@@ -88,7 +88,7 @@ class Simplex:
 
 
 def least(shown, rows, columns, at):
-    """What a reader knows of a hidden number from the rule: zeros stand, except in lines whose total is hidden."""
+    """What a reader knows of a hidden number from the rule: zeros stand, except some in lines whose total is hidden."""
     row, column = divmod(at, columns + 1)
     if row == rows or column == columns:
         return 1
@@ -190,6 +190,16 @@ class Attack(unittest.TestCase):
                 self.assertGreaterEqual(high - low + 1, min_cell - 1, f"number {at} is known: {low} to {high}")
             elif truth[at] == 0 and not empty:
                 self.assertGreaterEqual(high, 1, f"number {at} is known to be zero")
+        # Nobody sees that all of the few in a line are of one category, unless there is but one.
+        total = lambda r, c: truth[r * (column_count + 1) + c]
+        lines = [([r * (column_count + 1) + c for c in range(column_count) if total(row_count, c)], r * (column_count + 1) + column_count)
+                 for r in range(row_count)]
+        lines += [([r * (column_count + 1) + c for r in range(row_count) if total(r, column_count)], row_count * (column_count + 1) + c)
+                  for c in range(column_count)]
+        for line, sum_at in lines:
+            if small[sum_at] and len(line) > 1 and "earlier" not in rule:
+                possible = [at for at in line if at in fits and (fits[at][1] is None or fits[at][1] >= 1)]
+                self.assertGreaterEqual(len(possible), 2, f"the few of line {line} are all in one category")
         return shown
 
     def test_200_random_tables_of_the_register_give_no_small_cell_away(self):

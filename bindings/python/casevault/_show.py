@@ -42,6 +42,7 @@ def repr_html(table: Tabulation) -> str:
 def plot(table: Tabulation, ax: Any = None) -> Any:
     """Bars of the rows, stacked by columns, through matplotlib. What is hidden is a hatched stub that says so."""
     import matplotlib.pyplot
+    from matplotlib.patches import Patch
 
     if ax is None:
         _, ax = matplotlib.pyplot.subplots(figsize=(8, 1.2 + 0.4 * len(table.row_labels)), layout="constrained")
@@ -50,23 +51,21 @@ def plot(table: Tabulation, ax: Any = None) -> Any:
     shown = [each for line in values for each in line if each is not None]
     stub = max(shown, default=1) * 0.04 or 1
     left = [0.0] * len(table.row_labels)
-    hidden_named = False
-    for column, label in enumerate(labels):
+    unknown = {"facecolor": "white", "edgecolor": "grey", "hatch": "////"}
+    for column in range(len(labels)):
         numbers = [line[column] for line in values]
-        bars = ax.barh(table.row_labels, [stub if each is None else each for each in numbers], left=left, label=label)
+        bars = ax.barh(table.row_labels, [stub if each is None else each for each in numbers], left=left, color=f"C{column}")
         for bar, number in zip(bars, numbers, strict=True):
             if number is None:
-                bar.set(facecolor="white", edgecolor="grey", hatch="////", label=None if hidden_named else "hidden")
-                hidden_named = True
+                bar.set(**unknown)
         left = [at + (stub if each is None else each) for at, each in zip(left, numbers, strict=True)]
     ax.invert_yaxis()
+    ax.margins(y=0.01)
     ax.set_xlabel("records")
     ax.set_title(f"{table.type}: {table.rows}" + (f" by {table.columns}" if table.columns else ""))
-    handles, names = ax.get_legend_handles_labels()
-    if hidden_named:
-        handles.append(matplotlib.patches.Patch(facecolor="white", edgecolor="grey", hatch="////"))
-        names.append("hidden")
-    if table.columns or hidden_named:
-        ax.legend(handles, names, fontsize="small")
+    handles = [Patch(color=f"C{column}", label=label) for column, label in enumerate(labels) if table.columns]
+    if any(each is None for line in values for each in line):
+        handles.append(Patch(label="hidden", **unknown))
+    if handles:
+        ax.legend(handles=handles, fontsize="small")
     return ax
-

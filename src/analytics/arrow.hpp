@@ -6,7 +6,7 @@
 #include "analytics/buffer.hpp"
 
 #include <functional>
-#include <map>
+#include <unordered_map>
 
 /// Arrays of the Arrow C data interface in locked memory that their release wipes. Every buffer is aligned to 64 bytes.
 namespace casevault::analytics {
@@ -79,7 +79,7 @@ void make_schema(std::span<const ArrowField> fields, const ArrowMetadata& metada
 class ColumnBuilder {
  public:
   /// `codes` of the field's list, by their numbers; must outlive it.
-  using Codes = std::map<std::string_view, std::int16_t>;
+  using Codes = std::unordered_map<std::string_view, std::int16_t>;
   ColumnBuilder(const Field& field, const CodeList* list, const Codes& codes, std::size_t rows);
   ColumnBuilder(ColumnBuilder&&) noexcept;
   ~ColumnBuilder();

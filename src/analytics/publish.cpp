@@ -79,7 +79,9 @@ class Publication {
       const Compartment& compartment = authority.schema().compartments()[field->compartment];
       if (authority.me().holds(authority.state.current(compartment.id))) add(field);
     }
-    CASEVAULT_TRY(data, Dataset::read(core_, snapshot, *type, fields));
+    auto read = Dataset::read(core_, snapshot, *type, fields);
+    if (!read) return refuse(std::move(read).error());
+    data = *std::move(read);
     if (!data.units().empty()) {
       CASEVAULT_TRY(basis, access_.admit(snapshot, data.units()));
     } else {
@@ -119,10 +121,9 @@ class Publication {
     return place.entry;
   }
 
-  /// A refusal of the judge or a quota is a denial, and an entry.
+  /// A refusal of the judge or a quota is a denial, and an entry; the policy's own are logged where they are made.
   Error refuse(Error error) const {
     if (error.code != ErrorCode::kRefused && error.code != ErrorCode::kNoGrant) return error;
-    if (error.message.find("(log entry ") != std::string::npos) return error;  // the policy's, logged already
     return access_.refuse(*snapshot.authority, audit::Outcome::kDenied, {}, basis, std::move(error));
   }
 

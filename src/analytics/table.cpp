@@ -8,7 +8,7 @@
 #include "vault/session_impl.hpp"
 
 #include <algorithm>
-#include <atomic>
+#include <map>
 #include <set>
 
 namespace casevault {

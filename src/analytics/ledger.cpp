@@ -316,9 +316,15 @@ bool Judge::can_read(const DefinedSet& set) const {
 
 Result<Chosen> Judge::choose(const DefinedSet& set) const {
   std::vector<Filter> where;
-  for (const DefinedFilter& filter : set.where)
+  std::string key;  // publications share few filters, and each is held against all before it
+  for (const DefinedFilter& filter : set.where) {
     where.push_back({type_.find(filter.field)->name, filter.from, filter.to});
-  return data_.choose(where);
+    key += std::to_string(filter.field) + '\0' + filter.from + '\0' + filter.to + '\0';
+  }
+  const auto known = chosen_.find(key);
+  if (known != chosen_.end()) return known->second;
+  CASEVAULT_TRY(Chosen chosen, data_.choose(where));
+  return chosen_.emplace(std::move(key), std::move(chosen)).first->second;
 }
 
 CodedColumn Judge::line(const DefinedAxis& axis, Era era, const Chosen& chosen) const {

@@ -118,6 +118,7 @@ class Judge {
   const Dataset& data_;
   std::span<const Published> ledger_;
   std::vector<std::uint16_t> readable_;
+  mutable std::map<std::string, Chosen> chosen_;         ///< by filter
   std::map<std::size_t, std::optional<Judged>> judged_;  ///< earlier tables; nothing where none can be made any more
 };
 

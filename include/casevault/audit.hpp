@@ -36,6 +36,10 @@ enum class Action : std::uint8_t {
   kPrincipalRekey = 18, ///< a principal replaced its own keys
   kKeyRetire = 19,      ///< an epoch was said to be empty for good
   kFind = 20,  ///< records were searched for, with or without a match
+  kTable = 32,     ///< exact values of columns were read
+  kTabulate = 33,  ///< a cross table was published
+  kRelease = 34,   ///< rows were published
+  kBudget = 35,    ///< a tool outside spent privacy budget
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

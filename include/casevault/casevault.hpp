@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <casevault/analytics.hpp>
 #include <casevault/audit.hpp>
 #include <casevault/bytes.hpp>
 #include <casevault/disclosure.hpp>

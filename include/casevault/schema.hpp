@@ -70,9 +70,12 @@ struct CodeList {
 /// A purpose of disclosure and the legal bases that admit it.
 struct Purpose {
   std::string code;
-  std::vector<std::string> bases;  ///< admitted; not empty
-  std::string default_basis;       ///< one of bases
-  bool requires_consent = false;   ///< a consent in force for purpose and recipient class is needed too
+  std::vector<std::string> bases;     ///< admitted; not empty
+  std::string default_basis;          ///< one of bases
+  bool requires_consent = false;      ///< a consent in force for purpose and recipient class is needed too
+  std::uint16_t tables_a_year = 0;    ///< that may be published in a calendar year (UTC); 0: no limit
+  std::uint16_t row_sets_a_year = 0;  ///< likewise
+  std::uint64_t epsilon_a_year = 0;   ///< privacy budget of tools outside, in millionths; 0: no limit
 };
 
 /// "These roles, for these purposes, may see these compartments and fields." Everything no rule admits is denied.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <casevault/analytics.hpp>
 #include <casevault/audit.hpp>
 #include <casevault/disclosure.hpp>
 #include <casevault/find.hpp>
@@ -145,6 +146,17 @@ class CASEVAULT_API Session {
   /// kNotFound for a type, a field without an index, or an index that has to be built first, kBadInput for a text that
   /// no record can be found by, kIntegrity when the index was altered (logged).
   [[nodiscard]] Result<FindResult> find(const FindRequest& request);
+  /// Granted columns of a type, exactly. Discloses nothing yet: the first read of the table does, under its own entry.
+  [[nodiscard]] Result<Table> table(const TableRequest& request);
+  /// A cross table that may be published, after its entry in the release ledger. kRefused (logged) when it would show a
+  /// small cell together with an earlier one, which is named, and when the purpose's quota is used up.
+  [[nodiscard]] Result<Tabulation> tabulate(const TabulateRequest& request);
+  /// Rows that may be handed on, likewise.
+  [[nodiscard]] Result<Release> release(const ReleaseRequest& request);
+  /// What was published, oldest first. Every principal may read it: it holds definitions, never a count.
+  [[nodiscard]] Result<std::vector<LedgerEntry>> ledger();
+  /// Records what a tool outside spent; kRefused (logged) when the purpose has no more. Entry number.
+  [[nodiscard]] Result<std::uint64_t> record_budget(const BudgetUse& use);
 
   /// Recomputes the whole tree, every commitment and signature, and compares with `anchor` (a signed checkpoint) and
   /// the anchors known at open. Findings are in the report; an error means that it could not be carried out.

@@ -52,6 +52,14 @@ std::string_view name_of(Action action) noexcept {
       return "key-retire";
     case Action::kFind:
       return "find";
+    case Action::kTable:
+      return "table";
+    case Action::kTabulate:
+      return "tabulate";
+    case Action::kRelease:
+      return "release";
+    case Action::kBudget:
+      return "budget";
   }
   return {};
 }

@@ -149,4 +149,22 @@ struct RevokeArguments {
 };
 Result<int> principal_revoke(Context& context, const RevokeArguments& arguments);
 
+struct ReportTableArguments {
+  std::string type, rows, columns, era = "recorded", min_cell = "11", round_to, out, name, purpose, basis, to;
+  std::vector<std::string> where;
+};
+Result<int> report_table(Context& context, const ReportTableArguments& arguments);
+Result<int> report_ledger(Context& context);
+struct ReportBudgetArguments {
+  std::string tool, epsilon, name, purpose;
+};
+Result<int> report_budget(Context& context, const ReportBudgetArguments& arguments);
+struct ExportArguments {
+  std::string type, columns, out, purpose, basis, to, to_class, release, era = "recorded", k = "11", distinct = "1",
+                                                                         sensitive, age_on;
+  std::vector<std::string> where, bands;
+  bool star = false;
+};
+Result<int> export_rows(Context& context, const ExportArguments& arguments);
+
 }  // namespace casevault::cli

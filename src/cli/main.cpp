@@ -29,6 +29,7 @@ class Table {
     record_commands();
     audit_commands();
     people_commands();
+    report_commands();
   }
 
   int run(int argc, char** argv) {
@@ -366,6 +367,64 @@ class Table {
     texts(taken, "COMPARTMENT", grant_args_.compartments, "", "Compartments")->required();
   }
 
+  void report_commands() {
+    CLI::App& report = group("report", "Numbers that may be published, and what was");
+    CLI::App& table = command(report, "table", "A cross table in which no small cell shows, nor can be worked out",
+                              [this](Context& c) { return report_table(c, report_table_args_); });
+    ReportTableArguments& t = report_table_args_;
+    text(table, "TYPE", t.type, "", "A record type of the schema")->required();
+    text(table, "--rows", t.rows, "F", "A coded field, or a date: FIELD:year (default) or FIELD:month")->required();
+    text(table, "--columns", t.columns, "G", "Likewise; default: the rows alone");
+    texts(table, "--where", t.where, "FIELD=VALUE", "Only these records; FIELD=FROM..TO for dates and numbers")
+        ->allow_extra_args(false);
+    text(table, "--era", t.era, "", "Places as recorded, or in the units of 2024 or 2025")
+        ->check(CLI::IsMember({"recorded", "2024", "2025"}));
+    text(table, "--min-cell", t.min_cell, "N", "Counts below N are hidden; default 11");
+    text(table, "--round-to", t.round_to, "N", "Instead: every count to the nearest multiple of N");
+    text(table, "--out", t.out, "FILE", "Also writes a .csv, or an .html page with bars");
+    text(table, "--name", t.name, "NAME", "What the ledger calls it");
+    text(table, "--purpose", t.purpose, "P", "Default: statistics");
+    text(table, "--basis", t.basis, "B", "The legal basis; default: that of the purpose");
+    text(table, "--to", t.to, "RECIPIENT", "Who receives it, in words; default: published");
+    command(report, "ledger", "What was published: definitions, no counts", report_ledger);
+    CLI::App& budget = command(report, "budget", "Records the privacy budget that a tool outside has spent",
+                               [this](Context& c) { return report_budget(c, report_budget_args_); });
+    text(budget, "TOOL", report_budget_args_.tool, "", "Which tool")->required();
+    text(budget, "--epsilon", report_budget_args_.epsilon, "E", "How much, e.g. 0.5")->required();
+    text(budget, "--name", report_budget_args_.name, "NAME", "Of what was published")->required();
+    text(budget, "--purpose", report_budget_args_.purpose, "P", "Default: statistics");
+
+    CLI::App& rows =
+        command(app_, "export", "Writes columns of a type to a file, under one entry; with --release coarser",
+                [this](Context& c) { return export_rows(c, export_args_); });
+    ExportArguments& e = export_args_;
+    text(rows, "TYPE", e.type, "", "A record type of the schema")->required();
+    text(rows, "--columns", e.columns, "F,G", "Fields; for a release dates as FIELD:year (default), :month or :exact")
+        ->required();
+    text(rows, "--out", e.out, "FILE", "A new .csv or .jsonl file")->required();
+    text(rows, "--purpose", e.purpose, "P", "A purpose of the schema")->required();
+    text(rows, "--basis", e.basis, "B", "The legal basis")->required();
+    text(rows, "--to", e.to, "RECIPIENT", "Who receives it, in words");
+    text(rows, "--to-class", e.to_class, "CLASS", "The recipient's class, which rules match");
+    CLI::Option* const release = text(rows, "--release", e.release, "NAME",
+                                      "Coarser, in groups of --k, shuffled, under pseudonyms, and in the ledger");
+    texts(rows, "--where", e.where, "FIELD=VALUE", "Release: only these records; FIELD=FROM..TO for dates and numbers")
+        ->allow_extra_args(false)
+        ->needs(release);
+    text(rows, "--k", e.k, "N", "Release: least number of rows that look alike; default 11")->needs(release);
+    text(rows, "--sensitive", e.sensitive, "F,G", "Release: fields that nobody knows otherwise")->needs(release);
+    text(rows, "--distinct", e.distinct, "L", "Release: different values of these in each group; default 1")
+        ->needs(release);
+    rows.add_flag("--star", e.star, "Release: stars values of small groups before rows are left out")->needs(release);
+    texts(rows, "--bands", e.bands, "FIELD=N,N", "Release: numbers, or ages of dates of birth, in bands that begin so")
+        ->allow_extra_args(false)
+        ->needs(release);
+    text(rows, "--age-on", e.age_on, "DATE", "Release: the day that ages are of")->needs(release);
+    text(rows, "--era", e.era, "", "Release: places as recorded, or in the units of 2024 or 2025")
+        ->check(CLI::IsMember({"recorded", "2024", "2025"}))
+        ->needs(release);
+  }
+
   Result<int> show_topic() {
     const CLI::App* at = &app_;
     std::string above;
@@ -411,6 +470,9 @@ class Table {
   SplitArguments split_args_;
   PrincipalAddArguments principal_args_;
   GrantArguments grant_args_;
+  ReportTableArguments report_table_args_;
+  ReportBudgetArguments report_budget_args_;
+  ExportArguments export_args_;
   std::vector<std::string> topic_;
 };
 

@@ -3,6 +3,7 @@
 
 #include "base/text.hpp"
 #include "model/value.hpp"
+#include "vault/access.hpp"
 #include "vault/audit_view.hpp"
 #include "vault/row_key.hpp"
 #include "vault/session_impl.hpp"
@@ -17,6 +18,7 @@ namespace {
 using vault::Authority;
 using vault::Core;
 using vault::Snapshot;
+using vault::Wanted;
 
 constexpr std::size_t kWindowBytes = std::size_t{1} << 20U;
 constexpr std::size_t kChunkBytes = std::size_t{1} << 16U;
@@ -29,12 +31,6 @@ struct Subject {
   std::uint64_t row = 0;
   std::uint32_t version = 0;
   std::array<std::uint8_t, 16> stamp{};
-};
-
-/// What is asked for from one compartment: fields and their places in the request.
-struct Wanted {
-  const Compartment* compartment;
-  std::vector<std::pair<const Field*, std::size_t>> fields;
 };
 
 /// What opening a row's cells takes, besides keys of compartments.
@@ -265,19 +261,20 @@ namespace {
 class Decision {
  public:
   Decision(const std::shared_ptr<Core>& core, const DisclosureRequest& request, Seen& seen)
-      : session_(core), core_(*core), request_(request), seen_(seen) {}
+      : session_(core),
+        core_(*core),
+        request_(request),
+        seen_(seen),
+        access_(*core, {audit::Action::kDisclose, request.fields, request.purpose, request.basis, request.recipient,
+                        request.recipient_class}) {}
 
   Result<std::unique_ptr<Disclosure::Impl>> run() {
     CASEVAULT_TRY(const Snapshot snapshot, core_.snapshot());
     const Authority& authority = *snapshot.authority;
     CASEVAULT_CHECK(find_subjects(snapshot));
-    std::string basis;
-    for (const std::string& unit : units_) {
-      CASEVAULT_TRY(basis, admit(authority, unit));
-    }
-    CASEVAULT_CHECK(check_grants(snapshot, basis));
+    CASEVAULT_TRY(std::string basis, access_.admit(snapshot, units_, rows_));
 
-    vault::DetailsDraft details = describe();
+    vault::DetailsDraft details = access_.describe();
     if (subjects_.size() <= vault::kMaxSubjectParts) {
       for (std::size_t i = 0; i < subjects_.size(); ++i) {
         details.subjects.push_back({subjects_[i].row, subjects_[i].version, std::move(record_keys_[i])});
@@ -297,8 +294,8 @@ class Decision {
     impl->core = &core_;
     impl->decided = snapshot.authority;
     impl->subjects = std::move(subjects_);
-    impl->wanted = std::move(wanted_);
-    impl->field_count = fields_.size();
+    impl->wanted = access_.wanted();
+    impl->field_count = access_.fields().size();
     impl->entry = place.entry;
     impl->purpose = request_.purpose;
     impl->basis = std::move(basis);
@@ -306,27 +303,11 @@ class Decision {
   }
 
  private:
-  vault::DetailsDraft describe() const {
-    vault::DetailsDraft details;
-    details.recipient = request_.recipient;
-    details.recipient_class = request_.recipient_class;
-    if (type_ != nullptr) details.type = type_->id;
-    for (const std::string& name : request_.fields) {
-      const Field* const field = type_ == nullptr ? nullptr : type_->find(name);
-      if (field != nullptr) details.fields.push_back(field->id);
-    }
-    return details;
-  }
-
-  Error refuse(const Authority& authority, audit::Outcome outcome, std::string basis, Error error) {
-    vault::DetailsDraft details = describe();
-    for (const Subject& subject : subjects_) details.rows.push_back(subject.row);
-    // Leaves hold codes of the schema only: what is no code stays in the sealed details.
-    const Schema& schema = authority.schema();
-    const std::string purpose = schema.find_purpose(request_.purpose) != nullptr ? request_.purpose : std::string();
-    if (std::ranges::find(schema.bases(), basis) == schema.bases().end()) basis.clear();
-    return core_.refuse(authority, audit::Action::kDisclose, outcome, std::move(details), purpose, std::move(basis),
-                        std::move(error));
+  std::vector<std::uint64_t> rows_of_subjects() const {
+    std::vector<std::uint64_t> rows;
+    rows.reserve(subjects_.size());
+    for (const Subject& subject : subjects_) rows.push_back(subject.row);
+    return rows;
   }
 
   Result<void> find_subjects(const Snapshot& snapshot) {
@@ -339,19 +320,20 @@ class Decision {
     for (std::size_t i = 0; i < rows.size(); ++i) {
       const RecordId& id = request_.ids[i];
       auto opened = core_.open_head(*snapshot.txn, snapshot.db, id, rows[i], head);
-      if (!opened) return refuse(authority, audit::Outcome::kFailed, request_.basis, std::move(opened).error());
-      if (type_ == nullptr) {
-        type_ = authority.schema().find_type(head.type);
-        if (type_ != nullptr) CASEVAULT_CHECK(find_fields(authority.schema()));
+      if (!opened) {
+        return access_.refuse(authority, audit::Outcome::kFailed, rows_of_subjects(), request_.basis,
+                              std::move(opened).error());
       }
-      if (type_ == nullptr || (type_->id != head.type && authority.schema().find_type(head.type) == nullptr))
+      const RecordType* const type = authority.schema().find_type(head.type);
+      if (type == nullptr)
         return Error{ErrorCode::kUnsupported, "record " + id.to_string() + " has a type the schema does not know"};
-      if (type_->id != head.type) {
+      if (access_.type() == nullptr) CASEVAULT_CHECK(access_.resolve(authority.schema(), *type));
+      if (access_.type() != type) {
         return Error{ErrorCode::kUsage,
                      "record " + id.to_string() + " is of another type than the first: disclose each type by itself"};
       }
       subjects_.push_back({id, *rows[i], head.version, head.stamp});
-      seen_.add(head, wanted_);
+      seen_.add(head, access_.wanted());
       if (units_.empty() || units_.back() != head.unit) units_.emplace_back(head.unit);
       if (rows.size() <= vault::kMaxSubjectParts) record_keys_.push_back(SecretBytes::copy(head.record_key));
     }
@@ -372,54 +354,11 @@ class Decision {
     return Error{ErrorCode::kUsage, "record " + core_.id_of(*twice).to_string() + " is asked for twice"};
   }
 
-  Result<void> find_fields(const Schema& schema) {
-    for (const std::string& name : request_.fields) {
-      const Field* const field = type_->find(name);
-      if (field == nullptr) return Error{ErrorCode::kBadInput, "type " + type_->name + " has no field " + name};
-      const Compartment* const compartment = &schema.compartments()[field->compartment];
-      auto place = std::ranges::find(wanted_, compartment, &Wanted::compartment);
-      if (place == wanted_.end()) place = wanted_.insert(place, {compartment, {}});
-      place->fields.emplace_back(field, fields_.size());
-      fields_.push_back(field);
-    }
-    return {};
-  }
-
-  Result<std::string> admit(const Authority& authority, const std::string& unit) {
-    policy::Request question;
-    question.actor = authority.actor();
-    question.purpose = request_.purpose;
-    question.basis = request_.basis;
-    question.recipient_class = request_.recipient_class;
-    question.type = type_;
-    question.fields = fields_;
-    question.record_unit = unit;
-    policy::Decision decision = policy::decide(authority.schema(), question);
-    if (!decision.allowed)
-      return refuse(authority, audit::Outcome::kDenied, std::move(decision.basis),
-                    {ErrorCode::kRefused, "refused: " + decision.reason});
-    return std::move(decision.basis);
-  }
-
-  /// A policy that admits is not enough: the key must be there.
-  Result<void> check_grants(const Snapshot& snapshot, const std::string& basis) {
-    const Authority& authority = *snapshot.authority;
-    for (const Wanted& each : wanted_) {
-      auto key = core_.epoch_key(*snapshot.txn, snapshot.db, authority, authority.state.current(each.compartment->id));
-      if (key) continue;
-      if (key.error().code != ErrorCode::kNoGrant) return std::move(key).error();
-      return refuse(authority, audit::Outcome::kDenied, basis, std::move(key).error());
-    }
-    return {};
-  }
-
   std::shared_ptr<Core> session_;
   Core& core_;
   const DisclosureRequest& request_;
   Seen& seen_;
-  const RecordType* type_ = nullptr;  ///< of all subjects
-  std::vector<const Field*> fields_;
-  std::vector<Wanted> wanted_;
+  vault::Access access_;
   std::vector<Subject> subjects_;
   std::vector<std::uint64_t> rows_;       ///< of the ids asked for, ascending
   std::vector<std::string> units_;        ///< of the subjects, each once

@@ -85,5 +85,7 @@ inline constexpr Label kPreflight = label("cv1 preflight ok");
 inline constexpr Label kMetaRow = label("cv1 meta row    ");
 // vault/people.cpp
 inline constexpr Label kInvitation = label("cv1 invitation  ");
+// analytics/release.cpp
+inline constexpr Label kReleasePseudonym = label("cv1 release name");
 
 }  // namespace casevault::format

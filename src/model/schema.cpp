@@ -159,6 +159,11 @@ class Section {
     return static_cast<std::uint16_t>(value->get());
   }
 
+  /// 0 when absent.
+  [[nodiscard]] Result<std::uint16_t> limit(std::string_view key) const {
+    return table_.contains(key) ? number(key) : Result<std::uint16_t>(std::uint16_t{0});
+  }
+
   /// False when absent.
   [[nodiscard]] Result<bool> flag(std::string_view key) const {
     const toml::node* const node = table_.get(key);
@@ -480,12 +485,17 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
 Result<void> Schema::State::read_purposes(const Section& root) {
   CASEVAULT_TRY(const auto sections, root.sections("purposes", kMaxNames));
   for (const Section& section : sections) {
-    CASEVAULT_CHECK(section.only({"code", "bases", "default_basis", "requires_consent"}));
+    CASEVAULT_CHECK(section.only(
+        {"code", "bases", "default_basis", "requires_consent", "tables_a_year", "row_sets_a_year", "epsilon_a_year"}));
     Purpose purpose;
     CASEVAULT_TRY(purpose.code, section.text("code", kNameCharacters));
     CASEVAULT_TRY(purpose.bases, section.names("bases"));
     CASEVAULT_TRY(purpose.default_basis, section.text("default_basis", kNameCharacters));
     CASEVAULT_TRY(purpose.requires_consent, section.flag("requires_consent"));
+    CASEVAULT_TRY(purpose.tables_a_year, section.limit("tables_a_year"));
+    CASEVAULT_TRY(purpose.row_sets_a_year, section.limit("row_sets_a_year"));
+    CASEVAULT_TRY(const std::uint16_t epsilon, section.limit("epsilon_a_year"));
+    purpose.epsilon_a_year = epsilon * std::uint64_t{1'000'000};
     if (find_in(purposes, purpose.code, &Purpose::code) != nullptr) return section.refuse("code", "is used twice");
     if (purpose.bases.empty()) return section.refuse("needs bases");
     for (const std::string& basis : purpose.bases) {

@@ -17,6 +17,7 @@ using format::CborReader;
 using format::CborWriter;
 
 constexpr std::size_t kMaxUnit = 64;  ///< the head of a record holds it
+constexpr std::size_t kMaxDefinition = std::size_t{64} << 10U;
 
 enum OpCode : std::uint8_t {
   kGenesis = 1,
@@ -33,7 +34,8 @@ enum OpCode : std::uint8_t {
   kLogKey = 12,
   kDatabaseKey = 13,
   kRetiredEpoch = 14,
-  kRekey = 15
+  kRekey = 15,
+  kRelease = 16
 };
 
 template <typename... F>
@@ -88,6 +90,9 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
           [&](const OpDatabaseKey& o) { w.array(2).uint(kDatabaseKey).uint(o.epoch); },
           [&](const OpRetiredEpoch& o) { w.array(3).uint(kRetiredEpoch).uint(o.name.compartment).uint(o.name.epoch); },
           [&](const OpRekey& o) { w.array(2).uint(kRekey).text(o.public_string); },
+          [&](const OpRelease& o) {
+            w.array(3).uint(kRelease).uint(static_cast<std::uint64_t>(o.kind)).bytes(o.definition);
+          },
           [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
           [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
       },
@@ -212,6 +217,14 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       OpEndGrant o;
       o.principal = r.narrow<PrincipalNumber>();
       o.compartment = r.narrow<std::uint16_t>();
+      return o;
+    }
+    case kRelease: {
+      require(3);
+      OpRelease o;
+      o.kind = static_cast<ReleaseKind>(r.narrow<std::uint8_t>());
+      const ByteView definition = r.bytes();
+      o.definition.assign(definition.begin(), definition.end());
       return o;
     }
     default:
@@ -517,6 +530,14 @@ class Folder {
       grant.box = held->second.box;  // which is good: whoever gives more need not be who gave it
     }
     target->second.grants[o.name] = grant;
+    return {};
+  }
+  Result<void> on(const OpRelease& o) {
+    // Every principal may publish what it can read; the definition is judged by whoever publishes next.
+    if (genesis_ || o.kind < ReleaseKind::kTable || o.kind > ReleaseKind::kBudget)
+      return refuse("an unknown kind of release");
+    if (o.definition.empty() || o.definition.size() > kMaxDefinition) return refuse("a release without a definition");
+    state_.releases.push_back({entry_, actor_, o.kind, o.definition});
     return {};
   }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold

@@ -95,9 +95,16 @@ struct OpEndGrant {
 struct OpRekey {
   std::string public_string;
 };
+/// Something was published: tables, rows, or a budget spent by a tool outside. What is published later is held against
+/// it, by whoever publishes and whatever compartments that one holds; hence here, and not in sealed details.
+enum class ReleaseKind : std::uint8_t { kTable = 1, kRows = 2, kBudget = 3 };  ///< persisted
+struct OpRelease {
+  ReleaseKind kind{};
+  Bytes definition;  ///< analytics/ledger.hpp
+};
 using AuthorityOp =
     std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied, OpPastEpoch,
-                 OpDestroyedEpoch, OpRevoke, OpEndGrant, OpLogKey, OpDatabaseKey, OpRetiredEpoch, OpRekey>;
+                 OpDestroyedEpoch, OpRevoke, OpEndGrant, OpLogKey, OpDatabaseKey, OpRetiredEpoch, OpRekey, OpRelease>;
 
 /// Where a payload stands in the chain.
 struct AuthorityLink {
@@ -171,6 +178,13 @@ struct LogKeyState {
   crypto::PublicKey key{};
 };
 
+struct ReleaseState {
+  std::uint64_t entry = 0;
+  PrincipalNumber actor = 0;
+  ReleaseKind kind{};
+  Bytes definition;
+};
+
 struct AuthorityState {
   keys::VaultTag tag{};
   std::int64_t created_ms = 0;
@@ -186,6 +200,7 @@ struct AuthorityState {
   crypto::Suite suite = crypto::Suite::kAes256Gcm;       ///< what writers seal new cells with
   std::optional<Schema> schema;
   std::set<std::uint64_t> not_applied;
+  std::vector<ReleaseState> releases;  ///< in the order of their entries
   /// Compartments of whose present epoch a grant was taken back: nothing more is to be sealed under it.
   std::set<std::uint16_t> due;
 

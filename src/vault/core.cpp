@@ -564,6 +564,38 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
   }
 }
 
+Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from, model::HeadOpener& head,
+                              const VisitHead& visit) {
+  std::vector<std::pair<std::uint64_t, ByteView>> rows;  // of one leaf node: its key is looked up once
+  for (std::uint64_t next = from;;) {
+    rows.clear();
+    bool foreign = false;
+    CASEVAULT_CHECK(txn.scan(store::Table::kRows, row_key(next), [&](const store::Item& item) {
+      if (item.key.size() == kAttachmentKeySize) return true;
+      foreign = item.key.size() != kRowKeySize;
+      if (foreign) return false;
+      const std::uint64_t row = row_of_key(item.key);
+      if (!rows.empty() && row / keys::kFanout != rows.front().first / keys::kFanout) return false;
+      rows.emplace_back(row, item.value);
+      return true;
+    }));
+    if (foreign) return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
+    if (rows.empty()) return {};
+    next = rows.back().first + 1;
+    std::shared_ptr<const model::LeafKey> leaf;
+    for (const auto& [row, value] : rows) {
+      if (db.is_staged(row)) continue;
+      if (!leaf) {
+        CASEVAULT_TRY(leaf, leaf_key(txn, db, row / keys::kFanout));
+      }
+      auto opened = head.open(row_context(row), value, *leaf);
+      if (!opened) return of_record(id_of(row), std::move(opened).error());
+      CASEVAULT_TRY(const bool more, visit(row, head));
+      if (!more) return {};
+    }
+  }
+}
+
 Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {
   if (options_.read_only)
     return Error{ErrorCode::kUsage,

@@ -105,6 +105,10 @@ class Core {
   using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
   [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
                                        const VisitRow& visit, bool staged_too = false);
+  /// The same for many records of which only heads, and then cells, are opened: the head lives until the next one.
+  using VisitHead = std::function<Result<bool>(std::uint64_t row, const model::HeadOpener& head)>;
+  [[nodiscard]] Result<void> scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
+                                        model::HeadOpener& head, const VisitHead& visit);
   [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
 
   /// Appends an entry that belongs to no database transaction.

@@ -61,6 +61,12 @@ Result<EntryDraft> UnitOfWork::draft_authority(audit::Action action, std::string
   DetailsDraft details;
   details.text = std::move(text);
   CASEVAULT_TRY(EntryDraft entry, core_->draft(*authority_, action, audit::Outcome::kOk, std::move(details)));
+  CASEVAULT_CHECK(rehearse(entry, std::move(ops)));
+  entry.vault_key_grants = std::move(grants);
+  return entry;
+}
+
+Result<void> UnitOfWork::rehearse(EntryDraft& entry, std::vector<AuthorityOp> ops) {
   CASEVAULT_TRY(std::vector<SealedLink> chain, core_->journal().authority_chain(core_->log()));
   AuthorityPayload payload{authority_->self, chain.back().at, std::move(ops)};
   SealedLink next{{core_->journal().state().tree.size(), {}, {}},
@@ -72,8 +78,12 @@ Result<EntryDraft> UnitOfWork::draft_authority(audit::Action action, std::string
   chain.push_back(std::move(next));
   auto folded = fold_authority(chain, applied);
   if (!folded) return Error{ErrorCode::kBadInput, "this cannot be written: " + folded.error().message};
-  entry.vault_key_grants = std::move(grants);
-  return entry;
+  return {};
+}
+
+Result<EntryPlace> UnitOfWork::commit_authority(EntryDraft entry, std::vector<AuthorityOp> ops) {
+  CASEVAULT_CHECK(rehearse(entry, std::move(ops)));
+  return commit(std::move(entry));
 }
 
 Result<EntryPlace> UnitOfWork::commit_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,

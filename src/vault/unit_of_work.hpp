@@ -35,6 +35,8 @@ class UnitOfWork {
   [[nodiscard]] Result<EntryPlace> commit_authority(audit::Action action, std::string text,
                                                     std::vector<AuthorityOp> ops,
                                                     std::vector<VaultKeyGrant> grants = {});
+  /// The same for an entry that is drafted already.
+  [[nodiscard]] Result<EntryPlace> commit_authority(EntryDraft entry, std::vector<AuthorityOp> ops);
   /// Appends an entry that begins a vault key epoch: no mutation, so nothing is committed. It is appended under the
   /// write lock, where no mutation waits for its commit.
   [[nodiscard]] Result<EntryPlace> append_vault_key(audit::Action action, std::string text,
@@ -50,6 +52,8 @@ class UnitOfWork {
   [[nodiscard]] Result<void> write();
   [[nodiscard]] Result<EntryDraft> draft_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
                                                    std::vector<VaultKeyGrant> grants);
+  /// Puts the ops into the entry, after the chain was folded with them.
+  [[nodiscard]] Result<void> rehearse(EntryDraft& entry, std::vector<AuthorityOp> ops);
   [[nodiscard]] Result<void> finish_index();
   Core* core_;
   std::unique_ptr<store::WriteTxn> txn_;

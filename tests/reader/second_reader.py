@@ -790,7 +790,8 @@ def read_format(file):
 NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
            9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy",
-           15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire", 20: "find"}
+           15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire", 20: "find",
+           32: "table", 33: "tabulate", 34: "release", 35: "budget"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
 
@@ -1462,7 +1463,7 @@ class KeyTree:
 ROLES = ("owner", "administrator", "officer", "analyst", "auditor", "service")
 OPS = {1: "u64 b16 i b32 b32 u64", 2: "u64 t", 3: "u64 u32 b32", 4: "u64 u32 t t t a", 5: "u64 u16 u32 b32 b32 b32 u64",
        6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32", 10: "u64 u32", 11: "u64 u32 u16",
-       12: "u64 b32", 13: "u64 u32", 14: "u64 u16 u32", 15: "u64 t"}
+       12: "u64 b32", 13: "u64 u32", 14: "u64 u16 u32", 15: "u64 t", 16: "u64 u64 b"}
 AUDIT = 64
 
 
@@ -1739,6 +1740,11 @@ class Authority:
         held = {key: grant for key, grant in self.grants.items() if key[0] == actor and key not in self.ended}
         self.regranted = {key[1:]: grant[1:] for key, grant in held.items() if key[2] == self.current(key[1])}
         self.grants = {key: grant for key, grant in self.grants.items() if key not in held}
+
+    def _op16(self, entry, first, actor, what, kind, definition):
+        require(not first, f"{what} in entry 0")
+        require(kind in (1, 2, 3), f"{what}: kind {kind}")
+        require(0 < len(definition) <= 65536, f"{what}: its definition")
 
     def _check_successors(self, what):
         """A successor comes with the key before it, for all who have a grant of that which is not ended, and for nobody else."""

@@ -246,6 +246,10 @@ class RotatedMaker(Maker):
         self.run("owner", "key", "reencrypt", "identity")
         self.run("owner", "key", "census")
         self.look("sealed anew")
+        self.run("owner", "report", "table", "person", "--rows", "sex", "--columns", "seen:month", "--purpose", "care", "--where", "sex=male")
+        self.run("owner", "export", "person", "--columns", "sex,seen", "--release", "study", "--out", folder / "rows.csv", "--purpose", "care",
+                 "--basis", "duty")
+        self.run("owner", "report", "budget", "opendp", "--epsilon", "0.5", "--name", "histogram")
         self.run("owner", "key", "destroy", "identity", 1, "--confirm", "identity:1")
         self.look("destroyed")
         self.verified = self.run("owner", "audit", "verify")
@@ -541,7 +545,7 @@ class RotatedTest(unittest.TestCase):
             opened = next(entry.number for entry in vault.log.entries if entry.payload and entry.payload[3][0][:3] == [5, 64, 2])
             self.assertEqual(epochs, [1] * (opened + 1) + [2] * (len(epochs) - opened - 1))       # itself under the one before
         actions = {own["action"] for own in entries}
-        self.assertLessEqual({"key-rotate", "key-reencrypt", "key-census", "key-destroy"}, actions)
+        self.assertLessEqual({"key-rotate", "key-reencrypt", "key-census", "key-destroy", "tabulate", "release", "budget"}, actions)
         self.assertEqual((rotated.verified["ok"], rotated.verified["root"]), (True, vault.log.tree.root().hex()))
 
     def test_cells_sealed_anew_change_nothing_else_of_their_records(self):

@@ -71,10 +71,7 @@ struct Template {
   TempFolder folder;
   Person owner;
 
-  Template(Suite suite, std::string_view of_person) {
-    std::string text(kSchema);
-    constexpr std::string_view kPerson = "name = \"person\"\n";
-    text.insert(text.find(kPerson) + kPerson.size(), std::string(of_person) + "\n");
+  explicit Template(std::string_view text, Suite suite) {
     const Schema schema = REQUIRE_OK(Schema::parse(text));
     InitOptions options;
     options.identity_file = folder / "owner.identity";
@@ -149,10 +146,17 @@ Result<bool> Rows::next(ImportRow& row) {
   return true;
 }
 
-Lab::Lab(Suite suite, std::string_view of_person) {
-  static std::map<std::pair<Suite, std::string>, Template> templates;
-  const Template& made =
-      templates.try_emplace(std::pair(suite, std::string(of_person)), suite, of_person).first->second;
+Lab::Lab(Suite suite) : Lab(kSchema, suite) {}
+
+std::string schema_with(std::string_view of_person) {
+  std::string text(kSchema);
+  constexpr std::string_view kPerson = "name = \"person\"\n";
+  return text.insert(text.find(kPerson) + kPerson.size(), std::string(of_person) + "\n");
+}
+
+Lab::Lab(std::string_view schema, Suite suite) {
+  static std::map<std::pair<std::string, Suite>, Template> templates;
+  const Template& made = templates.try_emplace({std::string(schema), suite}, schema, suite).first->second;
   owner = made.owner;
   owner.file = folder / "owner.identity";
   copy_folder(made.folder / "vault", vault());

@@ -52,11 +52,13 @@ class Rows final : public RowSource {
 
 using Values = std::vector<std::vector<std::optional<std::string>>>;
 
+/// The small schema, with a line of its own in the type person.
+[[nodiscard]] std::string schema_with(std::string_view of_person);
+
 class Lab {
  public:
-  /// The small schema, with a line of its own in the type person, and owner "owner".
-  explicit Lab(Suite suite = Suite::kAes256Gcm, std::string_view of_person = {});
-  explicit Lab(std::string_view of_person) : Lab(Suite::kAes256Gcm, of_person) {}
+  explicit Lab(Suite suite = Suite::kAes256Gcm);  ///< the small schema, owner "owner"
+  explicit Lab(std::string_view schema, Suite suite = Suite::kAes256Gcm);
   [[nodiscard]] std::filesystem::path vault() const { return folder / "vault"; }
   [[nodiscard]] std::filesystem::path state() const { return folder / "state"; }
   [[nodiscard]] std::filesystem::path data() const { return vault() / "data.mdb"; }

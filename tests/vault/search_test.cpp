@@ -344,7 +344,7 @@ TEST_CASE(
 }
 
 TEST_CASE("traced: where the schema wants a search before a new record, none is made without one's own") {
-  const Lab lab(R"(search_before_add = true)");
+  const Lab lab(schema_with("search_before_add = true"));
   Session session = lab.open();
   const FieldInput fields[] = {{"full_name", "Tran Mai"}};
   const std::uint64_t before = REQUIRE_OK(session.status()).log_size;

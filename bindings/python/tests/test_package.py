@@ -1,0 +1,334 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The installed package: frames, exceptions, habits."""
+
+import collections
+import doctest
+import os
+import pathlib
+import pickle
+import subprocess
+import sys
+import threading
+
+import pytest
+
+import casevault
+from conftest import PASSPHRASE, ROOT
+
+CODED = ["sex", "intake_date", "status", "exploitation_type", "province_code"]
+
+
+def coded(vault, columns=CODED, **more):
+    return vault.table("person", columns=columns, purpose="statistics", **more)
+
+
+def expected(people, columns=CODED):
+    """The register as frames give it: dates by their first day, lists as lists."""
+    out = []
+    for each in people:
+        line = []
+        for name in columns:
+            value = each[name] or None
+            if name == "intake_date" and value:
+                value = value + "-01" * (2 - value.count("-"))
+            if name == "exploitation_type" and value:
+                value = value.split(";")
+            line.append(value)
+        out.append(line)
+    return out
+
+
+def plain(value):
+    """A value of any frame library as text or list."""
+    if value is None or (isinstance(value, float) and value != value):
+        return None
+    if isinstance(value, dict):
+        return None if value["date"] is None else str(value["date"])[:10]
+    return [str(each) for each in value] if not isinstance(value, str) else value
+
+
+def test_every_frame_library_reads_the_same_2000_records(place, people):
+    import duckdb
+    import nanoarrow
+    import pandas
+    import polars
+    import pyarrow
+
+    wanted = expected(people)
+    with place.open("analyst") as vault:
+        table = coded(vault)
+        arrow = pyarrow.table(table)
+        arrow.validate(full=True)
+        assert [list(map(plain, row.values())) for row in arrow.to_pylist()] == wanted
+        frame = polars.DataFrame(table)
+        assert [list(map(plain, row)) for row in frame.rows()] == wanted
+        pandas_frame = pandas.DataFrame.from_arrow(table)
+        assert [list(map(plain, row)) for row in pandas_frame.itertuples(index=False)] == wanted
+        people_of = table  # duckdb finds it by its name
+        assert people_of is table
+        rows = duckdb.sql("SELECT * FROM people_of").fetchall()
+        assert [list(map(plain, row)) for row in rows] == wanted
+        stream = nanoarrow.ArrayStream(table)
+        assert sum(len(batch) for batch in stream) == len(people)
+
+
+def test_types_and_metadata_are_kept(place):
+    import pyarrow
+
+    with place.open("analyst") as vault:
+        schema = pyarrow.schema(coded(vault))
+    assert schema.field("sex").type == pyarrow.dictionary(pyarrow.int16(), pyarrow.string())
+    assert schema.field("exploitation_type").type == pyarrow.list_(pyarrow.field("item", pyarrow.string()))
+    date = schema.field("intake_date").type
+    assert [date.field(i).name for i in range(date.num_fields)] == ["date", "precision"]
+    assert date.field("date").type == pyarrow.date32()
+    assert schema.field("sex").metadata[b"casevault.class"] == b"statistics"
+
+
+def test_looking_at_a_schema_is_no_disclosure_and_reading_again_no_second_one(place):
+    import polars
+    import pyarrow
+
+    with place.open("analyst") as vault:
+        before = vault.status()["log_size"]
+        table = coded(vault)
+        pyarrow.schema(table)
+        repr(table)
+        assert table.entry is None and vault.status()["log_size"] == before
+        first = polars.DataFrame(table)
+        assert polars.DataFrame(table).equals(first)
+        assert table.entry == before and vault.status()["log_size"] == before + 1
+        entry = vault.audit.entries(before)[0]
+        assert (entry["action"], entry["count"], entry["actor"], entry["purpose"]) == ("table", table.rows, "analyst", "statistics")
+
+
+def test_who_holds_statistics_only_cannot_reach_more(place, people):
+    import pyarrow
+
+    names = {each["full_name"].encode() for each in people}
+    with place.open("analyst") as vault:
+        id = next(vault.records("person")).id
+        with pytest.raises(casevault.Error) as refused:
+            vault.disclose([id], fields=["full_name"], purpose="statistics", recipient="x")
+        assert isinstance(refused.value, (casevault.Refused, casevault.NoGrant))
+        for purpose in ("statistics", "reception"):
+            with pytest.raises(casevault.Refused):
+                vault.table("person", columns=["full_name"], purpose=purpose).__arrow_c_stream__()
+        table = pyarrow.table(coded(vault))
+        held = b"".join(buffer.to_pybytes() for column in table.columns for chunk in column.chunks for buffer in chunk.buffers() if buffer)
+    assert not any(name in held for name in names)
+    for file in place.vault.rglob("*"):
+        if file.is_file():
+            content = file.read_bytes()
+            assert not any(name in content for name in list(names)[:200])
+
+
+def test_disclosed_values_are_secrets(place, people):
+    with place.open() as vault:
+        ids = [record.id for record in vault.records("person")][:3]
+        released = vault.disclose(ids, fields=["full_name", "aliases"], purpose="reception", recipient="intake desk")
+        rows = list(released)
+        assert [row.id for row in rows] == ids
+        name = rows[0]["full_name"]
+        assert name.reveal() == people[0]["full_name"]
+        assert rows[0].reveal()["full_name"] == people[0]["full_name"]
+        assert people[0]["full_name"] not in repr(name) + repr(rows[0]) + repr(released) + str(name)
+        with pytest.raises(KeyError):
+            rows[0]["phone"]
+        for held in (name, rows[0], released, vault):
+            with pytest.raises(TypeError):
+                pickle.dumps(held)
+        receipt = vault.audit.prove(released.entry)
+        facts = casevault.verify_receipt(receipt, (place.folder / "log.key").read_text())
+        assert (facts["entry"], facts["action"], facts["count"]) == (released.entry, "disclose", 3)
+        lines = receipt.split("\n")
+        lines[3] = ("A" if lines[3][0] != "A" else "B") + lines[3][1:]
+        with pytest.raises(casevault.Integrity):
+            casevault.verify_receipt("\n".join(lines), (place.folder / "log.key").read_text())
+        assert vault.audit.verify()["ok"]
+
+
+def test_a_table_is_counted_and_small_cells_are_none(place, people):
+    import matplotlib
+    import polars
+
+    matplotlib.use("Agg")
+    with place.open("analyst") as vault:
+        table = vault.tabulate("person", rows="exploitation_type", columns="sex", where={"status": "identified"}, name="yearbook")
+        truth = collections.Counter()
+        for each in people:
+            if each["status"] == "identified":
+                for harm in each["exploitation_type"].split(";") or [""]:
+                    truth[harm or "(not recorded)", each["sex"]] += 1
+        for label, cells in zip(table.row_labels, table.cells):
+            for sex, count in zip(table.column_labels, cells):
+                assert count is None or (count == truth[label, sex] and (count == 0 or count >= 11))
+        assert any(count is None for cells in table.cells for count in cells)
+        frame = polars.DataFrame(table)
+        assert frame.columns == ["exploitation_type", *table.column_labels, "total"]
+        assert frame["total"].to_list()[:-1] == table.row_totals
+        page = table._repr_html_()
+        assert "*" in page and f"Entry {table.entry}" in page
+        axes = table.plot()
+        assert "hidden" in [text.get_text() for text in axes.get_legend().get_texts()]
+        assert [each.kind for each in vault.ledger()] == ["table"]
+        assert vault.ledger()[0].name == "yearbook"
+        with pytest.raises(casevault.BadInput):
+            vault.tabulate("person", rows="sex", where={"sex": ("a", "b")})
+        assert "<table>" in vault.audit.entries()._repr_html_()
+
+
+def test_a_release_is_k_anonymous_and_carries_what_it_is(place):
+    import polars
+    import pyarrow
+
+    with place.open("analyst") as vault:
+        release = vault.release("person", columns=["sex", casevault.Column("intake_date", "year"), "province_code"], era="2025", name="study")
+        frame = polars.DataFrame(release)
+        groups = frame.group_by(["sex", "intake_date", "province_code"]).len()
+        assert groups["len"].min() == release.k >= 11
+        assert len(frame) == len(release) and len(release) + release.dropped == vault.status()["records"]["person"]
+        metadata = pyarrow.schema(release).field("sex").metadata
+        assert (metadata[b"casevault.release"], metadata[b"casevault.k"]) == (b"study", str(release.k).encode())
+        assert polars.DataFrame(release).equals(frame)
+        assert vault.record_budget("opendp", epsilon="0.5", name="histogram") == vault.ledger()[-1].entry
+
+
+def test_every_error_code_has_its_exception():
+    from casevault import _errors
+
+    header = (ROOT / "include" / "casevault" / "result.hpp").read_text()
+    codes = {int(line.split("=")[1].split(",")[0]) for line in header.splitlines() if line.strip().startswith("k") and " = " in line}
+    assert codes == set(_errors.BY_CODE)
+    assert len(set(_errors.BY_CODE.values())) == len(codes)
+    assert all(kind.code == code for code, kind in _errors.BY_CODE.items())
+
+
+def test_errors_are_named_after_their_cause(place):
+    with pytest.raises(casevault.WrongKey):
+        casevault.open(place.vault, identity=place.folder / "owner.identity", passphrase="wrong", state_folder=place.state)
+    with pytest.raises(casevault.NotFound):
+        casevault.open(place.folder / "nothing", identity=place.folder / "owner.identity", passphrase=PASSPHRASE, state_folder=place.state)
+    with place.open() as vault:
+        with pytest.raises(casevault.NotFound):
+            vault.tabulate("car", rows="sex")
+        with pytest.raises(casevault.Usage):
+            vault.tabulate("person", rows="sex", era="1999")
+        with pytest.raises(casevault.Refused):
+            vault.disclose([next(vault.records("person")).id], fields=["sex"], purpose="nothing", recipient="x")
+        table = coded(vault)
+    with pytest.raises(casevault.Usage):
+        table.__arrow_c_stream__()
+    with pytest.raises(casevault.Usage):
+        vault.status()
+
+
+def test_progress_is_a_callback_or_a_bar_and_can_stop(place):
+    import pyarrow
+
+    class Bar:
+        total = 0
+        n = 0
+
+        def update(self, n=1):
+            self.n += n
+
+    bar = Bar()
+    with place.open() as vault:
+        pyarrow.table(coded(vault, progress=bar))
+        assert bar.n == bar.total == vault.status()["records"]["person"]
+        stopped = coded(vault, progress=lambda stage, done, total: False)
+        with pytest.raises(Exception):
+            pyarrow.table(stopped)
+        with pytest.raises(casevault.Cancelled):
+            stopped.check()
+
+
+def test_threads_work_at_a_time_and_a_forked_child_is_told(place):
+    import pyarrow
+
+    with place.open() as vault:
+        before = vault.status()["log_size"]
+        sizes = []
+        threads = [threading.Thread(target=lambda: sizes.append(len(pyarrow.table(coded(vault))))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(sizes)) == 1 and len(sizes) == 4
+        assert vault.status()["log_size"] == before + 4
+        child = os.fork()
+        if child == 0:
+            try:
+                vault.status()
+                os._exit(1)
+            except casevault.Usage:
+                os._exit(0)
+            except BaseException:
+                os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_writing_and_keys(place):
+    with place.open() as vault:
+        id, version, entry = vault.add("person", {"full_name": "Một Hai", "sex": "female"})
+        assert vault.update(id, {"sex": "male"}, expect_version=version)[1] == 2
+        with pytest.raises(casevault.Conflict):
+            vault.update(id, {"sex": "male"}, expect_version=1)
+        with pytest.raises(casevault.BadInput):
+            vault.add("person", {"full_name": "x", "sex": "no such code"})
+        assert vault.keys.rotate("statistics")[:2] == (1, 2)
+        done = vault.reencrypt("statistics", progress=lambda *_: None)
+        assert done["finished"]
+        assert {key["state"] for key in vault.keys if key["compartment"] == "statistics"} == {"old", "current"}
+        assert vault.keys.destroy("statistics", 1) > entry
+
+
+def test_doctests():
+    for module in (casevault,):
+        assert doctest.testmod(module).failed == 0
+
+
+def test_stubs_are_checked_by_mypy(tmp_path):
+    script = tmp_path / "user.py"
+    script.write_text(
+        "import casevault\n"
+        "def work(vault: casevault.Vault) -> int:\n"
+        "    table = vault.table('person', columns=['sex'], purpose='statistics')\n"
+        "    counts = vault.tabulate('person', rows='sex', where={'intake_date': ('2023', '2024')})\n"
+        "    counts.plot()\n"
+        "    total: int | None = counts.total\n"
+        "    return (table.rows or 0) + (total or 0)\n")
+    done = subprocess.run([sys.executable, "-m", "mypy", "--strict", str(script)], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout
+    script.write_text("import casevault\ndef work(vault: casevault.Vault) -> None:\n    vault.tabulate('person', rows=3)\n")
+    assert subprocess.run([sys.executable, "-m", "mypy", "--strict", str(script)], capture_output=True, cwd=tmp_path, check=False).returncode == 1
+
+
+def run(*words):
+    return subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.mark.parametrize("example", ["annual_report.py", "rows_handed_on.py"])
+def test_examples_run_and_nothing_leaks(place, tmp_path, example):
+    (tmp_path / "pass").write_text(PASSPHRASE)
+    done = run(ROOT / "examples" / "python" / example, "--vault", place.vault, "--identity", place.folder / "analyst.identity",
+               "--passphrase-file", tmp_path / "pass", "--state", place.state, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "leak" not in done.stderr
+    assert list((tmp_path / "out").iterdir())
+
+
+def test_an_interpreter_that_ends_with_everything_open_leaks_nothing(place):
+    script = ("import sys, casevault\n"
+              "vault = casevault.open(sys.argv[1], identity=sys.argv[2], passphrase=sys.argv[3], state_folder=sys.argv[4])\n"
+              "table = vault.table('person', columns=['sex'], purpose='statistics', progress=lambda *a: None)\n"
+              "capsule = table.__arrow_c_stream__()\n"
+              "row = next(vault.disclose([next(vault.records('person')).id], fields=['full_name'], purpose='reception', recipient='x'))\n")
+    done = run("-c", script, place.vault, place.folder / "owner.identity", PASSPHRASE, place.state)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+
+
+def test_numpy_is_not_required():
+    done = run("-c", "import sys; sys.modules['numpy'] = None; import casevault; print(casevault.__version__)")
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <casevault/record.hpp>
+#include <casevault/schema.hpp>
+
+#include <memory>
+
+// The Arrow C data and stream interfaces, as their specification asks to be copied.
+#ifndef ARROW_C_DATA_INTERFACE
+#define ARROW_C_DATA_INTERFACE
+#define ARROW_FLAG_DICTIONARY_ORDERED 1
+#define ARROW_FLAG_NULLABLE 2
+#define ARROW_FLAG_MAP_KEYS_SORTED 4
+extern "C" {
+struct ArrowSchema {
+  const char* format;
+  const char* name;
+  const char* metadata;
+  std::int64_t flags;
+  std::int64_t n_children;
+  struct ArrowSchema** children;
+  struct ArrowSchema* dictionary;
+  void (*release)(struct ArrowSchema*);
+  void* private_data;
+};
+struct ArrowArray {
+  std::int64_t length;
+  std::int64_t null_count;
+  std::int64_t offset;
+  std::int64_t n_buffers;
+  std::int64_t n_children;
+  const void** buffers;
+  struct ArrowArray** children;
+  struct ArrowArray* dictionary;
+  void (*release)(struct ArrowArray*);
+  void* private_data;
+};
+}
+#endif
+#ifndef ARROW_C_STREAM_INTERFACE
+#define ARROW_C_STREAM_INTERFACE
+extern "C" {
+struct ArrowArrayStream {
+  int (*get_schema)(struct ArrowArrayStream*, struct ArrowSchema* out);
+  int (*get_next)(struct ArrowArrayStream*, struct ArrowArray* out);
+  const char* (*get_last_error)(struct ArrowArrayStream*);
+  void (*release)(struct ArrowArrayStream*);
+  void* private_data;
+};
+}
+#endif
+
+namespace casevault {
+
+inline constexpr std::uint64_t kDefaultMinCell = 11;
+
+// --- tables of exact values ---
+
+struct TableRequest {
+  std::string type;
+  std::vector<std::string> columns;
+  bool ids = false;  ///< a first column `id` with the public ids
+  std::string purpose;
+  std::string basis;            ///< empty: the purpose's default
+  std::string recipient;        ///< free text for the sealed details; empty: the principal itself
+  std::string recipient_class;  ///< what rules match; may be empty
+  ProgressCallback progress;    ///< after each batch, in the thread that took it
+};
+
+/// Granted columns of a type, exactly, as Arrow record batches. Looking at the schema discloses nothing. The first read
+/// decides, and its entry (columns, count, commitment to the row set) is on disk before the first batch exists; reading
+/// again gives the same rows under the same entry. Batches hold at most 65,536 rows, are decrypted one by one from
+/// fresh snapshots straight into locked memory that their release wipes, and are refused (kConflict) when a record of
+/// them changed since the entry. The library starts no thread: several threads of the caller may take batches at a
+/// time.
+///
+/// Types: code = dictionary of int16 and text, multi-code = list of text, date = struct of date32 and precision (year,
+/// month, day: the date is the first day that it may be), integer = int64, boolean, text = utf8, bytes = binary.
+/// Thread-safe. Must not outlive the session.
+class CASEVAULT_API Table {
+ public:
+  /// Record batches, each once. Thread-safe: a batch belongs to the call that took it.
+  class CASEVAULT_API Reader {
+   public:
+    /// False at the end. After an error (kConflict, kIntegrity, kCancelled, which leaves a `failed` entry unless the
+    /// caller stopped) every further call gives the same one.
+    [[nodiscard]] Result<bool> next(ArrowArray& out);
+    Reader(Reader&&) noexcept;
+    Reader& operator=(Reader&&) noexcept;
+    ~Reader();
+    struct Impl;
+    explicit Reader(std::shared_ptr<Impl> impl) noexcept;
+
+   private:
+    std::shared_ptr<Impl> impl_;
+  };
+
+  void schema(ArrowSchema& out) const;
+  /// kRefused or kNoGrant (both logged), kIo and the like when the entry could not be written.
+  [[nodiscard]] Result<Reader> read();
+  /// The same as a C stream; what went wrong afterwards is in `last_error`.
+  [[nodiscard]] Result<void> stream(ArrowArrayStream& out);
+  [[nodiscard]] std::optional<Error> last_error() const;
+
+  [[nodiscard]] std::optional<std::uint64_t> entry() const;  ///< none before the first read
+  [[nodiscard]] std::optional<std::uint64_t> rows() const;   ///< that the entry fixed
+  [[nodiscard]] std::string basis() const;                   ///< the one the entry carries
+
+  Table(Table&&) noexcept;
+  Table& operator=(Table&&) noexcept;
+  ~Table();
+  struct Impl;
+  explicit Table(std::shared_ptr<Impl> impl) noexcept;
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+// --- what may be published ---
+
+/// One condition on a field: a value, or a range of a date or number, both ends included. A date fits when as much of
+/// it as the bound names does: 2024 is all of that year. A multi-code fits when it holds the code.
+struct Filter {
+  std::string field;
+  std::string from;
+  std::string to;  ///< the same as `from` for one value
+  /// FIELD=VALUE or FIELD=FROM..TO
+  [[nodiscard]] static CASEVAULT_API Result<Filter> parse(std::string_view text);
+};
+
+/// Which edition of the administrative units a place is counted in: as recorded (units of different editions apart),
+/// or of one edition. What an older edition cannot tell apart any more stays marked with its own.
+enum class Era : std::uint8_t { kRecorded = 0, k2024 = 1, k2025 = 2 };
+
+/// How much coarser a value is made. Persisted in definitions.
+enum class Coarseness : std::uint8_t { kExact = 0, kMonth = 1, kYear = 2, kBands = 3 };
+
+struct TabulateRequest {
+  std::string type;
+  std::string rows;           ///< a coded field, or a date: FIELD:month or FIELD:year (the default for dates)
+  std::string columns;        ///< likewise; empty: rows alone
+  std::vector<Filter> where;  ///< all must hold
+  Era era = Era::kRecorded;
+  std::uint64_t min_cell = kDefaultMinCell;  ///< at least 2
+  std::uint64_t round_to = 0;                ///< not 0: the other rule, every count to the nearest multiple (5 to 1000)
+  std::string purpose = "statistics";
+  std::string basis;
+  std::string recipient;  ///< for the sealed details; empty: published
+  std::string name;       ///< of the publication, for the ledger; may be empty
+};
+
+/// A cross table as it may be published. Numbers that are hidden are small, or hidden so that these cannot be worked
+/// out; which of them does not show. Every number of it may be shown, added and divided.
+struct Tabulation {
+  std::string type;
+  std::string rows;     ///< as asked
+  std::string columns;  ///< empty for rows alone
+  std::vector<std::string> row_labels;
+  std::vector<std::string> column_labels;  ///< one, empty, for rows alone
+  /// Row by row, each with its total at the end; the last row holds the totals. nullopt: hidden.
+  std::vector<std::optional<std::uint64_t>> cells;
+  std::uint64_t min_cell = 0;  ///< 0 when counts are rounded
+  std::uint64_t round_to = 0;
+  Era era = Era::kRecorded;
+  std::string purpose;
+  std::string basis;
+  std::uint64_t entry = 0;
+  [[nodiscard]] const std::optional<std::uint64_t>& at(std::size_t row, std::size_t column) const {
+    return cells[row * (column_labels.size() + 1) + column];
+  }
+  /// As a frame: a line a row label, a number (null: hidden) a column label, and the totals.
+  CASEVAULT_API void schema(ArrowSchema& out) const;
+  CASEVAULT_API void stream(ArrowArrayStream& out) const;
+};
+
+struct ReleaseColumn {
+  std::string field;
+  Coarseness coarseness = Coarseness::kExact;
+  std::vector<std::int64_t> bands;  ///< where each band begins; what is below the first is a band of its own
+  std::string age_on;               ///< of bands of a date of birth: the day, YYYY-MM-DD, that ages are of
+  bool sensitive = false;           ///< not known to others: protected by `distinct`, not part of the k rule
+};
+
+struct ReleaseRequest {
+  std::string type;
+  std::vector<ReleaseColumn> columns;
+  std::vector<Filter> where;
+  std::string name;                   ///< required: what the ledger calls it
+  std::uint64_t k = kDefaultMinCell;  ///< at least 2
+  std::uint64_t distinct = 1;         ///< different values of each sensitive column that a group must have
+  bool star = false;                  ///< star values of small groups, before rows are left out
+  bool pseudonyms = true;             ///< a first column `pseudonym`; no two releases share one
+  Era era = Era::kRecorded;
+  std::string purpose = "statistics";
+  std::string basis;
+  std::string recipient;
+};
+
+/// Rows that may be handed on, in random order. Every combination of values that are not sensitive stands in at least k
+/// of them. Thread-safe. Values live as long as the object, in locked memory.
+class CASEVAULT_API Release {
+ public:
+  [[nodiscard]] const std::vector<std::string>& columns() const noexcept;
+  [[nodiscard]] std::size_t rows() const noexcept;
+  [[nodiscard]] std::string_view value(std::size_t row, std::size_t column) const;  ///< "*" where it was starred
+  [[nodiscard]] std::uint64_t entry() const noexcept;
+  [[nodiscard]] const std::string& name() const noexcept;
+  [[nodiscard]] const std::string& basis() const noexcept;
+  [[nodiscard]] std::uint64_t k() const noexcept;         ///< reached: size of the smallest group, 0 without rows
+  [[nodiscard]] std::uint64_t distinct() const noexcept;  ///< reached; 0 without sensitive columns or rows
+  [[nodiscard]] std::uint64_t dropped() const noexcept;   ///< rows left out
+  [[nodiscard]] const std::vector<std::uint64_t>& starred() const noexcept;  ///< values taken out, of each column
+  /// Columns of text, null where nothing is recorded, with class (the compartment), release and k as metadata of each.
+  /// Reading them again is not another release.
+  void schema(ArrowSchema& out) const;
+  void stream(ArrowArrayStream& out) const;
+
+  Release(Release&&) noexcept;
+  Release& operator=(Release&&) noexcept;
+  ~Release();
+  struct Impl;
+  explicit Release(std::shared_ptr<const Impl> impl) noexcept;
+
+ private:
+  std::shared_ptr<const Impl> impl_;
+};
+
+/// What was published: an entry of the release ledger.
+struct LedgerEntry {
+  std::uint64_t entry = 0;
+  std::int64_t time_ms = 0;
+  std::string kind;  ///< "table", "rows", "budget"
+  std::string actor;
+  std::string type;
+  std::string name;
+  std::string definition;  ///< in words
+};
+
+/// Privacy budget that a tool outside has spent on data of this vault.
+struct BudgetUse {
+  std::string purpose = "statistics";
+  std::string tool;
+  std::string name;     ///< of what was published
+  std::string epsilon;  ///< decimal, up to six places: "0.5"
+};
+
+}  // namespace casevault

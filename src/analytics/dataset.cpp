@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analytics/dataset.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <set>
+#include <unordered_map>
+
+#include "model/bundled.hpp"
+#include "model/value.hpp"
+
+namespace casevault::analytics {
+namespace {
+
+constexpr std::size_t kMaxText = std::size_t{1} << 16U;
+constexpr std::string_view kPlaces = "vn_province_mergers.old_code";
+constexpr std::string_view kNewest = "2025";
+
+bool is_place(const Field& field) { return field.list == kPlaces; }
+
+struct Hash : std::hash<std::string_view> {
+  using is_transparent = void;
+};
+using Known = std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>>;
+
+std::uint32_t number_of_value(DataColumn& column, Known& known, std::string_view text) {
+  const auto found = known.find(text);
+  if (found != known.end()) return found->second;
+  const auto number = static_cast<std::uint32_t>(column.values.size());
+  column.values.emplace_back(text);
+  known.emplace(text, number);
+  return number;
+}
+
+/// Old codes of the administrative units and the new ones that they became.
+struct Mergers {
+  std::map<std::string, std::string, std::less<>> to_new;
+  std::map<std::string, std::size_t, std::less<>> olds_of;  ///< how many old ones a new one has
+  static const Mergers& get() {
+    static const Mergers mergers = [] {
+      Mergers out;
+      for (const model::BundledFile& file : model::bundled_files()) {
+        if (file.name != "vn_province_mergers.csv") continue;
+        std::string_view rest = file.content.substr(std::min(file.content.find('\n'), file.content.size() - 1) + 1);
+        while (!rest.empty()) {
+          const std::string_view line = rest.substr(0, rest.find('\n'));
+          rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+          std::array<std::string_view, 3> cells{};
+          std::string_view left = line;
+          for (std::string_view& cell : cells) {
+            cell = left.substr(0, left.find(','));
+            left.remove_prefix(std::min(left.size(), cell.size() + 1));
+          }
+          out.to_new.emplace(cells[0], cells[2]);
+          ++out.olds_of[std::string(cells[2])];
+        }
+      }
+      return out;
+    }();
+    return mergers;
+  }
+};
+
+Result<std::int64_t> number(const Field& field, std::string_view text) {
+  std::int64_t out = 0;
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (end.ptr == text.data() + text.size() && !text.empty()) return out;
+  return Error{ErrorCode::kBadInput, "field " + field.name + " is a number: the filter's bound is none"};
+}
+
+bool is_date(std::string_view text) {
+  return text.size() >= 4 && text.size() <= 10 && text.find_first_not_of("0123456789-") == std::string_view::npos;
+}
+
+/// Which values of a column a filter takes.
+Result<std::vector<bool>> taken(const DataColumn& column, const Filter& filter) {
+  const Field& field = *column.field;
+  std::vector<bool> out(column.values.size(), false);
+  const bool one = filter.from == filter.to;
+  const auto take = [&](const auto& fits) {
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = !column.values[i].empty() && fits(column.values[i]);
+    return out;
+  };
+  if (one && filter.from.empty()) {
+    out.front() = true;
+    return out;
+  }
+  if (field.type == FieldType::kDate) {
+    if (!is_date(filter.from) || !is_date(filter.to))
+      return Error{ErrorCode::kBadInput, "field " + field.name + " is a date: the filter's bound is none"};
+    return take([&](std::string_view value) {
+      // A value that says less than a bound cannot be placed by it.
+      return value.size() >= std::max(filter.from.size(), filter.to.size()) &&
+             filter.from <= value.substr(0, filter.from.size()) && value.substr(0, filter.to.size()) <= filter.to;
+    });
+  }
+  if (field.type == FieldType::kInteger) {
+    CASEVAULT_TRY(const std::int64_t from, number(field, filter.from));
+    CASEVAULT_TRY(const std::int64_t to, number(field, filter.to));
+    return take([&](std::string_view value) {
+      const auto own = number(field, value);
+      return own && from <= *own && *own <= to;
+    });
+  }
+  if (!one)
+    return Error{ErrorCode::kBadInput, "field " + field.name + " has no order: a range needs a date or a number"};
+  return take([&](std::string_view value) { return value == filter.from; });
+}
+
+}  // namespace
+
+std::size_t number_of(const Chosen& chosen) { return static_cast<std::size_t>(std::ranges::count(chosen, true)); }
+
+Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot, const RecordType& type,
+                              std::span<const Field* const> fields) {
+  struct Source {
+    DataColumn* column;
+    Known known;
+  };
+  Dataset out;
+  const vault::Authority& authority = *snapshot.authority;
+  std::map<std::uint16_t, std::vector<Source>> by_compartment;  // persisted ids
+  for (const Field* const field : fields) {
+    if (field->type == FieldType::kText || field->type == FieldType::kBytes) {
+      return Error{ErrorCode::kBadInput, "field " + field->name + " is " + std::string(name_of(field->type)) +
+                                             ": only coded fields, dates, numbers and booleans can be counted"};
+    }
+    const auto [place, fresh] = out.columns_.try_emplace(field->id);
+    if (!fresh) continue;
+    place->second.field = field;
+    place->second.values.emplace_back();
+    const Compartment& compartment = authority.schema().compartments()[field->compartment];
+    by_compartment[compartment.id].push_back({&place->second, {{std::string(), 0}}});
+    CASEVAULT_CHECK(core.epoch_key(*snapshot.txn, snapshot.db, authority, authority.state.current(compartment.id)));
+  }
+  std::set<std::string, std::less<>> units;
+  std::map<keys::EpochName, std::shared_ptr<const SecretBytes>> epochs;
+  model::DirectoryHashes hashes;
+  model::HeadOpener head;
+  model::CellOpener cell(&hashes);
+  SecretBytes text(model::max_text_size(kMaxText));
+  const auto compartment_of = [&](std::uint16_t id) {
+    const auto& all = authority.schema().compartments();
+    return std::ranges::find(all, id, &Compartment::id);
+  };
+  const auto visit = [&](std::uint64_t row, const model::HeadOpener& opened) -> Result<bool> {
+    if (opened.type != type.id) return true;
+    out.rows_.push_back(row);
+    if (!units.contains(opened.unit)) units.emplace(opened.unit);
+    for (auto& [id, sources] : by_compartment) {
+      const auto place = std::ranges::find(opened.cells, id, &model::CellView::compartment);
+      if (place != opened.cells.end()) {
+        auto& key = epochs[{id, place->epoch}];
+        if (!key) {
+          CASEVAULT_TRY(key, core.epoch_key(*snapshot.txn, snapshot.db, authority, {id, place->epoch}));
+        }
+        auto begun = cell.begin(core.row_context(row), *compartment_of(id), *place, opened.bytes_of(*place),
+                                crypto::key_of(*key), opened.record_key.first<32>());
+        if (!begun) return std::move(begun).error();
+      }
+      for (Source& source : sources) {
+        DataColumn& column = *source.column;
+        std::string_view value;
+        if (place != opened.cells.end()) {
+          CASEVAULT_TRY(const std::optional<ByteView> encoded, cell.open(column.field->id));
+          if (encoded && encoded->size() > kMaxText)
+            return Error{ErrorCode::kBadInput, "record " + core.id_of(row).to_string() + ": field " +
+                                                   column.field->name + " is too long to be counted"};
+          if (encoded) {
+            CASEVAULT_TRY(const std::size_t end, model::decode_value(*column.field, *encoded, text.mutable_view(), 0));
+            value = text.text().substr(0, end);
+          }
+        }
+        if (column.field->type != FieldType::kMultiCode) {
+          column.codes.push_back(number_of_value(column, source.known, value));
+          continue;
+        }
+        for (bool more = true; more;) {
+          const std::size_t end = value.find(';');
+          column.codes.push_back(number_of_value(column, source.known, value.substr(0, end)));
+          more = end != std::string_view::npos;
+          if (more) value.remove_prefix(end + 1);
+        }
+        column.ends.push_back(static_cast<std::uint32_t>(column.codes.size()));
+      }
+    }
+    return true;
+  };
+  CASEVAULT_CHECK(core.scan_heads(*snapshot.txn, snapshot.db, 0, head, visit));
+  out.units_.assign(units.begin(), units.end());
+  return out;
+}
+
+Result<Chosen> Dataset::choose(std::span<const Filter> where) const {
+  Chosen out(size(), true);
+  for (const Filter& filter : where) {
+    const auto found =
+        std::ranges::find_if(columns_, [&](const auto& each) { return each.second.field->name == filter.field; });
+    if (found == columns_.end()) return Error{ErrorCode::kInternal, "field " + filter.field + " was not read"};
+    const DataColumn& column = found->second;
+    CASEVAULT_TRY(const std::vector<bool> values, taken(column, filter));
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      out[i] = out[i] && std::ranges::any_of(column.of(i), [&](std::uint32_t code) { return values[code]; });
+    }
+  }
+  return out;
+}
+
+const Field* edition_of(const RecordType& type, const Field& field) {
+  constexpr std::string_view kCode = "_code";
+  if (!is_place(field) || !field.name.ends_with(kCode)) return nullptr;
+  return type.find(field.name.substr(0, field.name.size() - kCode.size()) + "_edition");
+}
+
+Result<Axis> Axis::parse(const RecordType& type, std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view name = text.substr(0, colon);
+  const std::string_view level = colon == std::string_view::npos ? std::string_view() : text.substr(colon + 1);
+  const auto bad = [&](std::string why) { return Error{ErrorCode::kBadInput, std::move(why)}; };
+  Axis axis;
+  axis.field = type.find(name);
+  if (axis.field == nullptr) return bad("type " + type.name + " has no field " + std::string(name));
+  const FieldType kind = axis.field->type;
+  if (kind == FieldType::kDate) {
+    if (!level.empty() && level != "year" && level != "month")
+      return bad("field " + axis.field->name + " is counted by year or month");
+    axis.coarseness = level == "month" ? Coarseness::kMonth : Coarseness::kYear;
+    return axis;
+  }
+  if (!level.empty()) return bad("field " + axis.field->name + " is no date: it has no years and months");
+  if (kind != FieldType::kCode && kind != FieldType::kMultiCode && kind != FieldType::kBoolean) {
+    return bad("field " + axis.field->name + " is " + std::string(name_of(kind)) +
+               ": tables are made of codes, booleans and dates");
+  }
+  return axis;
+}
+
+std::string place_in(Era era, std::string_view code, std::string_view edition) {
+  const Mergers& mergers = Mergers::get();
+  const bool newest = edition == kNewest;
+  const auto marked = [&](std::string_view of) {
+    return of.empty() ? std::string(code) : std::string(code) + " (" + std::string(of) + ")";
+  };
+  if (code.empty() || era == Era::kRecorded) return code.empty() ? std::string() : marked(edition);
+  if (era == Era::k2025) {
+    const auto found = mergers.to_new.find(code);
+    return newest || found == mergers.to_new.end() ? std::string(code) : found->second;
+  }
+  // What became of several units cannot be told apart again.
+  const auto olds = mergers.olds_of.find(code);
+  return newest && olds != mergers.olds_of.end() && olds->second > 1 ? marked(edition) : std::string(code);
+}
+
+CodedColumn categories(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era,
+                       const Chosen& chosen) {
+  const DataColumn& column = data.column(axis.field->id);
+  const Field* const edition = edition_of(type, *axis.field);
+  const DataColumn* const editions = edition == nullptr ? nullptr : &data.column(edition->id);
+  const CodeList* const list = schema.find_list(axis.field->list);
+  // Labels in the order of the list as far as it has one, then of themselves; what was not recorded last.
+  using Label = std::pair<std::size_t, std::string>;
+  const auto label_of = [&](const std::string& value, std::string_view of) {
+    if (value.empty()) return Label(SIZE_MAX, kNotRecorded);
+    if (is_place(*axis.field)) return Label(0, place_in(era, value, of));
+    if (axis.coarseness != Coarseness::kExact)
+      return Label(0, value.substr(0, axis.coarseness == Coarseness::kYear ? 4 : 7));
+    const std::size_t place =
+        list == nullptr ? 0 : static_cast<std::size_t>(std::ranges::find(list->codes, value) - list->codes.begin());
+    return Label(place, value);
+  };
+  // Few values are different: what each is called is found out once.
+  const auto pair_of = [&](std::size_t record, std::uint32_t code) {
+    return std::pair(code, editions == nullptr ? 0U : editions->of(record)[0]);
+  };
+  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> numbers;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    if (!chosen[i]) continue;
+    for (const std::uint32_t code : column.of(i)) numbers.try_emplace(pair_of(i, code), 0);
+  }
+  std::map<Label, std::uint32_t> labels;
+  const auto named = [&](const std::pair<std::uint32_t, std::uint32_t>& pair) {
+    return label_of(column.values[pair.first], editions == nullptr ? "" : editions->values[pair.second]);
+  };
+  for (const auto& [pair, unused] : numbers) labels.try_emplace(named(pair), 0);
+  CodedColumn out;
+  for (auto& [label, place] : labels) {
+    place = static_cast<std::uint32_t>(out.categories.size());
+    out.categories.push_back(label.second);
+  }
+  for (auto& [pair, place] : numbers) place = labels.at(named(pair));
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    if (!chosen[i]) continue;
+    const auto begin = static_cast<std::ptrdiff_t>(out.codes.size());
+    for (const std::uint32_t code : column.of(i)) out.codes.push_back(numbers.at(pair_of(i, code)));
+    std::sort(out.codes.begin() + begin, out.codes.end());
+    out.codes.erase(std::unique(out.codes.begin() + begin, out.codes.end()), out.codes.end());
+    out.ends.push_back(out.codes.size());
+  }
+  return out;
+}
+
+}  // namespace casevault::analytics

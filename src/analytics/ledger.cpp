@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analytics/ledger.hpp"
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "format/cbor.hpp"
+
+namespace casevault::analytics {
+namespace {
+
+using format::CborReader;
+using format::CborWriter;
+using vault::ReleaseKind;
+
+constexpr std::uint64_t kVersion = 1;
+constexpr std::size_t kMaxList = 4096;
+
+template <typename... F>
+struct Overloaded : F... {
+  using F::operator()...;
+};
+
+void write(CborWriter& w, const DefinedSet& set) {
+  w.array(5).uint(set.type).uint(static_cast<std::uint64_t>(set.era)).array(set.where.size());
+  for (const DefinedFilter& filter : set.where) w.array(3).uint(filter.field).text(filter.from).text(filter.to);
+  w.text(set.purpose).text(set.name);
+}
+void write(CborWriter& w, const DefinedAxis& axis) {
+  w.array(2).uint(axis.field).uint(static_cast<std::uint64_t>(axis.coarseness));
+}
+
+void require(CborReader& r, bool holds) {
+  if (!holds) r.fail();
+}
+std::size_t list(CborReader& r) {
+  const std::size_t count = r.array();
+  require(r, count <= kMaxList);
+  return r.ok() ? count : 0;
+}
+template <typename E>
+E code(CborReader& r, E greatest) {
+  const auto value = r.narrow<std::uint8_t>();
+  require(r, value <= static_cast<std::uint8_t>(greatest));
+  return static_cast<E>(value);
+}
+
+DefinedSet read_set(CborReader& r) {
+  DefinedSet set;
+  require(r, r.array() == 5);
+  set.type = r.narrow<std::uint16_t>();
+  set.era = code(r, Era::k2025);
+  for (std::size_t left = list(r); left > 0 && r.ok(); --left) {
+    require(r, r.array() == 3);
+    DefinedFilter filter;
+    filter.field = r.narrow<std::uint16_t>();
+    filter.from = r.text();
+    filter.to = r.text();
+    set.where.push_back(std::move(filter));
+  }
+  set.purpose = r.text();
+  set.name = r.text();
+  return set;
+}
+DefinedAxis read_axis(CborReader& r) {
+  require(r, r.array() == 2);
+  DefinedAxis axis;
+  axis.field = r.narrow<std::uint16_t>();
+  axis.coarseness = code(r, Coarseness::kBands);
+  return axis;
+}
+
+const DefinedSet* set_of(const Definition& definition) {
+  if (const auto* table = std::get_if<DefinedTable>(&definition)) return &table->set;
+  if (const auto* rows = std::get_if<DefinedRows>(&definition)) return &rows->set;
+  return nullptr;
+}
+std::int64_t time_of(const Definition& definition) {
+  return std::visit([](const auto& each) { return each.time_ms; }, definition);
+}
+const std::string& purpose_of(const Definition& definition) {
+  const DefinedSet* const set = set_of(definition);
+  return set != nullptr ? set->purpose : std::get<DefinedBudget>(definition).purpose;
+}
+
+std::string named(std::uint64_t entry) { return "entry " + std::to_string(entry); }
+
+std::string field_name(const RecordType* type, std::uint16_t id) {
+  const Field* const field = type == nullptr ? nullptr : type->find(id);
+  return field == nullptr ? "field " + std::to_string(id) : field->name;
+}
+
+std::string words(const RecordType* type, const DefinedAxis& axis) {
+  const std::string name = field_name(type, axis.field);
+  if (axis.coarseness == Coarseness::kYear) return name + ":year";
+  return axis.coarseness == Coarseness::kMonth ? name + ":month" : name;
+}
+
+std::string words(const RecordType* type, const DefinedSet& set) {
+  std::string out;
+  for (const DefinedFilter& filter : set.where) {
+    out += (out.empty() ? " where " : " and ") + field_name(type, filter.field) + "=" + filter.from;
+    if (filter.to != filter.from) out += ".." + filter.to;
+  }
+  if (set.era != Era::kRecorded) out += set.era == Era::k2024 ? ", places of 2024" : ", places of 2025";
+  return out;
+}
+
+/// Records of `a` that are not in `b`.
+Chosen without(const Chosen& a, const Chosen& b) {
+  Chosen out(a.size());
+  for (std::size_t i = 0; i < a.size(); ++i) out[i] = a[i] && !b[i];
+  return out;
+}
+
+}  // namespace
+
+vault::OpRelease encode_definition(const Definition& definition) {
+  vault::OpRelease op;
+  CborWriter w(op.definition);
+  std::visit(Overloaded{
+                 [&](const DefinedTable& d) {
+                   op.kind = ReleaseKind::kTable;
+                   w.array(7).uint(kVersion).integer(d.time_ms);
+                   write(w, d.set);
+                   write(w, d.rows);
+                   write(w, d.columns);
+                   w.uint(d.min_cell).uint(d.round_to);
+                 },
+                 [&](const DefinedRows& d) {
+                   op.kind = ReleaseKind::kRows;
+                   w.array(7).uint(kVersion).integer(d.time_ms);
+                   write(w, d.set);
+                   w.array(d.columns.size());
+                   for (const DefinedColumn& column : d.columns) {
+                     w.array(5).uint(column.field).uint(static_cast<std::uint64_t>(column.coarseness));
+                     w.array(column.bands.size());
+                     for (const std::int64_t band : column.bands) w.integer(band);
+                     w.text(column.age_on).boolean(column.sensitive);
+                   }
+                   w.uint(d.k).uint(d.distinct).boolean(d.star);
+                 },
+                 [&](const DefinedBudget& d) {
+                   op.kind = ReleaseKind::kBudget;
+                   w.array(6).uint(kVersion).integer(d.time_ms).text(d.purpose).text(d.tool).text(d.name);
+                   w.uint(d.millionths);
+                 },
+             },
+             definition);
+  return op;
+}
+
+Result<Definition> decode_definition(const vault::ReleaseState& state) {
+  CborReader r(state.definition);
+  const std::size_t members = r.array();
+  const std::uint64_t version = r.uint();
+  const std::int64_t time = r.integer();
+  Definition out;
+  switch (state.kind) {
+    case ReleaseKind::kTable: {
+      require(r, members == 7);
+      DefinedTable d;
+      d.time_ms = time;
+      d.set = read_set(r);
+      d.rows = read_axis(r);
+      d.columns = read_axis(r);
+      d.min_cell = r.uint();
+      d.round_to = r.uint();
+      out = std::move(d);
+      break;
+    }
+    case ReleaseKind::kRows: {
+      require(r, members == 7);
+      DefinedRows d;
+      d.time_ms = time;
+      d.set = read_set(r);
+      for (std::size_t left = list(r); left > 0 && r.ok(); --left) {
+        require(r, r.array() == 5);
+        DefinedColumn column;
+        column.field = r.narrow<std::uint16_t>();
+        column.coarseness = code(r, Coarseness::kBands);
+        for (std::size_t bands = list(r); bands > 0 && r.ok(); --bands) column.bands.push_back(r.integer());
+        column.age_on = r.text();
+        column.sensitive = r.boolean();
+        d.columns.push_back(std::move(column));
+      }
+      d.k = r.uint();
+      d.distinct = r.uint();
+      d.star = r.boolean();
+      out = std::move(d);
+      break;
+    }
+    case ReleaseKind::kBudget: {
+      require(r, members == 6);
+      DefinedBudget d;
+      d.time_ms = time;
+      d.purpose = r.text();
+      d.tool = r.text();
+      d.name = r.text();
+      d.millionths = r.uint();
+      out = std::move(d);
+      break;
+    }
+  }
+  if (r.finish() && version == kVersion) return out;
+  return Error{ErrorCode::kUnsupported,
+               named(state.entry) + " published something that this casevault cannot compare with; use a newer one"};
+}
+
+std::string describe(const Definition& definition, const Schema& schema) {
+  return std::visit(Overloaded{
+                        [&](const DefinedTable& d) {
+                          const RecordType* const type = schema.find_type(d.set.type);
+                          std::string out = words(type, d.rows);
+                          if (d.columns.field != 0) out += " by " + words(type, d.columns);
+                          out += words(type, d.set);
+                          return out + (d.round_to != 0 ? ", rounded to " + std::to_string(d.round_to)
+                                                        : ", minimum cell " + std::to_string(d.min_cell));
+                        },
+                        [&](const DefinedRows& d) {
+                          const RecordType* const type = schema.find_type(d.set.type);
+                          std::string out = "rows of ";
+                          for (const DefinedColumn& column : d.columns) {
+                            out += (&column == d.columns.data() ? "" : ", ") +
+                                   words(type, DefinedAxis{column.field, column.coarseness});
+                            if (column.coarseness == Coarseness::kBands) out += " in bands";
+                            if (column.sensitive) out += " (sensitive)";
+                          }
+                          out += words(type, d.set) + ", k " + std::to_string(d.k);
+                          if (d.distinct > 1) out += ", distinct " + std::to_string(d.distinct);
+                          return out + (d.star ? ", starred" : "");
+                        },
+                        [&](const DefinedBudget& d) {
+                          std::string places = std::to_string(d.millionths % 1'000'000);
+                          places.insert(0, 6 - places.size(), '0');
+                          return "epsilon " + std::to_string(d.millionths / 1'000'000) + "." + places + " by " + d.tool;
+                        },
+                    },
+                    definition);
+}
+
+Result<std::vector<Published>> read_ledger(const vault::Authority& authority) {
+  std::vector<Published> out;
+  for (const vault::ReleaseState& state : authority.state.releases) {
+    CASEVAULT_TRY(Definition definition, decode_definition(state));
+    out.push_back({state.entry, std::move(definition)});
+  }
+  return out;
+}
+
+Result<void> check_quota(const Schema& schema, std::span<const Published> ledger, const Definition& definition) {
+  const Purpose* const purpose = schema.find_purpose(purpose_of(definition));
+  if (purpose == nullptr) return {};
+  const auto year = [](const Definition& each) { return base::to_rfc3339(time_of(each)).substr(0, 4); };
+  std::uint64_t used = 0;
+  std::uint64_t spent = 0;
+  std::uint64_t last = 0;
+  for (const Published& each : ledger) {
+    if (each.definition.index() != definition.index() || purpose_of(each.definition) != purpose->code ||
+        year(each.definition) != year(definition))
+      continue;
+    ++used;
+    last = each.entry;
+    if (const auto* budget = std::get_if<DefinedBudget>(&each.definition)) spent += budget->millionths;
+  }
+  const auto refuse = [&](std::string what) {
+    return Error{ErrorCode::kRefused, "refused: purpose " + purpose->code + " has used up " + std::move(what) + " of " +
+                                          year(definition) + ", the last in " + named(last)};
+  };
+  if (const auto* budget = std::get_if<DefinedBudget>(&definition)) {
+    if (purpose->epsilon_a_year != 0 && spent + budget->millionths > purpose->epsilon_a_year)
+      return refuse("its privacy budget");
+    return {};
+  }
+  const bool table = std::holds_alternative<DefinedTable>(definition);
+  const std::uint64_t limit = table ? purpose->tables_a_year : purpose->row_sets_a_year;
+  if (limit != 0 && used >= limit)
+    return refuse("its " + std::to_string(limit) + (table ? " tables" : " sets of rows"));
+  return {};
+}
+
+std::vector<const Field*> fields_to_compare(const RecordType& type, std::span<const Published> ledger) {
+  std::vector<const Field*> out;
+  const auto add = [&](std::uint16_t id) {
+    const Field* const field = type.find(id);
+    if (field == nullptr || std::ranges::find(out, field) != out.end()) return;
+    out.push_back(field);
+    if (const Field* const edition = edition_of(type, *field);
+        edition != nullptr && std::ranges::find(out, edition) == out.end())
+      out.push_back(edition);
+  };
+  for (const Published& each : ledger) {
+    const DefinedSet* const set = set_of(each.definition);
+    if (set == nullptr || set->type != type.id) continue;
+    for (const DefinedFilter& filter : set->where) add(filter.field);
+    if (const auto* table = std::get_if<DefinedTable>(&each.definition)) {
+      add(table->rows.field);
+      add(table->columns.field);
+    }
+  }
+  return out;
+}
+
+Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
+             std::span<const Field* const> readable)
+    : schema_(schema), type_(type), data_(data), ledger_(ledger) {
+  for (const Field* const field : readable) readable_.push_back(field->id);
+}
+
+bool Judge::can_read(std::uint16_t field) const {
+  return field == 0 || std::ranges::find(readable_, field) != readable_.end();
+}
+bool Judge::can_read(const DefinedSet& set) const {
+  return std::ranges::all_of(set.where, [&](const DefinedFilter& filter) { return can_read(filter.field); });
+}
+
+Result<Chosen> Judge::choose(const DefinedSet& set) const {
+  std::vector<Filter> where;
+  std::string key;  // publications share few filters, and each is held against all before it
+  for (const DefinedFilter& filter : set.where) {
+    where.push_back({type_.find(filter.field)->name, filter.from, filter.to});
+    key += std::to_string(filter.field) + '\0' + filter.from + '\0' + filter.to + '\0';
+  }
+  const auto known = chosen_.find(key);
+  if (known != chosen_.end()) return known->second;
+  CASEVAULT_TRY(Chosen chosen, data_.choose(where));
+  return chosen_.emplace(std::move(key), std::move(chosen)).first->second;
+}
+
+CodedColumn Judge::line(const DefinedAxis& axis, Era era, const Chosen& chosen) const {
+  if (axis.field != 0) return categories(data_, type_, schema_, {type_.find(axis.field), axis.coarseness}, era, chosen);
+  CodedColumn all{{std::string()}, {}, {}};
+  for (std::size_t left = number_of(chosen); left > 0; --left) {
+    all.codes.push_back(0);
+    all.ends.push_back(all.codes.size());
+  }
+  return all;
+}
+
+Result<Judged> Judge::count_table(const DefinedTable& definition, const Chosen& chosen) const {
+  Judged out;
+  const CodedColumn rows = line(definition.rows, definition.set.era, chosen);
+  const CodedColumn columns = line(definition.columns, definition.set.era, chosen);
+  CASEVAULT_TRY(out.counts, count(rows, columns));
+  out.row_labels = rows.categories;
+  out.column_labels = columns.categories;
+  return out;
+}
+
+void Judge::mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition, const Judged& fresh,
+                 std::vector<Mark>& marks) const {
+  const bool same_era = earlier.set.era == definition.set.era;
+  const auto is_place = [&](const DefinedAxis& axis) { return edition_of(type_, *type_.find(axis.field)) != nullptr; };
+  const auto same = [&](const DefinedAxis& a, const DefinedAxis& b) {
+    return a.field != 0 && a == b && (same_era || !is_place(a));
+  };
+  const auto set = [&](std::size_t to, std::size_t from) {
+    // What one earlier table shows is known, even where another hides it.
+    if (!shown.hidden[from]) marks[to] = Mark::kKnown;
+    if (shown.hidden[from] && marks[to] == Mark::kFree) marks[to] = Mark::kHidden;
+  };
+  const auto place = [](const std::vector<std::string>& labels, const std::string& label) {
+    return static_cast<std::size_t>(std::ranges::find(labels, label) - labels.begin());
+  };
+  const Counts& old = shown.counts;
+  const Counts& now = fresh.counts;
+  const auto margins = [&](bool new_rows, bool old_rows) {
+    const auto& labels = new_rows ? fresh.row_labels : fresh.column_labels;
+    const auto& old_labels = old_rows ? shown.row_labels : shown.column_labels;
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      const std::size_t j = place(old_labels, labels[i]);
+      set(new_rows ? now.at(i, now.columns) : now.at(now.rows, i),
+          old_rows ? old.at(j, old.columns) : old.at(old.rows, j));
+    }
+  };
+  // Totals of a multi-code count mentions of the other line's codes too: they are the same numbers only where both
+  // tables count every record once across.
+  const auto single = [&](const DefinedAxis& axis) {
+    return axis.field == 0 || type_.find(axis.field)->type != FieldType::kMultiCode;
+  };
+  const bool straight = same(earlier.rows, definition.rows);
+  const bool straight_columns = same(earlier.columns, definition.columns);
+  const bool turned = same(earlier.columns, definition.rows);
+  const bool turned_columns = same(earlier.rows, definition.columns);
+  if ((straight && straight_columns) || (turned && turned_columns)) {
+    for (std::size_t r = 0; r < now.rows; ++r) {
+      for (std::size_t c = 0; c < now.columns; ++c) {
+        const std::size_t i = place(straight ? shown.row_labels : shown.column_labels, fresh.row_labels[r]);
+        const std::size_t j = place(straight ? shown.column_labels : shown.row_labels, fresh.column_labels[c]);
+        set(now.at(r, c), straight ? old.at(i, j) : old.at(j, i));
+      }
+    }
+    margins(true, straight);
+    margins(false, !straight);
+    set(now.at(now.rows, now.columns), old.at(old.rows, old.columns));
+    return;
+  }
+  if (straight && single(earlier.columns) && single(definition.columns)) margins(true, true);
+  if (turned && single(earlier.rows) && single(definition.columns)) margins(true, false);
+  if (straight_columns && single(earlier.rows) && single(definition.rows)) margins(false, false);
+  if (turned_columns && single(earlier.columns) && single(definition.rows)) margins(false, true);
+  if (single(earlier.rows) && single(earlier.columns) && single(definition.rows) && single(definition.columns))
+    set(now.at(now.rows, now.columns), old.at(old.rows, old.columns));
+}
+
+Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before) {
+  CASEVAULT_TRY(Judged out, count_table(definition, chosen));
+  if (definition.round_to != 0) {
+    out.hidden.assign(out.counts.values.size(), false);
+    return out;
+  }
+  std::vector<Mark> marks(out.counts.values.size(), Mark::kFree);
+  std::optional<std::uint64_t> named_entry;
+  for (std::size_t i = 0; i < before; ++i) {
+    const auto* const earlier = std::get_if<DefinedTable>(&ledger_[i].definition);
+    if (earlier == nullptr || earlier->set.type != type_.id || !can_read(earlier->set)) continue;
+    CASEVAULT_TRY(const Chosen records, choose(earlier->set));
+    if (records != chosen) continue;
+    if (!can_read(earlier->rows.field) || !can_read(earlier->columns.field)) {
+      return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
+                                            " published a table of the same records by a field that this identity "
+                                            "cannot read; somebody who can must publish this one"};
+    }
+    const auto [known, fresh] = judged_.try_emplace(i);
+    if (fresh) {
+      auto judged = publish(*earlier, records, i);
+      if (judged) known->second = *std::move(judged);
+    }
+    if (!known->second) continue;
+    const bool share = earlier->rows == definition.rows || earlier->rows == definition.columns ||
+                       (earlier->columns.field != 0 &&
+                        (earlier->columns == definition.rows || earlier->columns == definition.columns));
+    if (earlier->round_to != 0) {
+      if (!share) continue;
+      return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
+                                            " published counts of the same records rounded; use the same rule"};
+    }
+    mark(*earlier, *known->second, definition, out, marks);
+    named_entry = ledger_[i].entry;
+  }
+  auto hidden = suppress(out.counts, definition.min_cell, marks);
+  if (!hidden && hidden.error().code == ErrorCode::kRefused && named_entry) {
+    return Error{ErrorCode::kRefused,
+                 "refused: " + named(*named_entry) + " shows of the same records what this table would have to hide"};
+  }
+  if (!hidden) return std::move(hidden).error();
+  out.hidden = *std::move(hidden);
+  return out;
+}
+
+Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
+                            const DefinedTable* table, const Judged* judged, std::size_t before) {
+  for (std::size_t i = 0; i < before; ++i) {
+    const Definition& definition = ledger_[i].definition;
+    const DefinedSet* const earlier = set_of(definition);
+    if (earlier == nullptr || earlier->type != set.type) continue;
+    if (!can_read(*earlier)) {
+      return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
+                                            " published records chosen by a field that this identity cannot read, so "
+                                            "the two cannot be compared; somebody who can must publish this"};
+    }
+    CASEVAULT_TRY(const Chosen records, choose(*earlier));
+    if (records == chosen) continue;
+    const Chosen only_new = without(chosen, records);
+    const Chosen only_old = without(records, chosen);
+    if (number_of(chosen) == 0 || number_of(records) == 0) continue;
+    const std::size_t more = number_of(only_new);
+    const std::size_t less = number_of(only_old);
+    // Of sets that overlap otherwise no difference can be taken.
+    if (more != 0 && less != 0) continue;
+    const auto* const old = std::get_if<DefinedTable>(&definition);
+    const std::uint64_t theirs = old != nullptr ? old->min_cell : std::get<DefinedRows>(definition).k;
+    const std::uint64_t least = std::max(min_cell, theirs);
+    const auto refuse = [&](std::string_view what) {
+      return Error{ErrorCode::kRefused, "refused: together with " + named(ledger_[i].entry) +
+                                            ", which differs by its filter alone, " + std::string(what) +
+                                            " fewer than " + std::to_string(least) + " records could be worked out"};
+    };
+    if (more + less < least) return refuse("");
+    if (table == nullptr || judged == nullptr || old == nullptr || old->round_to != 0 || table->round_to != 0) continue;
+    // The difference of two tables is a table that readers have as well.
+    const Chosen& between = more != 0 ? only_new : only_old;
+    DefinedTable both = *table;
+    const bool rows = old->rows == table->rows || (old->columns.field != 0 && old->columns == table->rows);
+    const bool columns = table->columns.field != 0 && (old->columns == table->columns || old->rows == table->columns);
+    if (old->set.era != table->set.era) continue;
+    if (!rows) both.rows = {};
+    if (!columns) both.columns = {};
+    CASEVAULT_TRY(const Judged difference, count_table(both, between));
+    const auto known = judged_.find(i);
+    std::optional<Judged> of_old = known == judged_.end() ? std::nullopt : known->second;
+    if (known == judged_.end() && can_read(old->rows.field) && can_read(old->columns.field)) {
+      if (auto made = publish(*old, records, i)) of_old = *std::move(made);
+      judged_[i] = of_old;
+    }
+    // A number of the difference is known where both tables show it; what one has no line for is 0 there.
+    const auto shows = [&](const DefinedTable& of, const Judged& from, std::size_t r, std::size_t c) {
+      bool absent = false;
+      const auto find = [&](const DefinedAxis& axis, const std::vector<std::string>& labels) {
+        const bool is_row = both.rows.field != 0 && axis == both.rows;
+        const bool is_column = both.columns.field != 0 && axis == both.columns;
+        const bool total = (is_row && r == difference.counts.rows) || (is_column && c == difference.counts.columns);
+        if ((!is_row && !is_column) || total) return labels.size();
+        const auto place = std::ranges::find(labels, is_row ? difference.row_labels[r] : difference.column_labels[c]);
+        absent = absent || place == labels.end();
+        return static_cast<std::size_t>(place - labels.begin());
+      };
+      const std::size_t row = find(of.rows, from.row_labels);
+      const std::size_t column = find(of.columns, from.column_labels);
+      return absent || !from.hidden[from.counts.at(row, column)];
+    };
+    std::vector<bool> hidden(difference.counts.values.size(), false);
+    for (std::size_t r = 0; r <= difference.counts.rows; ++r) {
+      for (std::size_t c = 0; c <= difference.counts.columns; ++c) {
+        const std::size_t at = difference.counts.at(r, c);
+        hidden[at] = !shows(*table, *judged, r, c) || (of_old && !shows(*old, *of_old, r, c));
+      }
+    }
+    if (given_away(difference.counts, least, hidden)) return refuse("a cell of");
+  }
+  return {};
+}
+
+Result<Judged> Judge::table(const DefinedTable& definition) {
+  CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
+  CASEVAULT_TRY(Judged out, publish(definition, chosen, ledger_.size()));
+  CASEVAULT_CHECK(compare(definition.set, definition.min_cell, chosen, &definition, &out, ledger_.size()));
+  return out;
+}
+
+Result<void> Judge::rows(const DefinedRows& definition) {
+  CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
+  return compare(definition.set, definition.k, chosen, nullptr, nullptr, ledger_.size());
+}
+
+}  // namespace casevault::analytics

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "analytics/dataset.hpp"
+#include "vault/authority.hpp"
+
+#include <variant>
+
+/// Definitions of what was published, as entries of the release ledger hold them (FORMAT.md section 10), and what each
+/// new one is held against. Definitions hold fields, conditions and rules, never a count.
+namespace casevault::analytics {
+
+/// A field by its number, and how coarse it is.
+struct DefinedAxis {
+  std::uint16_t field = 0;  ///< 0: none
+  Coarseness coarseness = Coarseness::kExact;
+  bool operator==(const DefinedAxis&) const = default;
+};
+struct DefinedFilter {
+  std::uint16_t field = 0;
+  std::string from;
+  std::string to;
+};
+/// What tables and rows have in common: the records they are made of.
+struct DefinedSet {
+  std::uint16_t type = 0;
+  Era era = Era::kRecorded;
+  std::vector<DefinedFilter> where;
+  std::string purpose;
+  std::string name;
+};
+struct DefinedTable {
+  std::int64_t time_ms = 0;
+  DefinedSet set;
+  DefinedAxis rows;
+  DefinedAxis columns;
+  std::uint64_t min_cell = 0;
+  std::uint64_t round_to = 0;
+};
+struct DefinedColumn {
+  std::uint16_t field = 0;
+  Coarseness coarseness = Coarseness::kExact;
+  std::vector<std::int64_t> bands;
+  std::string age_on;
+  bool sensitive = false;
+};
+struct DefinedRows {
+  std::int64_t time_ms = 0;
+  DefinedSet set;
+  std::vector<DefinedColumn> columns;
+  std::uint64_t k = 0;
+  std::uint64_t distinct = 0;
+  bool star = false;
+};
+struct DefinedBudget {
+  std::int64_t time_ms = 0;
+  std::string purpose;
+  std::string tool;
+  std::string name;
+  std::uint64_t millionths = 0;  ///< of epsilon
+};
+using Definition = std::variant<DefinedTable, DefinedRows, DefinedBudget>;
+
+[[nodiscard]] vault::OpRelease encode_definition(const Definition& definition);
+/// kUnsupported for a definition of a newer casevault: what cannot be understood cannot be compared either.
+[[nodiscard]] Result<Definition> decode_definition(const vault::ReleaseState& state);
+/// In words, for people; codes as they stand in the filters.
+[[nodiscard]] std::string describe(const Definition& definition, const Schema& schema);
+
+/// Something published before, or now.
+struct Published {
+  std::uint64_t entry = 0;
+  Definition definition;
+};
+[[nodiscard]] Result<std::vector<Published>> read_ledger(const vault::Authority& authority);
+
+/// Refused when the purpose's quota of the year is used up; the newest entry that counts is named.
+[[nodiscard]] Result<void> check_quota(const Schema& schema, std::span<const Published> ledger,
+                                       const Definition& definition);
+
+/// Fields that must be read to compare a new set with those published before.
+[[nodiscard]] std::vector<const Field*> fields_to_compare(const RecordType& type, std::span<const Published> ledger);
+
+struct Judged {
+  Counts counts;
+  std::vector<std::string> row_labels;
+  std::vector<std::string> column_labels;
+  std::vector<bool> hidden;  ///< all false when counts are rounded
+};
+/// Judges new definitions against the ledger, on the records as they are now.
+class Judge {
+ public:
+  /// `readable`: fields that the dataset holds.
+  Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
+        std::span<const Field* const> readable);
+  /// What may be shown of a new table. kRefused, with the earlier entry named, when the two together would show a small
+  /// cell, or when it cannot be told.
+  [[nodiscard]] Result<Judged> table(const DefinedTable& definition);
+  /// The same question for a set of rows.
+  [[nodiscard]] Result<void> rows(const DefinedRows& definition);
+  [[nodiscard]] Result<Chosen> choose(const DefinedSet& set) const;
+
+ private:
+  [[nodiscard]] bool can_read(std::uint16_t field) const;
+  [[nodiscard]] bool can_read(const DefinedSet& set) const;
+  [[nodiscard]] CodedColumn line(const DefinedAxis& axis, Era era, const Chosen& chosen) const;
+  [[nodiscard]] Result<Judged> count_table(const DefinedTable& definition, const Chosen& chosen) const;
+  [[nodiscard]] Result<Judged> publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before);
+  /// What an earlier table shows and hides of the numbers of a new one, both of the same records.
+  void mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition, const Judged& fresh,
+            std::vector<Mark>& marks) const;
+  /// Whether what lies between a new set and an earlier one is a small set, or has a small cell that both show.
+  [[nodiscard]] Result<void> compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
+                                     const DefinedTable* table, const Judged* judged, std::size_t before);
+
+  const Schema& schema_;
+  const RecordType& type_;
+  const Dataset& data_;
+  std::span<const Published> ledger_;
+  std::vector<std::uint16_t> readable_;
+  mutable std::map<std::string, Chosen> chosen_;         ///< by filter
+  std::map<std::size_t, std::optional<Judged>> judged_;  ///< earlier tables; nothing where none can be made any more
+};
+
+}  // namespace casevault::analytics

@@ -1,0 +1,534 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <casevault/vault.hpp>
+
+#include "analytics/arrow.hpp"
+#include "analytics/ledger.hpp"
+#include "analytics/release.hpp"
+#include "base/text.hpp"
+#include "crypto/suite.hpp"
+#include "vault/access.hpp"
+#include "vault/people.hpp"
+#include "vault/session_impl.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace casevault {
+namespace {
+
+using namespace analytics;
+using vault::Core;
+using vault::Snapshot;
+
+constexpr std::size_t kMaxWords = 256;
+constexpr std::size_t kMaxFilters = 64;
+constexpr std::uint64_t kMaxMinCell = 1'000'000;
+constexpr int kMaxAttempts = 4;
+
+Result<void> check_words(std::initializer_list<std::pair<std::string_view, std::string_view>> texts) {
+  for (const auto& [what, text] : texts) {
+    if (text.size() > kMaxWords || !base::valid_utf8(text))
+      return Error{ErrorCode::kBadInput, std::string(what) + " is at most 256 bytes of UTF-8"};
+  }
+  return {};
+}
+
+/// From a request to what may be published: fields found, policy asked, records read and judged, entry written. A
+/// ledger that grew meanwhile means to begin again, so that no two definitions are judged beside each other.
+class Publication {
+ public:
+  struct Asked {
+    audit::Action action{};
+    std::vector<std::string> fields;  ///< those whose values are counted or shown
+    std::string type;
+    std::vector<Filter> where;
+    Era era = Era::kRecorded;
+    std::string purpose, basis, recipient, name;
+  };
+  Publication(Core& core, Asked asked)
+      : core_(core),
+        asked_(std::move(asked)),
+        access_(core, {asked_.action,
+                       names(),
+                       asked_.purpose,
+                       asked_.basis,
+                       asked_.recipient.empty() ? "published" : asked_.recipient,
+                       {}}) {}
+
+  /// Finds, decides and reads; what the rest works on.
+  Result<void> prepare() {
+    if (asked_.where.size() > kMaxFilters) return Error{ErrorCode::kBadInput, "too many filters; 64 at most"};
+    CASEVAULT_CHECK(check_words({{"a name", asked_.name}, {"a recipient", asked_.recipient}}));
+    for (const Filter& filter : asked_.where)
+      CASEVAULT_CHECK(check_words({{"a filter", filter.from}, {"a filter", filter.to}}));
+    CASEVAULT_TRY(snapshot, core_.snapshot());
+    const vault::Authority& authority = *snapshot.authority;
+    type = authority.schema().find_type(asked_.type);
+    if (type == nullptr) return Error{ErrorCode::kNotFound, "the schema has no type " + asked_.type};
+    CASEVAULT_CHECK(access_.resolve(authority.schema(), *type));
+    // Decided before anything is opened, and again for the units that the records turn out to be of.
+    const std::string own = authority.me().unit;
+    CASEVAULT_CHECK(access_.admit(snapshot, std::span(&own, 1)));
+    CASEVAULT_TRY(ledger, read_ledger(authority));
+    fields = access_.fields();
+    const auto add = [&](const Field* field) {
+      if (field != nullptr && std::ranges::find(fields, field) == fields.end()) fields.push_back(field);
+    };
+    for (const Field* const field : access_.fields()) add(edition_of(*type, *field));
+    for (const Field* const field : fields_to_compare(*type, ledger)) {
+      const Compartment& compartment = authority.schema().compartments()[field->compartment];
+      if (authority.me().holds(authority.state.current(compartment.id))) add(field);
+    }
+    auto read = Dataset::read(core_, snapshot, *type, fields);
+    if (!read) return refuse(std::move(read).error());
+    data = *std::move(read);
+    if (!data.units().empty()) {
+      CASEVAULT_TRY(basis, access_.admit(snapshot, data.units()));
+    } else {
+      CASEVAULT_TRY(basis, access_.admit(snapshot, std::span(&own, 1)));
+    }
+    judge.emplace(authority.schema(), *type, data, ledger, fields);
+    return {};
+  }
+
+  [[nodiscard]] Result<DefinedSet> set() const {
+    DefinedSet out{type->id, asked_.era, {}, asked_.purpose, asked_.name};
+    for (const Filter& filter : asked_.where)
+      out.where.push_back({type->find(filter.field)->id, filter.from, filter.to});
+    return out;
+  }
+
+  [[nodiscard]] std::int64_t now() const { return core_.environment().clock->now_ms(); }
+
+  /// The entry, durable, or kBusy when something was published meanwhile.
+  Result<std::uint64_t> commit(const Definition& definition, std::uint64_t count) {
+    const vault::Authority& decided = *snapshot.authority;
+    CASEVAULT_CHECK(check_quota(decided.schema(), ledger, definition));
+    CASEVAULT_TRY(vault::UnitOfWork work, vault::UnitOfWork::begin(core_));
+    if (work.authority().newest != decided.newest)
+      return Error{ErrorCode::kBusy, "somebody else changed or published something meanwhile; try again"};
+    vault::DetailsDraft details = access_.describe();
+    details.text = describe(definition, decided.schema());
+    if (!asked_.name.empty()) details.text = asked_.name + ": " + details.text;
+    CASEVAULT_TRY(vault::EntryDraft entry,
+                  core_.draft(work.authority(), asked_.action, audit::Outcome::kOk, std::move(details)));
+    entry.leaf.purpose = asked_.purpose;
+    entry.leaf.basis = basis;
+    entry.leaf.count = count;
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(encode_definition(definition));
+    CASEVAULT_TRY(const vault::EntryPlace place, work.commit_authority(std::move(entry), std::move(ops)));
+    return place.entry;
+  }
+
+  /// A refusal of the judge or a quota is a denial, and an entry; the policy's own are logged where they are made.
+  Error refuse(Error error) const {
+    if (error.code != ErrorCode::kRefused && error.code != ErrorCode::kNoGrant) return error;
+    return access_.refuse(*snapshot.authority, audit::Outcome::kDenied, {}, basis, std::move(error));
+  }
+
+  Snapshot snapshot;
+  const RecordType* type = nullptr;
+  std::vector<Published> ledger;
+  std::vector<const Field*> fields;
+  Dataset data;
+  std::optional<Judge> judge;
+  std::string basis;
+
+ private:
+  [[nodiscard]] std::vector<std::string> names() const {
+    std::vector<std::string> out;
+    const auto add = [&](const std::string& name) {
+      if (std::ranges::find(out, name) == out.end()) out.push_back(name);
+    };
+    for (const std::string& name : asked_.fields) add(name);
+    for (const Filter& filter : asked_.where) add(filter.field);
+    return out;
+  }
+
+  Core& core_;
+  Asked asked_;
+  vault::Access access_;
+};
+
+/// Runs an attempt until it is not overtaken.
+template <typename Attempt>
+auto retried(const Attempt& attempt) -> decltype(attempt()) {
+  auto out = attempt();
+  for (int i = 1; i < kMaxAttempts && !out.has_value() && out.error().code == ErrorCode::kBusy; ++i) out = attempt();
+  return out;
+}
+
+std::string field_of(std::string_view axis) { return std::string(axis.substr(0, axis.find(':'))); }
+
+Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
+  Publication work(
+      core,
+      {audit::Action::kTabulate,
+       request.columns.empty() ? std::vector<std::string>{field_of(request.rows)}
+                               : std::vector<std::string>{field_of(request.rows), field_of(request.columns)},
+       request.type, request.where, request.era, request.purpose, request.basis, request.recipient, request.name});
+  CASEVAULT_CHECK(work.prepare());
+  DefinedTable definition;
+  definition.time_ms = work.now();
+  CASEVAULT_TRY(definition.set, work.set());
+  const auto axis = [&](std::string_view text) -> Result<DefinedAxis> {
+    CASEVAULT_TRY(const Axis parsed, Axis::parse(*work.type, text));
+    return DefinedAxis{parsed.field->id, parsed.coarseness};
+  };
+  CASEVAULT_TRY(definition.rows, axis(request.rows));
+  if (!request.columns.empty()) {
+    CASEVAULT_TRY(definition.columns, axis(request.columns));
+    if (definition.rows.field == definition.columns.field)
+      return Error{ErrorCode::kUsage, "rows and columns are the same field"};
+  }
+  definition.min_cell = request.min_cell;
+  definition.round_to = request.round_to;
+  auto judged = work.judge->table(definition);
+  if (!judged) return work.refuse(std::move(judged).error());
+
+  Tabulation out;
+  // The number of records is not written into the leaf: a total may be among what is hidden.
+  auto entry = work.commit(definition, 0);
+  if (!entry) return work.refuse(std::move(entry).error());
+  out.entry = *entry;
+  out.type = request.type;
+  out.rows = request.rows;
+  out.columns = request.columns;
+  out.row_labels = std::move(judged->row_labels);
+  out.column_labels = std::move(judged->column_labels);
+  out.min_cell = request.round_to == 0 ? request.min_cell : 0;
+  out.round_to = request.round_to;
+  out.era = request.era;
+  out.purpose = request.purpose;
+  out.basis = work.basis;
+  const std::vector<std::uint64_t> values =
+      request.round_to == 0 ? judged->counts.values : round_to(judged->counts, request.round_to);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    out.cells.push_back(judged->hidden[i] ? std::nullopt : std::optional(values[i]));
+  return out;
+}
+
+}  // namespace
+
+Result<Filter> Filter::parse(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0)
+    return Error{ErrorCode::kUsage, "a filter is FIELD=VALUE or FIELD=FROM..TO"};
+  Filter out;
+  out.field = text.substr(0, equals);
+  const std::string_view value = text.substr(equals + 1);
+  const std::size_t dots = value.find("..");
+  out.from = value.substr(0, dots);
+  out.to = dots == std::string_view::npos ? out.from : std::string(value.substr(dots + 2));
+  if (dots != std::string_view::npos && (out.from.empty() || out.to.empty()))
+    return Error{ErrorCode::kUsage, "a range has two ends: FIELD=FROM..TO"};
+  return out;
+}
+
+Result<Tabulation> Session::tabulate(const TabulateRequest& request) {
+  if (request.rows.empty()) return Error{ErrorCode::kUsage, "a table needs a field for its rows"};
+  if (request.min_cell < 2 || request.min_cell > kMaxMinCell)
+    return Error{ErrorCode::kUsage, "the minimum cell is a number from 2 to 1000000"};
+  if (request.round_to != 0 && (request.round_to < 5 || request.round_to > 1000))
+    return Error{ErrorCode::kUsage, "counts are rounded to a multiple of 5 to 1000"};
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return retried([&] { return tabulate_once(*core, request); });
+}
+
+void Tabulation::schema(ArrowSchema& out) const {
+  std::vector<ArrowField> fields{{rows, ArrowKind::kText, {}}};
+  for (const std::string& label : column_labels) {
+    if (!columns.empty()) fields.push_back({label, ArrowKind::kInteger, {}});
+  }
+  fields.push_back({"total", ArrowKind::kInteger, {}});
+  ArrowMetadata metadata{{"casevault.type", type}, {"casevault.entry", std::to_string(entry)}};
+  if (min_cell != 0) metadata.emplace_back("casevault.min_cell", std::to_string(min_cell));
+  if (round_to != 0) metadata.emplace_back("casevault.round_to", std::to_string(round_to));
+  make_schema(fields, metadata, out);
+}
+
+void Tabulation::stream(ArrowArrayStream& out) const {
+  make_stream(
+      [table = *this](ArrowSchema& schema) {
+        table.schema(schema);
+        return Result<void>();
+      },
+      [table = *this, done = false](ArrowArray& batch) mutable -> Result<bool> {
+        if (std::exchange(done, true)) return false;
+        const std::size_t lines = table.row_labels.size() + 1;
+        TextBuilder labels;
+        for (const std::string& label : table.row_labels) labels.put(label, true);
+        labels.put("total", true);
+        std::vector<ArrowNode> nodes;
+        nodes.push_back(std::move(labels).node());
+        for (std::size_t c = table.columns.empty() ? table.column_labels.size() : 0; c <= table.column_labels.size();
+             ++c) {
+          Validity valid;
+          SecretArray<std::int64_t> numbers;
+          for (std::size_t r = 0; r < lines; ++r) {
+            const auto& number = table.at(r, c);
+            valid.add(number.has_value());
+            numbers.push_back(static_cast<std::int64_t>(number.value_or(0)));
+          }
+          ArrowNode node = std::move(valid).node();
+          node.buffers.push_back(std::move(numbers).take());
+          nodes.push_back(std::move(node));
+        }
+        make_batch(lines, std::move(nodes), batch);
+        return true;
+      },
+      out);
+}
+
+struct Release::Impl {
+  std::vector<std::string> names;
+  std::vector<CoarseColumn> columns;  ///< without the pseudonyms; all rows, of which `kept` stay
+  Kept kept;
+  std::vector<std::string> pseudonyms;  ///< of rows that stay, in their order; empty without
+  std::vector<std::uint64_t> starred;
+  std::vector<std::string> classes;  ///< compartments, of each column
+  std::string name, basis;
+  std::uint64_t entry = 0, dropped = 0;
+
+  [[nodiscard]] std::string_view value(std::size_t row, std::size_t column) const {
+    if (!pseudonyms.empty() || names.size() > columns.size()) {
+      if (column == 0) return pseudonyms[row];
+      --column;
+    }
+    const std::uint32_t code = columns[column].codes[kept.rows[row]];
+    return code == kStarred ? std::string_view("*") : std::string_view(columns[column].values[code]);
+  }
+};
+
+namespace {
+
+Result<std::shared_ptr<const Release::Impl>> release_once(Core& core, const ReleaseRequest& request) {
+  std::vector<std::string> names;
+  for (const ReleaseColumn& column : request.columns) names.push_back(column.field);
+  Publication work(core, {audit::Action::kRelease, names, request.type, request.where, request.era, request.purpose,
+                          request.basis, request.recipient, request.name});
+  CASEVAULT_CHECK(work.prepare());
+  DefinedRows definition;
+  definition.time_ms = work.now();
+  CASEVAULT_TRY(definition.set, work.set());
+  definition.k = request.k;
+  definition.distinct = request.distinct;
+  definition.star = request.star;
+  for (const ReleaseColumn& column : request.columns) {
+    definition.columns.push_back(
+        {work.type->find(column.field)->id, column.coarseness, column.bands, column.age_on, column.sensitive});
+  }
+  if (auto judged = work.judge->rows(definition); !judged) return work.refuse(std::move(judged).error());
+  CASEVAULT_TRY(const Chosen chosen, work.judge->choose(definition.set));
+
+  auto out = std::make_shared<Release::Impl>();
+  const Schema& schema = work.snapshot.authority->schema();
+  for (const ReleaseColumn& column : request.columns) {
+    const Field& field = *work.type->find(column.field);
+    CASEVAULT_TRY(const Generaliser coarser, Generaliser::make(column, field.type));
+    const DataColumn& source = work.data.column(field.id);
+    const Field* const edition = edition_of(*work.type, field);
+    CoarseColumn coarse;
+    coarse.sensitive = column.sensitive;
+    std::map<std::string, std::uint32_t, std::less<>> known;
+    for (std::size_t i = 0; i < work.data.size(); ++i) {
+      if (!chosen[i]) continue;
+      std::string text;
+      for (const std::uint32_t code : source.of(i)) text += (text.empty() ? "" : ";") + source.values[code];
+      if (edition != nullptr) {
+        const DataColumn& editions = work.data.column(edition->id);
+        text = place_in(request.era, text, editions.values[editions.of(i)[0]]);
+      } else {
+        text = coarser.apply(text);
+      }
+      const auto [at, fresh] = known.try_emplace(text, static_cast<std::uint32_t>(coarse.values.size()));
+      if (fresh) coarse.values.push_back(text);
+      coarse.codes.push_back(at->second);
+    }
+    out->columns.push_back(std::move(coarse));
+    out->names.push_back(column.field);
+    out->classes.push_back(schema.compartments()[field.compartment].name);
+  }
+  const std::size_t rows = number_of(chosen);
+  out->kept = apply_rule(out->columns, rows, {request.k, request.distinct, request.star}, core.random());
+  out->dropped = rows - out->kept.rows.size();
+  out->starred = out->kept.starred;
+  if (request.pseudonyms) {
+    const SecretBytes key = crypto::random_key(core.random());
+    std::vector<std::uint64_t> numbers;
+    for (std::size_t i = 0; i < chosen.size(); ++i) {
+      if (chosen[i]) numbers.push_back(work.data.row(i));
+    }
+    for (const std::uint32_t row : out->kept.rows.view())
+      out->pseudonyms.push_back(pseudonym(key, core.id_of(numbers[row])));
+    out->names.insert(out->names.begin(), "pseudonym");
+    out->classes.insert(out->classes.begin(), "pseudonym");
+    out->starred.insert(out->starred.begin(), 0);
+  }
+  auto entry = work.commit(definition, out->kept.rows.size());
+  if (!entry) return work.refuse(std::move(entry).error());
+  out->entry = *entry;
+  out->name = request.name;
+  out->basis = work.basis;
+  return std::shared_ptr<const Release::Impl>(std::move(out));
+}
+
+}  // namespace
+
+Result<Release> Session::release(const ReleaseRequest& request) {
+  if (request.name.empty()) return Error{ErrorCode::kUsage, "a release needs a name"};
+  if (request.columns.empty()) return Error{ErrorCode::kUsage, "a release needs columns"};
+  if (request.k < 2 || request.k > kMaxMinCell) return Error{ErrorCode::kUsage, "k is a number from 2 to 1000000"};
+  if (request.distinct < 1 || request.distinct > request.k)
+    return Error{ErrorCode::kUsage, "distinct is a number from 1 to k"};
+  for (std::size_t i = 0; i < request.columns.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (request.columns[i].field == request.columns[j].field)
+        return Error{ErrorCode::kUsage, "column " + request.columns[i].field + " is asked for twice"};
+    }
+  }
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_TRY(auto made, retried([&] { return release_once(*core, request); }));
+  return Release(std::move(made));
+}
+
+Result<std::vector<LedgerEntry>> Session::ledger() {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
+  const vault::Authority& authority = *snapshot.authority;
+  std::vector<LedgerEntry> out;
+  for (const vault::ReleaseState& state : authority.state.releases) {
+    CASEVAULT_TRY(const Definition definition, decode_definition(state));
+    LedgerEntry entry;
+    entry.entry = state.entry;
+    entry.actor = authority.state.principals.at(state.actor).who.name;
+    entry.definition = describe(definition, authority.schema());
+    std::visit([&](const auto& each) { entry.time_ms = each.time_ms; }, definition);
+    const auto of_set = [&](std::string_view kind, const DefinedSet& set) {
+      const RecordType* const type = authority.schema().find_type(set.type);
+      entry.kind = kind;
+      entry.type = type == nullptr ? "" : type->name;
+      entry.name = set.name;
+    };
+    if (const auto* table = std::get_if<DefinedTable>(&definition)) of_set("table", table->set);
+    if (const auto* rows = std::get_if<DefinedRows>(&definition)) of_set("rows", rows->set);
+    if (const auto* budget = std::get_if<DefinedBudget>(&definition)) {
+      entry.kind = "budget";
+      entry.name = budget->name;
+    }
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+namespace {
+
+/// Decimal with up to six places, as millionths.
+std::optional<std::uint64_t> millionths(std::string_view text) {
+  constexpr std::size_t kPlaces = 6;
+  constexpr std::size_t kMaxDigits = 6;
+  const std::size_t dot = text.find('.');
+  const std::string_view whole = text.substr(0, dot);
+  std::string places(dot == std::string_view::npos ? "" : text.substr(dot + 1));
+  if (whole.empty() || whole.size() > kMaxDigits || places.size() > kPlaces ||
+      (dot != std::string_view::npos && places.empty()))
+    return std::nullopt;
+  places.resize(kPlaces, '0');
+  std::uint64_t out = 0;
+  for (const char digit : std::string(whole) + places) {
+    if (digit < '0' || digit > '9') return std::nullopt;
+    out = out * 10 + static_cast<std::uint64_t>(digit - '0');
+  }
+  return out;
+}
+
+Result<std::uint64_t> record_once(Core& core, const DefinedBudget& definition, const Snapshot& snapshot) {
+  CASEVAULT_TRY(const std::vector<Published> ledger, read_ledger(*snapshot.authority));
+  CASEVAULT_CHECK(check_quota(snapshot.authority->schema(), ledger, definition));
+  CASEVAULT_TRY(vault::UnitOfWork work, vault::UnitOfWork::begin(core));
+  if (work.authority().newest != snapshot.authority->newest)
+    return Error{ErrorCode::kBusy, "somebody else changed or published something meanwhile; try again"};
+  vault::DetailsDraft details;
+  details.text = definition.name + ": " + describe(definition, snapshot.authority->schema());
+  CASEVAULT_TRY(vault::EntryDraft entry,
+                core.draft(work.authority(), audit::Action::kBudget, audit::Outcome::kOk, std::move(details)));
+  entry.leaf.purpose = definition.purpose;
+  std::vector<vault::AuthorityOp> ops;
+  ops.emplace_back(encode_definition(definition));
+  CASEVAULT_TRY(const vault::EntryPlace place, work.commit_authority(std::move(entry), std::move(ops)));
+  return place.entry;
+}
+
+}  // namespace
+
+Result<std::uint64_t> Session::record_budget(const BudgetUse& use) {
+  const auto spent = millionths(use.epsilon);
+  if (!spent || *spent == 0)
+    return Error{ErrorCode::kBadInput, "epsilon is a decimal above 0 with up to six places, such as 0.5"};
+  if (use.tool.empty()) return Error{ErrorCode::kUsage, "a budget was spent by a tool: name it"};
+  CASEVAULT_CHECK(check_words({{"a tool", use.tool}, {"a name", use.name}}));
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return retried([&]() -> Result<std::uint64_t> {
+    CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
+    if (snapshot.authority->schema().find_purpose(use.purpose) == nullptr)
+      return Error{ErrorCode::kBadInput, "the schema has no such purpose"};
+    auto entry =
+        record_once(*core, {core->environment().clock->now_ms(), use.purpose, use.tool, use.name, *spent}, snapshot);
+    if (entry || entry.error().code != ErrorCode::kRefused) return entry;
+    return core->refuse(*snapshot.authority, audit::Action::kBudget, audit::Outcome::kDenied, {}, use.purpose, {},
+                        std::move(entry).error());
+  });
+}
+
+Release::Release(std::shared_ptr<const Impl> impl) noexcept : impl_(std::move(impl)) {}
+Release::Release(Release&&) noexcept = default;
+Release& Release::operator=(Release&&) noexcept = default;
+Release::~Release() = default;
+const std::vector<std::string>& Release::columns() const noexcept { return impl_->names; }
+std::size_t Release::rows() const noexcept { return impl_->kept.rows.size(); }
+std::string_view Release::value(std::size_t row, std::size_t column) const { return impl_->value(row, column); }
+std::uint64_t Release::entry() const noexcept { return impl_->entry; }
+const std::string& Release::name() const noexcept { return impl_->name; }
+const std::string& Release::basis() const noexcept { return impl_->basis; }
+std::uint64_t Release::k() const noexcept { return impl_->kept.k; }
+std::uint64_t Release::distinct() const noexcept { return impl_->kept.l; }
+std::uint64_t Release::dropped() const noexcept { return impl_->dropped; }
+const std::vector<std::uint64_t>& Release::starred() const noexcept { return impl_->starred; }
+
+void Release::schema(ArrowSchema& out) const {
+  std::vector<ArrowField> fields;
+  for (std::size_t i = 0; i < impl_->names.size(); ++i) {
+    fields.push_back({impl_->names[i],
+                      ArrowKind::kText,
+                      {{"casevault.class", impl_->classes[i]},
+                       {"casevault.release", impl_->name},
+                       {"casevault.k", std::to_string(impl_->kept.k)}}});
+  }
+  make_schema(fields, {{"casevault.release", impl_->name}, {"casevault.entry", std::to_string(impl_->entry)}}, out);
+}
+
+void Release::stream(ArrowArrayStream& out) const {
+  const auto impl = impl_;
+  make_stream(
+      [impl](ArrowSchema& schema) {
+        Release(impl).schema(schema);
+        return Result<void>();
+      },
+      [impl, next = std::size_t{0}](ArrowArray& batch) mutable -> Result<bool> {
+        const std::size_t rows = std::min(impl->kept.rows.size() - next, kMaxBatchRows);
+        if (rows == 0) return false;
+        std::vector<ArrowNode> columns;
+        for (std::size_t c = 0; c < impl->names.size(); ++c) {
+          TextBuilder text;
+          for (std::size_t r = next; r < next + rows; ++r) text.add(impl->value(r, c));
+          columns.push_back(std::move(text).node());
+        }
+        next += rows;
+        make_batch(rows, std::move(columns), batch);
+        return true;
+      },
+      out);
+}
+
+}  // namespace casevault

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "bureau.hpp"
+#include "faulty_calls.hpp"
+
+namespace casevault::test {
+namespace {
+
+TabulateRequest table_of(std::string rows, std::string columns = {}, const std::vector<std::string>& where = {}) {
+  TabulateRequest request;
+  request.type = "person";
+  request.rows = std::move(rows);
+  request.columns = std::move(columns);
+  for (const std::string& filter : where) request.where.push_back(REQUIRE_OK(Filter::parse(filter)));
+  return request;
+}
+
+/// A number by its labels; "" is the total.
+std::optional<std::uint64_t> at(const Tabulation& table, const std::string& row, const std::string& column = {}) {
+  const auto place = [](const std::vector<std::string>& labels, const std::string& label) {
+    return label.empty() ? labels.size() : static_cast<std::size_t>(std::ranges::find(labels, label) - labels.begin());
+  };
+  return table.at(place(table.row_labels, row), place(table.column_labels, column));
+}
+
+void fill(Bureau& bureau) {
+  bureau.add(50, {{"sex", "female"}, {"status", "identified"}, {"district", "north"}, {"intake", "2023-05-01"}});
+  bureau.add(40, {{"sex", "male"}, {"status", "identified"}, {"district", "north"}, {"intake", "2024-05-01"}});
+  bureau.add(30, {{"sex", "female"}, {"status", "suspected"}, {"district", "south"}, {"intake", "2024-06"}});
+  bureau.add(3, {{"sex", "male"}, {"status", "suspected"}, {"district", "south"}, {"intake", "2022"}});
+}
+
+TEST_CASE("traced: a published table has its entry and stands in the ledger, which holds no count") {
+  Bureau bureau;
+  fill(bureau);
+  TabulateRequest request = table_of("sex", "status");
+  request.name = "yearbook";
+  const Tabulation table = REQUIRE_OK(bureau.session.tabulate(request));
+  CHECK(table.row_labels == std::vector<std::string>{"female", "male"});
+  CHECK(table.column_labels == std::vector<std::string>{"suspected", "identified"});
+  CHECK_FALSE(at(table, "male", "suspected").has_value());
+  CHECK_FALSE(at(table, "female", "suspected").has_value());
+  CHECK(at(table, "", "").value() == 123);
+  CHECK(at(table, "female").value() == 80);
+  CHECK(at(table, "", "identified").value() == 90);
+  const LogEntry entry = entries(bureau.session, true).at(table.entry);
+  CHECK(entry.action == audit::Action::kTabulate);
+  CHECK(entry.purpose == "statistics");
+  CHECK(entry.basis == "duty");
+  CHECK(entry.count == 0);
+  CHECK(entry.details.find("yearbook: sex by status, minimum cell 11") != std::string::npos);
+  const auto ledger = REQUIRE_OK(bureau.session.ledger());
+  REQUIRE(ledger.size() == 1);
+  CHECK(ledger[0].entry == table.entry);
+  CHECK(ledger[0].kind == "table");
+  CHECK(ledger[0].actor == "owner");
+  CHECK(ledger[0].name == "yearbook");
+  CHECK(ledger[0].definition.find("123") == std::string::npos);
+  require_sound(bureau.session);
+}
+
+TEST_CASE("the same table again is the same table") {
+  Bureau bureau;
+  fill(bureau);
+  const Tabulation first = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status")));
+  const Tabulation second = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status")));
+  CHECK(first.cells == second.cells);
+  const Tabulation turned = REQUIRE_OK(bureau.session.tabulate(table_of("status", "sex")));
+  CHECK(at(turned, "identified", "female") == at(first, "female", "identified"));
+  CHECK_FALSE(at(turned, "suspected", "male").has_value());
+}
+
+TEST_CASE("a table that differs from an earlier one by a filter of few records is refused, and the entry is named") {
+  Bureau bureau;
+  fill(bureau);
+  bureau.add(4, {{"sex", "female"}, {"status", "closed"}, {"district", "east"}});
+  const Tabulation all = REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+  const std::uint64_t before = REQUIRE_OK(bureau.session.status()).log_size;
+  const auto refused = bureau.session.tabulate(table_of("sex", "", {"intake=2023..2024"}));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kRefused);
+  CHECK(refused.error().message.find("entry " + std::to_string(all.entry)) != std::string::npos);
+  const auto log = entries(bureau.session);
+  REQUIRE(log.size() == before + 1);
+  CHECK(log.back().outcome == audit::Outcome::kDenied);
+  CHECK(REQUIRE_OK(bureau.session.ledger()).size() == 1);
+  // The other way round, and by another person who holds the statistics.
+  bureau.become_analyst();
+  CHECK(bureau.session.tabulate(table_of("district", "", {"intake=2023..2024"})).error().code == ErrorCode::kRefused);
+  // Many records between them are fine, unless few of them are men.
+  CHECK(bureau.session.tabulate(table_of("district", "", {"status=identified"})).has_value());
+  CHECK(bureau.session.tabulate(table_of("sex", "", {"status=identified"})).error().code == ErrorCode::kRefused);
+}
+
+TEST_CASE("a table whose cells differ from an earlier one's by few records is refused though the sets differ by many") {
+  Bureau bureau;
+  bureau.add(60, {{"sex", "female"}, {"district", "north"}});
+  bureau.add(60, {{"sex", "male"}, {"district", "north"}});
+  bureau.add(40, {{"sex", "female"}, {"district", "south"}});
+  bureau.add(2, {{"sex", "male"}, {"district", "south"}});
+  const Tabulation north = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "", {"district=north"})));
+  const auto refused = bureau.session.tabulate(table_of("sex"));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().message.find("entry " + std::to_string(north.entry)) != std::string::npos);
+  CHECK(bureau.session.tabulate(table_of("district")).has_value());
+}
+
+TEST_CASE("what one table hides of a line, no later table of the same records shows") {
+  Bureau bureau;
+  // By sex and status the total of unknown is hidden to protect a small one.
+  bureau.add(40, {{"sex", "female"}, {"status", "identified"}, {"minor", "true"}});
+  bureau.add(5, {{"sex", "male"}, {"status", "suspected"}, {"minor", "false"}});
+  bureau.add(20, {{"sex", "unknown"}, {"status", "suspected"}, {"minor", "true"}});
+  const Tabulation first = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status")));
+  const auto second = bureau.session.tabulate(table_of("sex", "minor"));
+  if (second) {
+    for (const std::string sex : {"female", "male", "unknown"}) {
+      if (!at(first, sex)) CHECK_FALSE(at(*second, sex).has_value());
+    }
+    if (!at(first, "")) CHECK_FALSE(at(*second, "").has_value());
+  } else {
+    CHECK(second.error().code == ErrorCode::kRefused);
+  }
+}
+
+TEST_CASE("rounded and exact tables of the same records do not stand side by side") {
+  Bureau bureau;
+  fill(bureau);
+  TabulateRequest rounded = table_of("sex", "status");
+  rounded.round_to = 10;
+  const Tabulation table = REQUIRE_OK(bureau.session.tabulate(rounded));
+  CHECK(at(table, "male", "suspected").value() == 0);
+  CHECK(at(table, "male").value() == 40);
+  CHECK(table.min_cell == 0);
+  CHECK(bureau.session.tabulate(table_of("sex", "status")).error().code == ErrorCode::kRefused);
+}
+
+TEST_CASE("an identity that cannot read the filter of an earlier publication is told so, and publishes nothing") {
+  Bureau bureau;
+  bureau.add(60, {{"sex", "female"}, {"outcome", "home"}});
+  bureau.add(40, {{"sex", "male"}, {"outcome", "open"}});
+  const Tabulation table = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "", {"outcome=home"})));
+  bureau.become_analyst();
+  const auto refused = bureau.session.tabulate(table_of("sex"));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kRefused);
+  CHECK(refused.error().message.find("entry " + std::to_string(table.entry)) != std::string::npos);
+}
+
+TEST_CASE("filters: codes, one of several codes, dates as far as they are known, numbers") {
+  Bureau bureau;
+  bureau.add(20, {{"intake", "2024-03-05"}, {"harm", "labour;sexual"}, {"age", "17"}, {"sex", "female"}});
+  bureau.add(30, {{"intake", "2024-03"}, {"harm", "sexual"}, {"age", "40"}, {"sex", "female"}});
+  bureau.add(50, {{"intake", "2025"}, {"sex", "male"}});
+  const auto total = [&](const std::string& filter) {
+    Bureau fresh;
+    fresh.add(20, {{"intake", "2024-03-05"}, {"harm", "labour;sexual"}, {"age", "17"}, {"sex", "female"}});
+    fresh.add(30, {{"intake", "2024-03"}, {"harm", "sexual"}, {"age", "40"}, {"sex", "female"}});
+    fresh.add(50, {{"intake", "2025"}, {"sex", "male"}});
+    return at(REQUIRE_OK(fresh.session.tabulate(table_of("sex", "", {filter}))), "").value();
+  };
+  CHECK(total("intake=2024") == 50);
+  CHECK(total("intake=2024-03-05") == 20);
+  CHECK(total("intake=2024-01..2024-12") == 50);
+  CHECK(total("intake=2024..2025") == 100);
+  CHECK(total("harm=sexual") == 50);
+  CHECK(total("harm=labour") == 20);
+  CHECK(total("age=18..60") == 30);
+  CHECK(total("age=") == 50);
+  for (const std::string bad : {"age=x", "intake=x", "sex=a..b", "full_name=x"})
+    CHECK(bureau.session.tabulate(table_of("sex", "", {bad})).error().code == ErrorCode::kBadInput);
+  for (const std::string bad : {"sex", "=x", "intake=2024.."})
+    CHECK(Filter::parse(bad).error().code == ErrorCode::kUsage);
+}
+
+TEST_CASE("codes of several count in each line, dates by year, and free text makes no table") {
+  Bureau bureau;
+  bureau.add(20, {{"harm", "labour;sexual"}, {"intake", "2023-01-05"}});
+  bureau.add(30, {{"harm", "sexual"}, {"intake", "2024"}});
+  const Tabulation table = REQUIRE_OK(bureau.session.tabulate(table_of("harm", "intake:year")));
+  CHECK(at(table, "sexual").value() == 50);
+  CHECK(at(table, "labour", "2023").value() == 20);
+  CHECK(at(table, "").value() == 70);
+  CHECK(bureau.session.tabulate(table_of("full_name")).error().code == ErrorCode::kBadInput);
+  CHECK(bureau.session.tabulate(table_of("age")).error().code == ErrorCode::kBadInput);
+  CHECK(bureau.session.tabulate(table_of("sex:year")).error().code == ErrorCode::kBadInput);
+  CHECK(bureau.session.tabulate(table_of("sex", "sex")).error().code == ErrorCode::kUsage);
+}
+
+TEST_CASE("a place is never counted under a unit of another edition unless that edition is asked for") {
+  const auto labels = [](Era era) {
+    Bureau bureau;
+    bureau.add(20, {{"place_code", "54"}, {"place_edition", "2024"}});  // became 66
+    bureau.add(30, {{"place_code", "66"}, {"place_edition", "2024"}});
+    bureau.add(40, {{"place_code", "66"}, {"place_edition", "2025"}});
+    TabulateRequest request = table_of("place_code");
+    request.era = era;
+    const Tabulation table = REQUIRE_OK(bureau.session.tabulate(request));
+    std::map<std::string, std::uint64_t> out;
+    for (const std::string& label : table.row_labels) out[label] = at(table, label).value();
+    return out;
+  };
+  CHECK(labels(Era::kRecorded) ==
+        std::map<std::string, std::uint64_t>{{"54 (2024)", 20}, {"66 (2024)", 30}, {"66 (2025)", 40}});
+  CHECK(labels(Era::k2025) == std::map<std::string, std::uint64_t>{{"66", 90}});
+  CHECK(labels(Era::k2024) == std::map<std::string, std::uint64_t>{{"54", 20}, {"66", 30}, {"66 (2025)", 40}});
+}
+
+TEST_CASE("quotas of a purpose are kept, and what outside tools spent is one of them") {
+  Bureau bureau("tables_a_year = 2\nrow_sets_a_year = 1\nepsilon_a_year = 2\n");
+  fill(bureau);
+  REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+  const Tabulation last = REQUIRE_OK(bureau.session.tabulate(table_of("status")));
+  const auto refused = bureau.session.tabulate(table_of("district"));
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().code == ErrorCode::kRefused);
+  CHECK(refused.error().message.find("entry " + std::to_string(last.entry)) != std::string::npos);
+  REQUIRE_OK(bureau.session.record_budget({"statistics", "opendp", "histogram", "1.5"}));
+  CHECK(bureau.session.record_budget({"statistics", "opendp", "histogram", "0.500001"}).error().code ==
+        ErrorCode::kRefused);
+  REQUIRE_OK(bureau.session.record_budget({"statistics", "opendp", "histogram", "0.5"}));
+  for (const std::string bad : {"", "0", "-1", "1e3", "1.", ".5", "0.0000001", "99999999"})
+    CHECK(bureau.session.record_budget({"statistics", "opendp", "h", bad}).error().code == ErrorCode::kBadInput);
+  const auto ledger = REQUIRE_OK(bureau.session.ledger());
+  REQUIRE(ledger.size() == 4);
+  CHECK(ledger[2].definition == "epsilon 1.500000 by opendp");
+  require_sound(bureau.session);
+}
+
+ReleaseRequest rows_of(std::vector<ReleaseColumn> columns) {
+  ReleaseRequest request;
+  request.type = "person";
+  request.columns = std::move(columns);
+  request.name = "study";
+  return request;
+}
+
+TEST_CASE("released rows are coarser, k times each, shuffled, under new names, and what was dropped is said") {
+  Bureau bureau;
+  fill(bureau);
+  ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}, {"intake", Coarseness::kYear, {}, {}, false}});
+  const Release release = REQUIRE_OK(bureau.session.release(request));
+  CHECK(release.rows() == 120);
+  CHECK(release.dropped() == 3);
+  CHECK(release.k() == 30);
+  CHECK(release.columns() == std::vector<std::string>{"pseudonym", "sex", "intake"});
+  std::map<std::string, int> groups;
+  std::set<std::string> names;
+  std::string order;
+  for (std::size_t i = 0; i < release.rows(); ++i) {
+    names.emplace(release.value(i, 0));
+    ++groups[std::string(release.value(i, 1)) + std::string(release.value(i, 2))];
+    order += release.value(i, 1).front();
+  }
+  CHECK(names.size() == 120);
+  CHECK(groups == std::map<std::string, int>{{"female2023", 50}, {"male2024", 40}, {"female2024", 30}});
+  CHECK_FALSE(std::ranges::is_sorted(order));
+  for (const RecordInfo& record : REQUIRE_OK(bureau.session.list("person", 200)))
+    CHECK_FALSE(names.contains(record.id.to_string()));
+  const LogEntry entry = entries(bureau.session, true).at(release.entry());
+  CHECK(entry.action == audit::Action::kRelease);
+  CHECK(entry.count == 120);
+  CHECK(entry.details.find("study: rows of sex, intake:year, k 11") != std::string::npos);
+  // The same rows again have other names.
+  const Release again = REQUIRE_OK(bureau.session.release(request));
+  for (std::size_t i = 0; i < again.rows(); ++i) CHECK_FALSE(names.contains(std::string(again.value(i, 0))));
+  require_sound(bureau.session);
+}
+
+TEST_CASE("stars keep rows in, sensitive columns are held to different values") {
+  Bureau bureau;
+  bureau.add(20, {{"sex", "female"}, {"age", "17"}, {"status", "identified"}});
+  bureau.add(5, {{"sex", "female"}, {"age", "40"}, {"status", "suspected"}});
+  bureau.add(8, {{"sex", "female"}, {"age", "60"}, {"status", "identified"}});
+  ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}, {"age", Coarseness::kBands, {18, 50}, {}, false}});
+  request.star = true;
+  const Release starred = REQUIRE_OK(bureau.session.release(request));
+  CHECK(starred.rows() == 33);
+  CHECK(starred.starred() == std::vector<std::uint64_t>{0, 0, 13});
+  request.star = false;
+  request.columns.push_back({"status", {}, {}, {}, true});
+  request.columns[1].bands = {100};
+  request.distinct = 2;
+  const Release distinct = REQUIRE_OK(bureau.session.release(request));
+  CHECK(distinct.rows() == 33);
+  CHECK(distinct.distinct() == 2);
+  request.columns[1].bands = {18, 50};
+  CHECK(REQUIRE_OK(bureau.session.release(request)).rows() == 0);
+}
+
+TEST_CASE("released rows that differ from an earlier publication by few records are refused") {
+  Bureau bureau;
+  fill(bureau);
+  bureau.add(4, {{"sex", "female"}, {"status", "closed"}});
+  const Tabulation all = REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+  ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}});
+  request.where.push_back({"intake", "2023", "2024"});
+  const auto refused = bureau.session.release(request);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().message.find("entry " + std::to_string(all.entry)) != std::string::npos);
+}
+
+TEST_CASE("robust: what no release can be made of is told before anything is read") {
+  Bureau bureau;
+  bureau.add(1, {{"sex", "female"}});
+  ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}});
+  request.name.clear();
+  CHECK(bureau.session.release(request).error().code == ErrorCode::kUsage);
+  CHECK(bureau.session.release(rows_of({})).error().code == ErrorCode::kUsage);
+  request = rows_of({{"sex", {}, {}, {}, false}, {"sex", {}, {}, {}, false}});
+  CHECK(bureau.session.release(request).error().code == ErrorCode::kUsage);
+  CHECK(bureau.session.release(rows_of({{"full_name", {}, {}, {}, false}})).error().code == ErrorCode::kBadInput);
+  request = rows_of({{"sex", {}, {}, {}, false}});
+  request.k = 1;
+  CHECK(bureau.session.release(request).error().code == ErrorCode::kUsage);
+  TabulateRequest table = table_of("sex");
+  table.min_cell = 1;
+  CHECK(bureau.session.tabulate(table).error().code == ErrorCode::kUsage);
+  table = table_of("sex");
+  table.round_to = 2;
+  CHECK(bureau.session.tabulate(table).error().code == ErrorCode::kUsage);
+  table = table_of("sex");
+  table.purpose = "nothing";
+  CHECK(bureau.session.tabulate(table).error().code == ErrorCode::kRefused);
+}
+
+TEST_CASE("durable: a table whose entry could not be written is not published, and the vault opens again") {
+  for (int fail_at = 1; fail_at <= 12; ++fail_at) {
+    CAPTURE(fail_at);
+    Bureau bureau;
+    fill(bureau);
+    call_faults().reset();
+    call_faults().fail_at = fail_at;
+    call_faults().fail_count = 1'000'000;
+    call_faults().error = EIO;
+    const auto table = bureau.session.tabulate(table_of("sex"));
+    const bool failed = call_faults().calls >= fail_at;
+    call_faults().reset();
+    bureau.session.close();
+    Session other = bureau.lab.open();
+    const std::size_t published = REQUIRE_OK(other.ledger()).size();
+    if (table) CHECK(published == 1);
+    if (!table && table.error().code != ErrorCode::kUnknownOutcome) CHECK(published == 0);
+    require_sound(other);
+    if (!failed) break;
+  }
+}
+
+}  // namespace
+}  // namespace casevault::test

@@ -1179,6 +1179,7 @@ class State:
     next_half: int
     counts: dict
     unpublished: list
+    indexes: list = field(default_factory=list)  # (compartment, epoch) of each generation of section 22
 
     def published(self, row):
         return not any(first <= row < end for first, end in self.unpublished)
@@ -1201,6 +1202,7 @@ def check_index(said, rows):
         if slot in found:
             found[slot] += 1
     require(found == postings, "index: other numbers of postings than the state row's")
+    return [tuple(one[:2]) for one in generations]
 
 
 def read_state(tables, log):
@@ -1214,7 +1216,7 @@ def read_state(tables, log):
     if set(reserved) - {1}:
         raise Unsupported("state row: reserved map")
     state = State(*numbers)
-    check_index(reserved.get(1, [0, []]), tables[b"index"])
+    state.indexes = check_index(reserved.get(1, [0, []]), tables[b"index"])
     for one in state.unpublished:
         members(one, "u64 u64", "state row: range")
         require(one[0] < one[1] <= state.next_row, "state row: range")
@@ -1886,7 +1888,8 @@ class Vault:
             cells = sum(cell.compartment == compartment and cell.epoch == epoch for one in self.records.values() for cell in one.cells)
             state = ("destroyed" if (compartment, epoch) in authority.destroyed else
                      "current" if epoch == authority.current(compartment) else "old")
-            found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells})
+            found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells,
+                          "indexes": self.state.indexes.count((compartment, epoch))})
         return found
 
     def document(self, only_type=None):

@@ -30,11 +30,17 @@ Result<void> append_fields(const std::vector<std::string>& arguments, std::vecto
   return {};
 }
 
+/// On standard error, unless that is JSON lines of progress: the result has them too.
+void tell(const Context& context, const std::vector<std::string>& warnings) {
+  if (context.options.progress == "json") return;
+  for (const std::string& warning : warnings) note("warning: " + warning);
+}
+
 Result<int> print_written(const Context& context, const Written& written) {
   const std::string id = written.id.to_string();
   Json json{{"id", id}, {"version", written.version}, {"entry", written.entry}};
   if (!written.warnings.empty()) json["warnings"] = written.warnings;
-  for (const std::string& warning : written.warnings) note("warning: " + warning);
+  tell(context, written.warnings);
   CASEVAULT_CHECK(context.print(
       json, id + "  version " + std::to_string(written.version) + "  entry " + std::to_string(written.entry)));
   return 0;
@@ -298,7 +304,7 @@ Result<int> import_file(Context& context, const ImportArguments& arguments) {
             {"ids_file", ids_file}};
   if (arguments.dry_run) json["dry_run"] = true;
   if (!report.warnings.empty()) json["warnings"] = report.warnings;
-  for (const std::string& warning : report.warnings) note("warning: " + warning);
+  tell(context, report.warnings);
   CASEVAULT_CHECK(context.print(json, (arguments.dry_run ? "dry run, nothing written: " : "imported ") +
                                           std::to_string(report.imported) + " rows, rejected " +
                                           std::to_string(report.rejected) + ", entry " + entry));

@@ -21,7 +21,10 @@ Result<std::vector<FieldWord>> words_of_row(UnitOfWork& work, const Indexer& ind
   Core& core = work.core();
   CASEVAULT_TRY(const auto value, work.txn().get(store::Table::kRows, row_key(row)));
   if (!value) return out;  // of an import that never ended
-  CASEVAULT_TRY(const model::OpenedRow opened, core.open_row_number(work.txn(), work.db(), row, *value));
+  // Past the cache of leaf keys: this transaction may have made the leaf, and may still roll back.
+  const Bytes bytes(value->begin(), value->end());
+  CASEVAULT_TRY(const auto leaf, core.make_leaf_key(work.txn(), work.db(), row / keys::kFanout));
+  CASEVAULT_TRY(const model::OpenedRow opened, model::open_row(core.row_context(row), bytes, *leaf));
   if (opened.head.type != type.id) return out;
   const auto& compartments = work.authority().schema().compartments();
   SecretBytes text;

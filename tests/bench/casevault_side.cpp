@@ -16,6 +16,7 @@ namespace casevault::bench {
 namespace {
 
 constexpr std::size_t kRecordsPerDisclosure = 10'000;
+constexpr std::size_t kSearchesPerEntry = 5'000;
 constexpr std::uint64_t kMemoryEvery = 1000;
 
 /// Resident pages of this process that no file stands behind.
@@ -95,6 +96,26 @@ class Impl final : public CasevaultSide {
           disclose(rows.subspan(from, std::min(kRecordsPerDisclosure, rows.size() - from)), all_fields ? all_ : one_);
     }
     return {microseconds_since(start), rows.size(), sum};
+  }
+
+  Timed lookup(Rows rows, bool loose) override {
+    Timed out{0, rows.size(), 0};
+    for (std::size_t from = 0; from < rows.size(); from += kSearchesPerEntry) {
+      const Rows some = rows.subspan(from, std::min(kSearchesPerEntry, rows.size() - from));
+      const auto start = Clock::now();
+      FindRequest request;
+      request.type = workload_.type().name;
+      request.purpose = "support";
+      request.loose = loose;
+      for (const std::uint32_t row : some)
+        request.searches.push_back({{workload_.type().fields[kReadField].name, workload_.value(row, kReadField)}});
+      const FindResult result = session_->find(request).value();
+      out.microseconds += microseconds_since(start);
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        for (const FindResult::Hit& hit : result.answers[i].matches) out.checksum += hit.id == ids_[some[i]] ? 1U : 0U;
+      }
+    }
+    return out;
   }
 
   Timed audit(unsigned callers, Rows rows) override {

@@ -41,6 +41,12 @@ class Side {
   virtual Timed import_all(const std::filesystem::path& folder) = 0;
   /// One field of each row, or all of them, by id, in one go.
   virtual Timed read(Rows rows, bool all_fields) = 0;
+  /// Finds each row by its name, in one go, and reads the name; the sum counts those that were found. Sides without an
+  /// index of names do not.
+  virtual Timed lookup(Rows rows, bool loose) {
+    (void)loose;
+    return {0, rows.size(), 0};
+  }
   /// `callers` threads share the rows; before a field is read, a line about that is on disk.
   virtual Timed audit(unsigned callers, Rows rows) = 0;
   /// Reads one field right after opening, the store being closed before and after.

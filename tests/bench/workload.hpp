@@ -18,7 +18,7 @@ inline constexpr std::size_t kReadField = 0;         ///< what "one identifying 
 inline constexpr std::size_t kIdBytes = 16;          ///< counted as plaintext of a record
 inline constexpr std::size_t kAuditLineBytes = 200;  ///< one disclosure in a log without casevault
 
-/// Whether limit and SQLCipher index the name on import. They do what casevault does, and it keeps no name index.
+/// Whether limit and SQLCipher index the name on import: they do what casevault does.
 inline constexpr bool kNameIndex = true;
 
 /// Workload R, the same bytes for the same number of records. Thread-safe once made.

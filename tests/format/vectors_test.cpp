@@ -16,6 +16,7 @@
 #include "keys/key_tree.hpp"
 #include "log/segment.hpp"
 #include "model/record_row.hpp"
+#include "model/search_index.hpp"
 #include "model/value.hpp"
 #include "store/store.hpp"
 #include "support/temp_folder.hpp"
@@ -121,6 +122,27 @@ void render_more(const keys::VaultTag& vault, Lines& lines) {
     lines.hex("details.subjects", leaf.subjects);
     lines.hex("details.details", leaf.details);
     lines.hex("details.block", seal(9).value());
+  }
+  {
+    const SecretBytes generation = filled(0xEE);
+    const std::array fields{model::IndexedField{1, 2}};
+    const model::IndexKeys keys({vault, 5, 1, 3}, crypto::key_of(filled(0x55)), crypto::key_of(generation), fields);
+    lines.hex("index.generation_key", generation.view());
+    lines.text("index.folded", "hoa");
+    lines.text("index.exact", "hoa2");
+    model::WordKey word;
+    keys.word(fields.front(), {model::WordClass::kFolded, "hoa", "hoa2"}, word);
+    model::Labels labels(keys.slot(), word);
+    const model::IndexRowKey at = labels.at(7);
+    lines.hex("index.key_0", labels.at(0));
+    lines.hex("index.key_7", at);
+    lines.hex("index.posting_7", keys.seal(at, {model::PostingKind::kRecord, word.print, 258, 7}));
+    lines.hex("index.tombstone_7", keys.seal(at, {model::PostingKind::kTombstone, 0, 0, 7}));
+    model::WordKey filler;
+    keys.filler(258, filler);
+    const model::IndexRowKey filled_at = model::Labels(keys.slot(), filler).at(0);
+    lines.hex("index.filler_key", filled_at);
+    lines.hex("index.filler", keys.seal(filled_at, {model::PostingKind::kFiller, 0, 258, 0}));
   }
 }
 

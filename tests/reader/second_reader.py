@@ -1335,6 +1335,7 @@ class State:
     counts: dict
     unpublished: list
     vk_epoch: int = 1
+    indexes: list = field(default_factory=list)  # (compartment, epoch) of each generation of section 22
 
     def published(self, row):
         return not any(first <= row < end for first, end in self.unpublished)
@@ -1367,6 +1368,7 @@ def check_index(said, rows):
         if slot in found:
             found[slot] += 1
     require(found == postings, "index: other numbers of postings than the state row's")
+    return [tuple(one[:2]) for one in generations]
 
 
 def read_state(tables, log):
@@ -1382,7 +1384,7 @@ def read_state(tables, log):
     if set(reserved) - {1}:
         raise Unsupported("state row: reserved map")
     state = State(*numbers, epoch)
-    check_index(reserved.get(1, [0, []]), tables[b"index"])
+    state.indexes = check_index(reserved.get(1, [0, []]), tables[b"index"])
     for one in state.unpublished:
         members(one, "u64 u64", "state row: range")
         require(one[0] < one[1] <= state.next_row, "state row: range")
@@ -2162,7 +2164,8 @@ class Vault:
             state = ("destroyed" if (compartment, epoch) in authority.destroyed else
                      "retired" if (compartment, epoch) in authority.retired else
                      "current" if epoch == authority.current(compartment) else "old")
-            found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells})
+            found.append({"compartment": compartment, "epoch": epoch, "state": state, "cells": cells,
+                          "indexes": self.state.indexes.count((compartment, epoch))})
         return found
 
     def document(self, only_type=None):
@@ -2188,7 +2191,8 @@ class Vault:
 
 INPUTS = """vault.tag envelope.key envelope.label envelope.context envelope.plaintext box.recipient_secret box.label epoch.granted
 epoch.half row.number row.ck row.rk row.leaf_seal row.leaf_mask id.key id.row leaf.bytes checkpoint.seed import.seed
-principal.name tree.slot siphash.message details.deposit_secret""".split()
+principal.name tree.slot siphash.message details.deposit_secret index.generation_key index.folded
+index.exact""".split()
 CELLS = (("identity", 1, 2, encode("Hoa")), ("statistics", 9, 0, encode({7: "female"})))      # compartment, field, value
 COUNT = bytes(range(256))                                                                    # the "random" bytes of a group
 
@@ -2262,6 +2266,29 @@ def vector_details(tag, deposit, rk):
             "details.block": public + u32(1) + block(sealed) + u8(1) + mark}
 
 
+def vector_index(tag, given):
+    """Section 22: postings of one name, field 2 of type 1, compartment 5, epoch 1, slot 3, CK = 32 times 55."""
+    both, where = b"\x55" * 32 + given["index.generation_key"], tag + u16(5) + u32(1) + u32(3)
+    keys, words = (d64(b"cv1 index genera", both, where + u8(which)) for which in (0, 1))
+    name, filler = (d32(b"cv1 index field ", words[:32], u16(kind) + u16(number)) for kind, number in ((1, 2), (0, 0)))
+    word = d64(b"cv1 index word  ", name, u8(1) + given["index.folded"].encode())[:32]
+    mark = d64(b"cv1 index word  ", name, u8(6) + given["index.exact"].encode())[32:39]
+
+    def place(key, at):
+        return u32(3) + d64(b"cv1 index label ", key, u64(at // 5))[12 * (at % 5):][:12]
+
+    def seal(at, kind, mark, row, position):
+        posting = u8(kind) + mark + u32(row) + u32(position)
+        tagged = d32(b"cv1 index tag   ", keys[:32], at + posting)[:16]
+        mask = d32(b"cv1 index mask  ", keys[32:], tagged)
+        return tagged + bytes(a ^ b for a, b in zip(posting, mask))
+
+    at, none = place(word, 7), bytes(7)
+    rest = place(d32(b"cv1 index word  ", filler, u8(0) + u64(258)), 0)
+    return {"index.key_0": place(word, 0), "index.key_7": at, "index.posting_7": seal(at, 1, mark, 258, 7),
+            "index.tombstone_7": seal(at, 3, none, 0, 7), "index.filler_key": rest, "index.filler": seal(rest, 2, none, 258, 0)}
+
+
 def vector_outputs(given):
     """Every output of section 20, computed from the inputs."""
     tag, out = given["vault.tag"], {}
@@ -2308,6 +2335,7 @@ def vector_outputs(given):
     out["principal.string"] = "cvp1:" + base64.b64encode(signed).decode()
     require(parse_principal(out["principal.string"] + "\r\n") == person, "vectors: principal string")
     out.update(vector_tree(tag, half, granted, given["tree.slot"]))
+    out.update(vector_index(tag, given))
     place = u64(1) + u32(1)
     out["erasure_root.place"] = b"CVERK1\0\0" + place + env_seal(ERASURE, granted, tag + place, half, COUNT[:24])
     out["erasure_root.size"] = (1 << 20) + 8192

@@ -1525,9 +1525,9 @@ class Authority:
             for index, op in enumerate(entry.payload[3]):
                 self._apply(entry, index, op)
             if entry.begins_epoch():
-                labels = sorted(name for name, _ in parse_grants(entry.grants, f"entry {entry.number}")[1])
-                require(labels == sorted(vk_label(one.person.x, log.tag, entry.epoch) for one in self.principals.values() if one.revoked is None),
-                        f"entry {entry.number}: the vault key does not go to exactly those who are in")
+                labels = [name for name, _ in parse_grants(entry.grants, f"entry {entry.number}")[1]]
+                wanted = [vk_label(one.person.x, log.tag, entry.epoch) for one in self.principals.values() if one.revoked is None]
+                require(sorted(labels) == sorted(wanted), f"entry {entry.number}: the vault key does not go to exactly those who are in")
             self._check_successors(f"entry {entry.number}")
             require(not self.regranted, f"entry {entry.number}: new keys without the grants of {sorted(self.regranted or ())}")
             require(actor in self.principals, f"entry {entry.number}: signed by no principal")
@@ -1590,9 +1590,10 @@ class Authority:
                     f"{what}: the vault key of epoch {newest} does not match its commitment")
             require(self._role(actor) in ("owner", "administrator") or any(op[0] == 15 for op in entry.payload[3]),
                     f"{what}: the actor may not replace the vault key")
-            codes = [op[0] for op in entry.payload[3]]
-            allowed = {3, 12, 10, 15} | ({6} if 15 in codes else set())
-            require(codes.count(3) == codes.count(12) == 1 and set(codes) <= allowed, f"{what}: beside what needs a transaction, or no log key")
+            beside = [op[0] for op in entry.payload[3][1:]]
+            others = set(beside) - {10, 12, 15} - ({6} if 15 in beside else set())
+            require(not others, f"{what}: beside ops {sorted(others)}, which do not hold at once")
+            require(beside.count(12) == 1, f"{what}: not with one op 12")
         self.vk_commitments[epoch] = commitment
 
     def _op4(self, entry, first, actor, what, number, string, role, unit, functional):
@@ -1654,7 +1655,7 @@ class Authority:
         require(principal in self.principals and (compartment, epoch) in self.epochs, f"{what}: principal or epoch")
         require(not self._is_revoked(principal), f"{what}: the principal was revoked")
         require(expires >= 0, f"{what}: a time before 1970")
-        if self.regranted is not None and principal == actor and (compartment, epoch) not in self.opened:
+        if self.regranted is not None and principal == actor:
             require(self.regranted.pop((compartment, epoch), None) == (may_grant, expires), f"{what}: not a grant that op 15 asks for")
         else:
             require(first or (compartment, epoch) in self.opened or self._may_grant(entry, actor, compartment, epoch),

@@ -36,7 +36,7 @@ DIAGNOSTICS = ("erasure_root", "torn_batch")      # what a reader says about dam
 
 def setUpModule():
     """Unpacks the golden vault once and opens its identities once (Argon2id is slow on purpose)."""
-    global scratch, golden, owner, analyst, officer, renewed, expected, log_key, receipt
+    global scratch, golden, owner, analyst, officer, fourth, renewed, expected, log_key, receipt
     scratch = tempfile.TemporaryDirectory()
     golden = GOLDEN
     if GOLDEN.is_file():
@@ -47,7 +47,7 @@ def setUpModule():
         golden = next(Path(scratch.name).rglob("FORMAT")).parent.parent
     owner, analyst = (reader.open_identity((golden / f"{name}.identity").read_bytes(), PASSPHRASE)
                       for name in ("owner", "analyst"))
-    officer = new_identity("officer")                              # of no vault; forged chains certify it as number 3
+    officer, fourth = map(new_identity, ("officer", "fourth"))     # of no vault; forged chains certify them as numbers 3 and 4
     renewed = new_identity(analyst.person.name)                    # the analyst's new keys
     expected = json.loads(EXPECTED.read_text(encoding="utf-8"))
     log_key, receipt = (golden / "log_key").read_text().strip(), (golden / "receipt").read_bytes()
@@ -396,7 +396,7 @@ class Forge:
                 self.publics[op[1]] = reader.parse_principal(op[2]).x
             elif op[0] == 10 and op[1] != 1:                       # the owner stays, to judge what must be refused
                 self.publics.pop(op[1], None)
-            elif op[0] == 15:
+            elif op[0] == 15 and actor in self.publics:
                 self.publics[actor] = reader.parse_principal(op[1]).x
             elif op[0] == 13 and op[1] <= self.epoch:
                 self.db_epoch = op[1]
@@ -409,10 +409,13 @@ class Forge:
             grants += reader.vk_label(public, self.log.tag, self.epoch) + reader.block(box)
         return self.position() + reader.u32(len(publics)) + grants
 
-    def entry(self, offset, action, ops=None, write=None, time=None, epoch=None, publics=None, signer=None):
-        """`epoch` of the frame, `publics` of the VK grants and `signer` of the payload, where they are to be other than usual."""
+    def entry(self, offset, action, ops=None, write=None, time=None, epoch=None, publics=None, signer=None, log_key=True):
+        """`epoch` of the frame, `publics` of the VK grants and `signer` of the payload, where they are to be other than usual; a
+        payload that begins a VK epoch gets an op 12 if it has none, without `log_key` it does not."""
         number, (actor, own) = self.tree.size, self.actor
         begins, grants = bool(ops) and ops[0][0] == 3, b""
+        if begins and log_key and all(op[0] != 12 for op in ops):
+            ops = [ops[0], [12, os.urandom(32)], *ops[1:]]
         self.epoch = epoch or (ops[0][1] if begins else self.epoch)
         self.follow(ops or (), actor)
         if publics if publics is not None else begins:
@@ -534,9 +537,9 @@ class Forge:
         """Op 4."""
         return [4, number, principal_string(identity), role, "", []]
 
-    def rekeyed(self, identity, own=2, rights=(False, 0)):
+    def rekeyed(self, identity, epoch=1, rights=(False, 0)):
         """Ops of the analyst's new keys, whose one grant is given again."""
-        return [self.key(), [15, principal_string(identity)], self.grant(own, identity.person.x, self.shared(), 1, *rights)]
+        return [self.key(), [15, principal_string(identity)], self.grant(2, identity.person.x, self.shared(), epoch, *rights)]
 
     def wrapped(self, kind, level, index, parent, key):
         name, nonce = self.vault.keys.name(kind, level, index), os.urandom(12)
@@ -592,14 +595,30 @@ def certified(forge, role="officer"):
     return [forge.certify(3, officer, role)]
 
 
-def trusted(forge):
-    """The officer is certified and may grant the shared compartment."""
-    return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1, True)]
+def granted(forge, may_grant=False, expires=0, epoch=1):
+    """Op 6 of the shared compartment for the officer."""
+    return forge.grant(3, officer.person.x, forge.shared(), epoch, may_grant, expires)
 
 
-def holding(forge):
-    """The officer is certified and holds the shared compartment, which it may not grant."""
-    return certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 1)]
+def holding(forge, may_grant=False, expires=0, role="officer"):
+    """The officer is certified and holds the shared compartment."""
+    return certified(forge, role) + [granted(forge, may_grant, expires)]
+
+
+def with_fourth(forge, expires=0):
+    """One more is certified, who holds the shared compartment until some time."""
+    return [forge.certify(4, fourth, "officer"), forge.grant(4, fourth.person.x, forge.shared(), 1, False, expires)]
+
+
+def new_keys(forge, *others):
+    """Ops of new keys of the officer; a reader that is another does not see that the grants are for the keys before."""
+    return [forge.key(), [15, principal_string(new_identity("officer"))], *others]
+
+
+def given_anew(forge, may_grant=False, expires=0):
+    """Payloads by which the analyst's grant ends and begins anew with the next epoch."""
+    return [[[11, 2, forge.shared()], *forge.successor()[:3]],
+            [forge.grant(2, analyst.person.x, forge.shared(), 2, may_grant, expires)]]
 
 
 def mixed(opening, signing, name=None):
@@ -615,7 +634,7 @@ def with_envelope(ops, envelope):
 # What section 10 refuses of epochs that follow each other: why, who signs the last payload (the owner signs those before it), the
 # payloads, and what the reader says. Successors are those of the compartment that owner and analyst hold.
 FORGED = (
-    ("a grant to one more", 1, lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), 2)]], "other grants"),
+    ("a grant to one more", 1, lambda f: [certified(f) + f.successor() + [granted(f, epoch=2)]], "other grants"),
     ("no grant to the analyst", 1, lambda f: [f.successor()[:3]], "other grants"),
     ("no grant to the one who opens it", 1, lambda f: [[op for op in f.successor() if op[:2] != [6, 1]]], "other grants"),
     ("more rights", 1, lambda f: [f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True)]], "other grants"),
@@ -625,7 +644,7 @@ FORGED = (
     ("a grant twice", 1, lambda f: [f.successor() + [f.grant(2, analyst.person.x, f.shared(), 2)]], "granted already"),
     ("the grants in a payload of their own", 1, lambda f: [f.successor()[:2], f.successor()[2:]], "other grants"),
     ("the epoch before granted to one more beside it", 1,
-     lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), 1)]], "other grants"),
+     lambda f: [certified(f) + f.successor() + [granted(f)]], "other grants"),
     ("without op 8", 1, lambda f: [[op for op in f.successor() if op[0] != 8]], "without op 8"),
     ("two op 8", 1, lambda f: [(lambda ops: ops[:2] + ops[1:])(f.successor())], "a second one"),
     ("an empty op 8", 1, lambda f: [with_envelope(f.successor(), b"")], "empty"),
@@ -640,10 +659,10 @@ FORGED = (
     ("a compartment that has no epoch", 1, lambda f: [f.successor(1, 77, bytes(32))], "epoch 1 after 0"),
     ("by a principal without a grant", 2, lambda f: [f.successor(2, 1)[:3]], "no grant of the epoch before"),
     ("by a holder of the epoch before only", 3,
-     lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)], f.successor(3)],
+     lambda f: [f.successor(), holding(f), f.successor(3)],
      "no grant of the epoch before"),
     ("a grant to one more in a later payload, by one who may not", 2,
-     lambda f: [certified(f) + f.successor(), [f.grant(3, officer.person.x, f.shared(), 2)]], "may not grant"),
+     lambda f: [certified(f) + f.successor(), [granted(f, epoch=2)]], "may not grant"),
     ("op 9 of the only epoch", 1, lambda f: [[[9, f.shared(), 1]]], "the current epoch"),
     ("op 9 of the current epoch", 1, lambda f: [f.successor(), [[9, f.shared(), 2]]], "the current epoch"),
     ("op 9 of an epoch that nobody opened", 1, lambda f: [f.successor(), [[9, f.shared(), 3]]], "no such epoch"),
@@ -663,21 +682,20 @@ FORGED = (
     ("op 10 of an owner by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 1]]], "may not revoke"),
     ("op 10 of an administrator by itself", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 3]]], "may not revoke"),
     ("op 10 of the last owner", 1, lambda f: [[f.key(), [10, 1]]], "last owner"),
-    ("op 10 of the last owner beside an administrator", 1, lambda f: [[f.key(), *certified(f, "administrator"), [10, 1]]], "last owner"),
+    ("op 10 of the last owner beside an administrator", 1, lambda f: [certified(f, "administrator"), [f.key(), [10, 1]]], "last owner"),
     ("op 10 of the last owner who is not revoked", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 3]], [f.key(), [10, 1]]], "last owner"),
     ("op 10 of all owners", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 1], [10, 3]]], "last owner"),
     ("op 10 twice", 1, lambda f: [[f.key(), [10, 2]], [f.key(), [10, 2]]], "revoked before"),
     ("op 10 twice in a payload", 1, lambda f: [[f.key(), [10, 2], [10, 2]]], "revoked before"),
     ("op 10 of nobody", 1, lambda f: [[f.key(), [10, 3]]], "no such principal"),
-    ("op 10 before op 4", 1, lambda f: [[f.key(), [10, 3], *certified(f)]], "no such principal"),
     ("a revoked principal certified again", 1, lambda f: [certified(f), [f.key(), [10, 3]], [f.certify(4, officer, "officer")]], "already there"),
     ("a grant to a revoked principal", 1, lambda f: [[f.key(), [10, 2]], [f.grant(2, analyst.person.x, 1, 1)]], "principal was revoked"),
     ("a payload by a revoked principal", 3,
-     lambda f: [certified(f, "administrator"), [f.key(), [10, 3]], [f.certify(4, new_identity("fourth"), "officer")]], "actor was revoked before"),
+     lambda f: [certified(f, "administrator"), [f.key(), [10, 3]], [f.certify(4, fourth, "officer")]], "actor was revoked before"),
     ("a successor by a revoked principal", 2, lambda f: [[f.key(), [10, 2]], f.successor()[:3]], "actor was revoked before"),
     ("op 11 of a grant that is not held", 1, lambda f: [[[11, 2, 1]]], "no grant of the current epoch"),
     ("op 11 of a grant of the epoch before only", 1,
-     lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)], [[11, 3, f.shared()]]],
+     lambda f: [f.successor(), holding(f), [[11, 3, f.shared()]]],
      "no grant of the current epoch"),
     ("op 11 twice", 1, lambda f: [[[11, 2, f.shared()]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
     ("op 11 of a revoked principal", 1, lambda f: [[f.key(), [10, 2]], [[11, 2, f.shared()]]], "no grant of the current epoch"),
@@ -690,22 +708,71 @@ FORGED = (
     ("op 11 of the last holder who is not revoked", 1, lambda f: [[f.key(), [10, 2]], [[11, 1, f.shared()]]], "last holder"),
     ("op 11 by a holder who may not grant", 2, lambda f: [[[11, 1, f.shared()]]], "may not end"),
     ("op 11 by an officer without a grant", 3, lambda f: [certified(f), [[11, 2, f.shared()]]], "may not end"),
-    ("op 11 by one whose grant was ended", 3, lambda f: [trusted(f), [[11, 3, f.shared()]], [[11, 2, f.shared()]]], "may not end"),
+    ("op 11 by one whose grant was ended", 3, lambda f: [holding(f, True), [[11, 3, f.shared()]], [[11, 2, f.shared()]]], "may not end"),
     ("a grant by one whose grant was ended", 3,
-     lambda f: [trusted(f) + [f.certify(4, new_identity("fourth"), "officer")], [[11, 3, f.shared()]],
-                [f.grant(4, officer.person.x, f.shared(), 1)]], "may not grant"),
+     lambda f: [holding(f, True) + [f.certify(4, fourth, "officer")], [[11, 3, f.shared()]],
+                [f.grant(4, fourth.person.x, f.shared(), 1)]], "may not grant"),
     ("a successor that goes to an ended grant", 1, lambda f: [[[11, 2, f.shared()]], f.successor()], "other grants"),
     ("a successor that goes to a grant that its payload ends", 1, lambda f: [[[11, 2, f.shared()], *f.successor()]], "other grants"),
     ("a successor that goes to a grant that ends after it", 1, lambda f: [[*f.successor(), [11, 2, f.shared()]]], "other grants"),
-    ("a successor that goes to one who is revoked after it", 1, lambda f: [[f.key(), *f.successor(), [10, 2]]], "other grants"),
     ("a successor that goes to a revoked principal", 1, lambda f: [[f.key(), [10, 2]], f.successor()], "principal was revoked"),
     ("a successor by one whose grant was ended", 2, lambda f: [[[11, 2, f.shared()]], f.successor()[:3]], "no grant of the epoch before"),
     ("op 10 without a new vault key", 1, lambda f: [[[10, 2]]], "without a new vault key"),
     ("op 10 before op 3", 1, lambda f: [[[10, 2], f.key()]], "without a new vault key"),
     ("op 10 beside op 15 by an analyst", 2, lambda f: [[*f.rekeyed(renewed), [10, 1]]], "may not revoke"),
     ("op 3 behind another op", 1, lambda f: [[*certified(f), f.key()]], "not the first op"),
-    ("op 3 twice in a payload", 1, lambda f: [[f.key(), f.key()]], "not the first op"),
+    ("op 3 twice in a payload", 1, lambda f: [[f.key(), f.key()]], "beside ops .3"),
+    ("op 3 without op 12", 1, lambda f: [{"ops": [f.key()], "log_key": False}], "not with one op 12"),
+    ("op 3 and op 10 without op 12", 1, lambda f: [{"ops": [f.key(), [10, 2]], "log_key": False}], "not with one op 12"),
+    ("op 3 and op 15 without op 12", 2, lambda f: [{"ops": f.rekeyed(renewed), "log_key": False}], "not with one op 12"),
+    ("op 3 with two op 12", 1, lambda f: [[f.key(), [12, os.urandom(32)], [12, os.urandom(32)]]], "not with one op 12"),
+    ("op 3 with the same op 12 twice", 1, lambda f: [[f.key(), *[[12, os.urandom(32)]] * 2]], "not with one op 12"),
+    ("op 3 whose op 12 is in the payload after", 1,
+     lambda f: [{"ops": [f.key()], "log_key": False}, [f.key(), [12, os.urandom(32)]]], "not with one op 12"),
+    ("a principal certified beside a new vault key", 1, lambda f: [[f.key(), *certified(f)]], "beside ops .4"),
+    ("a principal certified and revoked beside a new vault key", 1, lambda f: [[f.key(), *certified(f), [10, 3]]], "beside ops .4"),
+    ("a successor beside a new vault key", 1, lambda f: [[f.key(), *f.successor()]], "beside ops .5, 6, 8"),
+    ("a successor without the one who is revoked beside it", 1, lambda f: [[f.key(), [10, 2], *f.successor()[:3]]], "beside ops .5, 6, 8"),
+    ("a successor that goes to one who is revoked after it", 1, lambda f: [[f.key(), *f.successor(), [10, 2]]], "beside ops .5, 6, 8"),
+    ("a successor beside new keys", 2, lambda f: [f.rekeyed(renewed) + f.successor_of(renewed)], "beside ops .5, 8"),
+    ("a grant beside a new vault key", 1, lambda f: [certified(f), [f.key(), granted(f)]], "beside ops .6"),
+    ("a grant beside a revocation", 1, lambda f: [certified(f), [f.key(), [10, 2], granted(f)]], "beside ops .6"),
+    ("an epoch destroyed beside a new vault key", 1, lambda f: [f.successor(), [f.key(), [9, f.shared(), 1]]], "beside ops .9"),
+    ("a grant ended beside a new vault key", 1, lambda f: [[f.key(), [11, 2, f.shared()]]], "beside ops .11"),
+    ("a grant ended beside new keys", 2, lambda f: [f.rekeyed(renewed)[:2] + [[11, 2, f.shared()]]], "beside ops .11"),
+    ("the database brought over beside a new vault key", 1, lambda f: [[f.key(), [13, 2]]], "beside ops .13"),
+    ("the database brought over beside new keys", 2, lambda f: [f.rekeyed(renewed) + [[13, 2]]], "beside ops .13"),
+    ("an epoch retired beside a new vault key", 1, lambda f: [f.successor(), [f.key(), [14, f.shared(), 1]]], "beside ops .14"),
+    ("a schema beside a new vault key", 1, lambda f: [[f.key(), [2, ""]]], "beside ops .2"),
+    ("a mutation marked beside a new vault key", 1, lambda f: [certified(f), [f.key(), [7, f.tree.size]]], "op 7 is not alone"),
+    ("an op that there is not beside a new vault key", 1, lambda f: [[f.key(), [16, 1]]], "beside ops .16"),
+    ("a vault key for one more", 1,
+     lambda f: [{"ops": [f.key()], "publics": [owner.person.x, analyst.person.x, officer.person.x]}], "exactly those who are in"),
+    ("a vault key for another instead", 1, lambda f: [{"ops": [f.key()], "publics": [owner.person.x, officer.person.x]}],
+     "exactly those who are in"),
+    ("a vault key without one who is in", 1, lambda f: [{"ops": [f.key()], "publics": [owner.person.x]}], "exactly those who are in"),
+    ("a vault key without one who was just certified", 1,
+     lambda f: [certified(f), {"ops": [f.key()], "publics": [owner.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for one twice", 1,
+     lambda f: [{"ops": [f.key()], "publics": [owner.person.x, analyst.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for one twice in the place of another", 1,
+     lambda f: [{"ops": [f.key()], "publics": [owner.person.x, owner.person.x]}], "exactly those who are in"),
+    ("a vault key for the one whom its payload revokes", 1,
+     lambda f: [{"ops": [f.key(), [10, 2]], "publics": [owner.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for one who was revoked before", 1,
+     lambda f: [[f.key(), [10, 2]], {"ops": [f.key()], "publics": [owner.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for the keys that its payload replaces", 2,
+     lambda f: [{"ops": f.rekeyed(renewed), "publics": [owner.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for old keys and new ones", 2,
+     lambda f: [{"ops": f.rekeyed(renewed), "publics": [owner.person.x, renewed.person.x, analyst.person.x]}], "exactly those who are in"),
+    ("a vault key for keys that were replaced before", 1,
+     lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, {"ops": [f.key()], "publics": [owner.person.x, analyst.person.x]}],
+     "exactly those who are in"),
+    ("a vault key once for two who have one opening key", 1,
+     lambda f: [[f.certify(3, mixed(owner, officer, "third"), "officer")], {"ops": [f.key()], "publics": [owner.person.x, analyst.person.x]}],
+     "exactly those who are in"),
     ("op 3 by an officer", 3, lambda f: [certified(f), [f.key()]], "may not replace"),
+    ("op 3 by an analyst", 2, lambda f: [[f.key()]], "may not replace"),
     ("op 3 by an analyst, for new keys that it does not name", 2, lambda f: [f.rekeyed(renewed)[::2]], "may not replace"),
     ("op 3 by a revoked administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 3]], [f.key()]],
      "actor was revoked before"),
@@ -724,6 +791,7 @@ FORGED = (
     ("another VK of the epoch before", 1, lambda f: [[f.key(before=bytes(32))]], "another key, label or context"),
     ("another commitment of the new VK", 1, lambda f: [[f.key(bits=bytes(32))]], "does not match its commitment"),
     ("another commitment of a VK that is replaced", 1, lambda f: [[f.key(bits=bytes(32))], [f.key()]], "does not match its commitment"),
+    ("op 12 of another size", 1, lambda f: [[f.key(), [12, bytes(31)]]], "member 1"),
     ("op 12 without a new vault key", 1, lambda f: [[[12, os.urandom(32)]]], "without a new vault key"),
     ("op 13 of a VK epoch that nobody began", 1, lambda f: [[[13, f.key()[1]]]], "VK epoch 2 after 1"),
     ("op 13 again", 1, lambda f: [[f.key()], [[13, 2]], [[13, 2]]], "VK epoch 2 after 2"),
@@ -750,6 +818,20 @@ FORGED = (
     ("op 15 with a grant that was ended", 2, lambda f: [[[11, 2, f.shared()]], f.rekeyed(renewed)], "not a grant that op 15 asks for"),
     ("op 15 with a grant of the epoch before too", 2,
      lambda f: [f.successor(), f.rekeyed(renewed) + [f.grant(2, renewed.person.x, f.shared(), 2)]], "not a grant that op 15 asks for"),
+    ("op 15 with another time, by one who may grant", 3,
+     lambda f: [holding(f, True, FAR), new_keys(f, granted(f, True))], "not a grant that op 15 asks for"),
+    ("op 15 with the time before a grant given again beside it", 3,
+     lambda f: [holding(f, True, FAR), (lambda ops: [ops[0], granted(f, True), *ops[1:]])(new_keys(f, granted(f, True, FAR)))],
+     "not a grant that op 15 asks for"),
+    ("op 15 with a grant to one more before its own", 3,
+     lambda f: [holding(f, True) + with_fourth(f)[:1], new_keys(f, with_fourth(f)[1], granted(f, True))], "may not grant"),
+    ("op 15 with a grant to one more, by one whose own expired", 3,
+     lambda f: [holding(f, True, 1) + with_fourth(f)[:1], new_keys(f, granted(f, True, 1), with_fourth(f)[1])], "may not grant"),
+    ("op 15 with a grant to one whom its payload revokes", 3,
+     lambda f: [holding(f, True, role="owner") + with_fourth(f), new_keys(f, granted(f, True), [10, 4], with_fourth(f)[1])],
+     "principal was revoked"),
+    ("op 15 with its grants after the actor revoked itself", 3,
+     lambda f: [holding(f, role="owner"), new_keys(f, [10, 3], granted(f))], "principal was revoked"),
     ("op 15 twice in a payload", 2, lambda f: [(lambda ops: ops[:2] + ops[1:])(f.rekeyed(renewed))], "a second one"),
     ("op 15 with another name", 2, lambda f: [f.rekeyed(officer)], "another name"),
     ("op 15 with the keys that it has", 2, lambda f: [f.rekeyed(analyst)], "keys that were there before"),
@@ -773,22 +855,55 @@ FORGED = (
     ("a grant of before op 15 of an epoch that is not current", 2,
      lambda f: [f.successor(), {"ops": [f.key(), [15, principal_string(renewed)], f.grant(2, renewed.person.x, f.shared(), 1)]}],
      "not a grant that op 15 asks for"),
-    ("a grant given again without may grant", 1,
-     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True)], [f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]],
-     "takes may grant away"),
-    ("a grant given again as it was", 1,
-     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)], [f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)]],
-     "granted already"),
+    ("a grant given again without may grant", 1, lambda f: [holding(f, True, FAR), [granted(f, False, FAR)]], "takes away"),
+    ("a grant given again without may grant, for longer", 1, lambda f: [holding(f, True, FAR), [granted(f)]], "takes away"),
+    ("a grant given again for less long", 1, lambda f: [holding(f, False, FAR), [granted(f, False, FAR - 1)]], "takes away"),
+    ("a grant given again with may grant, for less long", 1, lambda f: [holding(f, False, FAR), [granted(f, True, FAR - 1)]], "takes away"),
+    ("a grant given again with an end that it did not have", 1, lambda f: [holding(f), [granted(f, False, FAR)]], "takes away"),
+    ("a grant given again with may grant, and an end that it did not have", 1, lambda f: [holding(f), [granted(f, True, FAR)]], "takes away"),
+    ("a grant given again with the last end that there is", 1, lambda f: [holding(f), [granted(f, True, (1 << 63) - 1)]], "takes away"),
+    ("a grant given again as it was", 1, lambda f: [holding(f), [granted(f)]], "granted already"),
+    ("a grant given again as it was, with an end", 1, lambda f: [holding(f, True, FAR), [granted(f, True, FAR)]], "granted already"),
+    ("a grant given again, then as it was first", 1,
+     lambda f: [holding(f, False, FAR), [granted(f)], [granted(f, False, FAR)]], "takes away"),
+    ("a grant given again as it was, beside a better one", 1, lambda f: [holding(f, False, FAR), [granted(f), granted(f)]], "granted already"),
     ("an ended grant given again, with may grant", 1,
      lambda f: [[[11, 2, f.shared()]], [f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)]], "was ended"),
     ("a successor with another time", 1,
      lambda f: [f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, False, FAR)]], "other grants"),
-    ("a successor without the time", 1,
-     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)], f.successor()], "other grants"),
-    ("op 11 of a grant before its time, by a holder who may not grant", 3,
-     lambda f: [holding(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)], [[11, 2, f.shared()]]], "may not end it"),
+    ("a successor without the time", 1, lambda f: [holding(f, False, FAR), f.successor() + [granted(f, epoch=2)]], "other grants"),
+    ("a successor that goes to one whose grant expired without its time", 1,
+     lambda f: [holding(f, False, 1), f.successor() + [granted(f, epoch=2)]], "other grants"),
+    ("a successor that leaves out one whose grant expired", 1, lambda f: [holding(f, False, 1), f.successor()], "other grants"),
+    ("a successor by one whose grant expired", 3,
+     lambda f: [holding(f, False, 1), f.successor() + [granted(f, False, 1, epoch=2)]], "no grant of the epoch before"),
+    ("a successor by one whose grant expires then", 3,
+     lambda f: [holding(f, False, FAR), {"ops": f.successor() + [granted(f, False, FAR, epoch=2)], "time": FAR}], "no grant of the epoch before"),
+    ("a successor by an owner whose grant expired", 3,
+     lambda f: [holding(f, True, 1, "owner"), f.successor() + [granted(f, True, 1, epoch=2)]], "no grant of the epoch before"),
+    ("a grant by one whose grant expired", 3, lambda f: [holding(f, True, 1) + with_fourth(f)[:1], with_fourth(f)[1:]], "may not grant"),
+    ("a grant by one whose grant expires then", 3,
+     lambda f: [holding(f, True, FAR) + with_fourth(f)[:1], {"ops": with_fourth(f)[1:], "time": FAR}], "may not grant"),
+    ("a grant by an owner whose grant expired", 3,
+     lambda f: [holding(f, True, 1, "owner") + with_fourth(f)[:1], with_fourth(f)[1:]], "may not grant"),
+    ("a grant given again for longer by the one whose it is, which expired", 3,
+     lambda f: [holding(f, True, 1), [granted(f, True)]], "may not grant"),
+    ("a grant given again for longer by the one whose it is, who may not grant", 3,
+     lambda f: [holding(f, False, FAR), [granted(f)]], "may not grant"),
+    ("op 11 of a grant before its time, by a holder who may not grant", 2, lambda f: [holding(f, False, FAR), [[11, 3, f.shared()]]],
+     "may not end it"),
+    ("op 11 of a grant just before its time, by a holder who may not grant", 2,
+     lambda f: [holding(f, False, FAR), {"ops": [[11, 3, f.shared()]], "time": FAR - 1}], "may not end it"),
     ("op 11 of a grant after its time, by one who has none", 3,
-     lambda f: [certified(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)], [[11, 2, f.shared()]]], "may not end it"),
+     lambda f: [certified(f) + with_fourth(f, 1), [[11, 4, f.shared()]]], "may not end it"),
+    ("op 11 of a grant after its time, by one whose own expired too", 3,
+     lambda f: [holding(f, False, 1) + with_fourth(f, 1), [[11, 4, f.shared()]]], "may not end it"),
+    ("op 11 of a grant after its time, by one whose own expires then", 3,
+     lambda f: [holding(f, False, FAR) + with_fourth(f, 1), {"ops": [[11, 4, f.shared()]], "time": FAR}], "may not end it"),
+    ("op 11 of the actor's own grant after its time", 3, lambda f: [holding(f, False, 1), [[11, 3, f.shared()]]], "may not end it"),
+    ("op 11 by one whose grant with may grant expired", 3, lambda f: [holding(f, True, 1), [[11, 2, f.shared()]]], "may not end it"),
+    ("op 11 by one whose grant with may grant expires then", 3,
+     lambda f: [holding(f, True, FAR), {"ops": [[11, 2, f.shared()]], "time": FAR}], "may not end it"),
 )
 
 
@@ -796,55 +911,89 @@ FORGED = (
 FORGED_AND_READ = (
     ("by a holder who may not grant", 2, lambda f: [f.successor()]),
     ("by one who was granted after the first successor", 3,
-     lambda f: [f.successor() + certified(f), [f.grant(3, officer.person.x, f.shared(), 2)],
-                f.successor(3) + [f.grant(3, officer.person.x, f.shared(), 3)]]),
+     lambda f: [f.successor() + certified(f), [granted(f, epoch=2)],
+                f.successor(3) + [granted(f, epoch=3)]]),
     ("grants before op 8", 1, lambda f: [(lambda ops: ops[:1] + ops[2:] + ops[1:2])(f.successor())]),
     ("two steps in one payload", 1, lambda f: [f.successor() + f.successor(3)]),
     ("two compartments, their ops mixed", 1,
      lambda f: [(lambda a, b: [b[0], *a[:3], b[1], a[3], b[2]])(f.successor(), f.successor(2, 1))]),
     ("the old epoch granted to one more beside it, and the new one too", 1,
-     lambda f: [certified(f) + f.successor() + [f.grant(3, officer.person.x, f.shared(), epoch) for epoch in (1, 2)]]),
+     lambda f: [certified(f) + f.successor() + [granted(f, epoch=epoch) for epoch in (1, 2)]]),
     ("a grant ended, its successor beside it", 1, lambda f: [[[11, 2, f.shared()], *f.successor()[:3]]]),
     ("a grant ended, its successor later", 1, lambda f: [[[11, 2, f.shared()]], f.successor()[:3]]),
     ("a grant ended, the newest epoch granted anew", 1,
      lambda f: [[[11, 2, f.shared()], *f.successor()[:3]], [f.grant(2, analyst.person.x, f.shared(), 2)]]),
-    ("a grant ended by a holder who may grant", 3, lambda f: [trusted(f), [[11, 2, f.shared()]]]),
+    ("a grant ended by a holder who may grant", 3, lambda f: [holding(f, True), [[11, 2, f.shared()]]]),
     ("a grant ended by an administrator who has none", 3, lambda f: [certified(f, "administrator"), [[11, 2, f.shared()]]]),
     ("a principal revoked, the successor later", 1, lambda f: [[f.key(), [10, 2]], f.successor()[:3]]),
     ("a principal revoked by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [10, 2]]]),
     ("an owner revoked by another", 1, lambda f: [certified(f, "owner"), [f.key(), [10, 3]]]),
     ("an owner who revokes itself at the end of its payload", 3,
-     lambda f: [certified(f, "owner"), [f.key(), f.certify(4, new_identity("fourth"), "owner"), [10, 3]]]),
-    ("the old epoch granted later", 1, lambda f: [f.successor(), certified(f) + [f.grant(3, officer.person.x, f.shared(), 1)]]),
+     lambda f: [certified(f, "owner"), [f.key(), [10, 2], [10, 3]]]),
+    ("the old epoch granted later", 1, lambda f: [f.successor(), holding(f)]),
     ("a new vault key", 1, lambda f: [[f.key()]]),
     ("new vault keys, and the database under none of them", 1, lambda f: [[f.key()], [f.key(), [12, os.urandom(32)]], certified(f)]),
     ("new vault keys, and the database under the first", 1, lambda f: [[f.key()], [f.key()], [[13, 2]]]),
     ("new vault keys, and the database under the last", 1, lambda f: [[f.key()], [f.key()], [[13, 3]], certified(f)]),
     ("a new vault key by an administrator", 3, lambda f: [certified(f, "administrator"), [f.key(), [12, os.urandom(32)]], [[13, 2]]]),
-    ("a principal certified beside a new vault key", 3, lambda f: [[f.key(), *certified(f)], {"action": 5}]),
+    ("a new vault key, its log key behind the revocation", 1, lambda f: [[f.key(), [10, 2], [12, os.urandom(32)]]]),
+    ("a new vault key after one was certified, and a batch by that one", 3, lambda f: [certified(f), [f.key()], {"action": 5}]),
+    ("a new vault key for two who have one opening key", 1, lambda f: [[f.certify(3, mixed(owner, officer, "third"), "officer")], [f.key()]]),
+    ("a new vault key after one of two who have one opening key was revoked", 1,
+     lambda f: [[f.certify(3, mixed(owner, officer, "third"), "officer")],
+                {"ops": [f.key(), [10, 3]], "publics": [owner.person.x, analyst.person.x]}]),
     ("an epoch retired", 1, lambda f: [f.successor(), [[14, f.shared(), 1]]]),
     ("an epoch retired by an administrator", 3, lambda f: [certified(f, "administrator") + f.successor(), [[14, f.shared(), 1]]]),
     ("new keys, and a batch by them", "renewed", lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.successor_of(renewed)]),
     ("new keys of one who may grant until some time", 2,
-     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)], f.rekeyed(renewed, rights=(True, FAR))]),
+     lambda f: [*given_anew(f, True, FAR), f.rekeyed(renewed, 2, (True, FAR))]),
+    ("new keys of one whose grant expired", 2, lambda f: [*given_anew(f, False, 1), f.rekeyed(renewed, 2, (False, 1))]),
+    ("new keys beside a revocation", 3, lambda f: [holding(f, role="administrator"), new_keys(f, [10, 2], granted(f))]),
+    ("new keys beside a grant to one more, after its own", 3,
+     lambda f: [holding(f, True) + with_fourth(f)[:1], new_keys(f, granted(f, True), with_fourth(f)[1])]),
+    ("new keys of an owner who then revokes itself", 3, lambda f: [holding(f, role="owner"), new_keys(f, granted(f), [10, 3])]),
+    ("new keys of an owner who revoked itself", 3,
+     lambda f: [holding(f, role="owner"), (lambda ops: [ops[0], [10, 3], *ops[1:]])(new_keys(f))]),
     ("new keys of one whose grant was ended", 2, lambda f: [[[11, 2, f.shared()]], f.rekeyed(renewed)[:2]]),
     ("new keys, twice", "renewed",
      lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, f.rekeyed(new_identity(analyst.person.name))]),
     ("new keys, then revoked", 1, lambda f: [{"ops": f.rekeyed(renewed), "by": 2}, [f.key(), [10, 2]]]),
-    ("a grant with an end, given again without", 1,
-     lambda f: [certified(f) + [f.grant(3, officer.person.x, f.shared(), 1, False, FAR)], [f.grant(3, officer.person.x, f.shared(), 1)]]),
-    ("a grant given again with an end", 1, lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]]),
+    ("a grant with an end, given again without", 1, lambda f: [holding(f, False, FAR), [granted(f)]]),
+    ("a grant with an end, given again with a later one", 1, lambda f: [holding(f, True, FAR), [granted(f, True, FAR + 1)]]),
+    ("a grant with an end, given again with may grant", 1, lambda f: [holding(f, False, FAR), [granted(f, True, FAR)]]),
+    ("a grant given again with may grant", 1, lambda f: [holding(f), [granted(f, True)]]),
+    ("a grant given again until its holder has all", 1,
+     lambda f: [holding(f, False, 1), [granted(f, False, FAR)], [granted(f, True, FAR)], [granted(f, True)]]),
+    ("a grant given again after it expired", 1, lambda f: [holding(f, False, 1), [granted(f, False, FAR)], {"action": 5}]),
+    ("a grant given again for longer by the one whose it is", 3, lambda f: [holding(f, True, FAR), [granted(f, True)]]),
+    ("a grant given again beside its successor", 1,
+     lambda f: [holding(f, False, FAR), [granted(f, True), *f.successor(), granted(f, True, epoch=2)]]),
     ("a grant given again with may grant, and a successor", 1,
-     lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, True, FAR)],
-                f.successor()[:3] + [f.grant(2, analyst.person.x, f.shared(), 2, True, FAR)]]),
-    ("op 11 of a grant after its time, by a holder who may not grant", 3,
-     lambda f: [holding(f) + [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)], [[11, 2, f.shared()]]]),
+     lambda f: [holding(f, False, FAR), [granted(f, True, FAR)], f.successor() + [granted(f, True, FAR, epoch=2)]]),
+    ("a grant given again with a box that nobody opens", 1,
+     lambda f: [holding(f, False, FAR), [[6, 3, f.shared(), 1, bytes(200), True, 0]]]),
+    ("a grant of the epoch before given again", 1,
+     lambda f: [holding(f, False, FAR), f.successor() + [granted(f, False, FAR, 2)], [granted(f, True)]]),
+    ("a successor by one whose grant expired, by a clock set back", 3,
+     lambda f: [holding(f, False, 5000), {"ops": f.successor() + [granted(f, False, 5000, 2)], "time": 4999}]),
+    ("op 11 of a grant after its time, by a holder who may not grant", 2, lambda f: [holding(f, False, 1), [[11, 3, f.shared()]]]),
+    ("op 11 of a grant at its time, by a holder who may not grant", 2,
+     lambda f: [holding(f, False, FAR), {"ops": [[11, 3, f.shared()]], "time": FAR}]),
+    ("op 11 of a grant after its time, by one whose own lasts a little longer", 3,
+     lambda f: [holding(f, False, FAR) + with_fourth(f, FAR - 1), {"ops": [[11, 4, f.shared()]], "time": FAR - 1}]),
+    ("op 11 by one whose grant with may grant lasts a little longer", 3,
+     lambda f: [holding(f, True, FAR), {"ops": [[11, 2, f.shared()]], "time": FAR - 1}]),
+    ("op 11 by an owner whose grant expired", 3, lambda f: [holding(f, False, 1, "owner"), [[11, 2, f.shared()]]]),
+    ("op 11 of a grant beside one that expired", 1,
+     lambda f: [certified(f) + [f.grant(3, officer.person.x, 64, 1, False, 1)], [[11, 1, 64]]]),
     ("op 4 with the opening key of another", 1, lambda f: [[f.certify(3, mixed(owner, officer, "third"), "officer")]]),
-    ("new keys, and a successor beside them", 2, lambda f: [f.rekeyed(renewed) + f.successor_of(renewed)]),
-    ("a successor by one whose grant expired", 3,
-     lambda f: [certified(f) + [f.grant(3, officer.person.x, f.shared(), 1, False, 1)],
-                f.successor() + [f.grant(3, officer.person.x, f.shared(), 2, False, 1)]]),
-    ("VK grants for others than those who are in", 1, lambda f: [{"ops": [f.key()], "publics": [owner.person.x, officer.person.x]}]),
+    ("a successor that goes to one whose grant expired", 1,
+     lambda f: [holding(f, False, 1), f.successor() + [granted(f, False, 1, epoch=2)]]),
+    ("a successor by one whose grant lasts a little longer", 3,
+     lambda f: [holding(f, False, FAR), {"ops": f.successor() + [granted(f, False, FAR, epoch=2)], "time": FAR - 1}]),
+    ("a grant by one whose grant lasts a little longer", 3,
+     lambda f: [holding(f, True, FAR) + with_fourth(f)[:1], {"ops": with_fourth(f)[1:], "time": FAR - 1}]),
+    ("VK grants beside a payload that begins no VK epoch", 1, lambda f: [{"ops": certified(f), "publics": [officer.person.x]}]),
     ("the database brought over by an analyst", 2, lambda f: [[f.key()], [[13, 2]]]),
     ("a log key that comes again", 1,
      lambda f: [[f.key(), [12, os.urandom(32)]], [f.key(), [12, f.vault.authority.log_seeds[0][1]]]]),
@@ -862,6 +1011,20 @@ def forged_vault(folder, signer, payloads):
         forge.actor = signers[arguments.pop("by")]
         forge.batch(arguments)
     return forge.commit()
+
+
+def unapplied_principal(folder, outsider):
+    """A vault key after a certification that never reached the database; whether it goes to that outsider."""
+    forge = Forge(folder)
+    inside = list(forge.publics.values())
+    forge.batch({"action": 6, "ops": certified(forge)}).batch({"action": 8, "ops": [[7, forge.tree.size - 1]]})
+    forge.batch({"action": 17, "ops": [forge.key()], "publics": inside + [officer.person.x] * outsider})
+    return forge.save()
+
+
+def retired_too_early(folder):
+    """A vault that says of an epoch that no cell is under it, though its cells are."""
+    return forged_vault(folder, 1, lambda f: [f.successor(), {"ops": [[14, f.shared(), 1]], "action": 19}])
 
 
 def revoked_batch(folder, before=(), after=0):
@@ -893,7 +1056,7 @@ class ForgedEpochsTest(unittest.TestCase):
 
     def test_the_newest_grant_reaches_all_epochs_that_are_left(self):
         def payloads(forge):
-            return [forge.successor(), forge.successor(3), certified(forge) + [forge.grant(3, officer.person.x, forge.shared(), 3)]]
+            return [forge.successor(), forge.successor(3), certified(forge) + [granted(forge, epoch=3)]]
         with Copy() as folder:
             number = forged_vault(folder, 1, payloads).shared()
             vault = reader.Vault(folder, owner)
@@ -926,7 +1089,7 @@ class ForgedEpochsTest(unittest.TestCase):
         for make, text in ((other_key, "commitment of CK'"), (short_key, "not 32 bytes"), (other_epoch, "another key, label or context"),
                            (damaged, "does not verify"), (lambda forge: with_envelope(forge.successor(), b"x"), "fewer than 73")):
             with Copy() as folder, self.subTest(text):
-                forge = forged_vault(folder, 1, lambda f: [certified(f) + make(f), [f.grant(3, officer.person.x, f.shared(), 2)]])
+                forge = forged_vault(folder, 1, lambda f: [certified(f) + make(f), [granted(f, epoch=2)]])
                 vault = reader.Vault(folder, owner)                # has a grant of its own of each
                 self.assertIn((forge.shared(), 1), vault.cks)
                 with self.assertRaisesRegex(reader.Integrity, text):
@@ -1010,27 +1173,57 @@ class ForgedEpochsTest(unittest.TestCase):
 
     def test_one_who_has_a_box_and_is_no_principal_has_no_grant(self):
         with Copy() as folder:
-            forged_vault(folder, 1, lambda f: [{"ops": [f.key(), [10, 2]], "publics": [owner.person.x, officer.person.x]}])
+            forged_vault(folder, 1, lambda f: [{"ops": [[11, 2, f.shared()]], "publics": [officer.person.x]}])
             with self.assertRaisesRegex(reader.NoGrant, "no principal"):
                 reader.Vault(folder, officer, bytes.fromhex(expected["id"]))
 
+    def test_one_whose_certification_never_reached_the_database_gets_no_vault_key(self):
+        for outsider, text in ((False, None), (True, "exactly those who are in")):
+            with Copy() as folder, self.subTest(outsider=outsider):
+                unapplied_principal(folder, outsider)
+                with self.assertRaisesRegex(reader.Integrity, text) if text else contextlib.nullcontext():
+                    document(folder)
+
+    def test_a_grant_given_again_keeps_its_first_box(self):
+        with Copy() as folder:
+            forge = forged_vault(folder, 1, lambda f: [[[6, 2, f.shared(), 1, bytes(200), True, 0]]])
+            vault = reader.Vault(folder, analyst)
+            self.assertEqual(set(vault.cks), {(forge.shared(), 1)})
+            self.assertEqual(vault.authority._live(forge.shared(), 1)[2], (True, 0))
+
+    def test_cells_under_a_retired_epoch_are_told_and_read_all_the_same(self):
+        with Copy() as folder:
+            number = retired_too_early(folder).shared()
+            found = document(folder)
+            self.assertEqual(found["records"], document(golden / "vault")["records"])
+            (told,) = (one for one in found["keys"] if one["state"] == "retired")
+            self.assertEqual((told["compartment"], told["epoch"]), (number, 1))
+            self.assertGreater(told["cells"], 0)
+
     def test_a_compartment_is_closed_when_the_newest_grant_of_it_expired(self):
-        def cks(payloads, epochs):
+        def epochs(payloads, now=None):
+            """Those that open for the officer."""
             with Copy() as folder:
                 forge = forged_vault(folder, 1, payloads)
+                vault = reader.Vault(folder, owner)
+                found = vault.authority.compartment_keys(3, officer, vault.keys, now)
+                self.assertLessEqual({number for number, _ in found}, {forge.shared()})
+                return {epoch for _, epoch in found}
+        self.assertEqual(epochs(lambda f: [holding(f, False, 1)]), set())
+        self.assertEqual(epochs(lambda f: [holding(f, False, FAR)]), {1})
+        self.assertEqual([epochs(lambda f: [holding(f, False, 5000)], now) for now in (4999, 5000)], [{1}, set()])
+        self.assertEqual(epochs(lambda f: [holding(f, False, 1), [granted(f)]]), {1})
+        self.assertEqual(epochs(lambda f: [holding(f, False, 1), f.successor() + [granted(f, False, 1, 2)]]), set())
+        self.assertEqual(epochs(lambda f: [holding(f, False, 1), f.successor() + [granted(f, False, 1, 2)], [granted(f, epoch=2)]]), {1, 2})
+        self.assertEqual(epochs(lambda f: [f.successor() + certified(f), [granted(f, False, 1, 2)], [granted(f)]]), set())
+        self.assertEqual(epochs(lambda f: [f.successor(), holding(f, False, 1), [granted(f, epoch=2)]]), {1, 2})
+        self.assertEqual(epochs(lambda f: [f.successor() + certified(f), [granted(f, False, 1)]]), set())
+        for expires in (1, FAR):                                   # and nothing that its holder sees says otherwise
+            with Copy() as folder:
+                number = forged_vault(folder, 1, lambda f: given_anew(f, False, expires)).shared()
                 vault = reader.Vault(folder, analyst)
-                self.assertEqual(set(vault.cks), {(forge.shared(), epoch) for epoch in epochs})
-                closed = [record for record in vault.document()["records"] if record["values"]]
-                self.assertEqual(bool(closed), bool(epochs))
-        cks(lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, 1)]], ())
-        cks(lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, FAR)]], (1,))
-        cks(lambda f: [f.successor(), [f.grant(2, analyst.person.x, f.shared(), 2, False, 1)]], ())
-        cks(lambda f: [f.successor(), [f.grant(2, analyst.person.x, f.shared(), 1, False, 1)]], (1, 2))
-        with Copy() as folder:
-            forge = forged_vault(folder, 1, lambda f: [[f.grant(2, analyst.person.x, f.shared(), 1, False, 5000)]])
-            vault = reader.Vault(folder, owner)
-            for now, keys in ((4999, {(forge.shared(), 1)}), (5000, set())):
-                self.assertEqual(set(vault.authority.compartment_keys(2, analyst, vault.keys, now)), keys)
+                self.assertEqual(set(vault.cks), {(number, 1), (number, 2)} if expires == FAR else set())
+                self.assertEqual(any(record["values"] for record in vault.document()["records"]), expires == FAR)
 
     def test_a_half_that_is_gone_without_op_9_is_told(self):
         with Copy() as folder:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Vaults of every suite, one whose keys were rotated, one with revocations, one with new vault keys and new keys of a principal,
-and one whose owner is a quorum, made by the casevault command and read by the second reader, and forged ones that are put before
-both: both say the same.
+one whose database follows new keys, and one whose owner is a quorum, made by the casevault command and read by the second reader,
+and forged ones that are put before both: both say the same.
 
 Run as: vaults_test.py COMMAND [unittest arguments]. The identities are written here, from FORMAT.md section 6, with the cheapest
 passphrase slot that is allowed; so it is also shown that casevault opens what somebody else wrote by the page.
@@ -199,6 +199,18 @@ class Maker:
         self.keep(identity)
         return identity
 
+    def rekey(self, name):
+        """Gives a principal new keys; the identity before stays as NAME.before, the new one pins what its invitation says."""
+        identity, invitation = forged.new_identity(name), self.folder / "rekeyed.invitation"
+        os.rename(self.folder / f"{name}.identity", self.folder / f"{name}.before.identity")
+        public = self.keep(identity)
+        self.run(f"{name}.before", "principal", "rekey", "--public", public, "--invitation", invitation)
+        vault, log_key, _ = reader.open_invitation(invitation.read_text(), identity)
+        invitation.unlink()
+        identity.pins[vault] = log_key
+        self.keep(identity)
+        return identity
+
     def bring(self, numbers):
         rows = "".join(json.dumps(row(number), ensure_ascii=False) + "\n" for number in numbers)
         ids = self.folder / f"ids{numbers[0]}"
@@ -303,11 +315,13 @@ class RenewedMaker(RotatedMaker):
     def __init__(self, folder):
         self.begin(folder / "renewed", 3)
         self.ids, self.rows, self.looks, self.log_keys, self.receipts = [], [], {}, [self.log_key], []
-        self.officer = self.certify("officer", "--grant", "identity,coded", "--unit", UNIT)
+        self.officer = self.certify("officer", "--grant", "identity", "--unit", UNIT)
         self.bring(range(IMPORTED, IMPORTED + ROTATED))
         self.rows = [row(number) for number in range(IMPORTED, IMPORTED + ROTATED)]
         self.run("owner", "grant", "add", "officer", "audit", "--expires", "2250-01-02", "--may-grant")
         self.run("owner", "grant", "add", "officer", "coded", "--expires", "2250-01-02")
+        for less in (("identity", "--expires", "2250-01-02"), ("coded", "--expires", "2250-01-01"), ("coded", "--expires", "2250-01-02")):
+            self.run("owner", "grant", "add", "officer", *less, code=6)
         self.renew()
         self.look("a new vault key")
         self.run("owner", "grant", "add", "officer", "coded")         # without an end again
@@ -319,17 +333,9 @@ class RenewedMaker(RotatedMaker):
         self.add("owner", full_name="Sau", sex="female", account="dòng")
         self.change("officer", 0, full_name="Người khác")
         self.look("three more")
-        self.before, self.officer = self.officer, forged.new_identity("officer")
-        invitation = self.folder / "officer.again"
-        self.keep(self.before)
-        os.rename(self.folder / "officer.identity", self.folder / "before.identity")
-        public = self.keep(self.officer)
-        self.rekeyed = self.run("before", "principal", "rekey", "--public", public, "--invitation", invitation)
-        vault, log_key, _ = reader.open_invitation(invitation.read_text(), self.officer)
-        self.officer.pins[vault] = log_key
-        self.keep(self.officer)
+        self.before, self.officer = self.officer, self.rekey("officer")
         self.log_keys.append(self.run("officer", "status")["log_key"])
-        self.run("before", "status", code=4)
+        self.run("officer.before", "status", code=4)
         self.look("new keys of the officer")
         self.change("officer", 1, full_name="Khoá mới")
         self.run("owner", "key", "reencrypt")
@@ -356,6 +362,40 @@ class RenewedMaker(RotatedMaker):
             self.looks[stage, who] = said["disclosures"], fields[who], log, keys, status, people, vault, [dict(one) for one in self.rows]
 
 
+class FollowedMaker(Maker):
+    """A vault whose officer gets new keys again and again, and what kind of write comes after each time."""
+
+    def __init__(self, folder):
+        self.begin(folder / "followed", 1)
+        self.ids, self.found = [], {}
+        self.officer = self.certify("officer", "--grant", "identity")
+        add = ("add", "person", "full_name=Một")
+        for kind, words in (("add", add), ("update", ("update", None, "full_name=Hai")), ("import", None),
+                            ("key-rotate", ("key", "rotate", "identity")), ("key-reencrypt", ("key", "reencrypt", "identity")),
+                            ("key-retire", ("key", "retire", "identity", 1)),
+                            ("key-destroy", ("key", "destroy", "identity", 1, "--confirm", "identity:1")),
+                            ("principal-add", None), ("grant-add", ("grant", "add", "late", "story")),
+                            ("grant-revoke", ("grant", "revoke", "late", "story")), ("key-vault", ("key", "rotate", "--vault-key")),
+                            ("principal-revoke", ("principal", "revoke", "late"))):
+            self.officer = self.rekey("officer")
+            before = self.state()
+            if kind == "import":
+                self.bring(range(IMPORTED, IMPORTED + 2))
+            elif kind == "principal-add":
+                self.certify("late", "--grant", "coded", role="officer")
+            else:
+                found = self.run("owner", *(self.ids[0] if word is None else word for word in words))
+                self.ids += [found["id"]] if kind == "add" else []
+            self.found[kind] = before, self.state()
+        self.verified = self.run("owner", "audit", "verify")
+
+    def state(self):
+        """VK epochs of log and database, the log key that the officer pinned and all that the vault had, and what was done."""
+        vault = reader.Vault(self.vault, self.owner)
+        done = {reader.ACTIONS[entry.leaf[1]] for entry in vault.log.entries}
+        return vault.log.epoch, vault.state.vk_epoch, self.officer.pins[vault.id], vault.log_keys, done
+
+
 class QuorumMaker(Maker):
     """A vault whose owner is opened by any two of three shares."""
 
@@ -374,15 +414,14 @@ class QuorumMaker(Maker):
 
 
 def setUpModule():
-    global scratch, makers, rotated, revoked, renewed, quorum, read, documents
+    global scratch, makers, rotated, revoked, renewed, followed, quorum, read, documents
     forged.setUpModule()
     unittest.addModuleCleanup(forged.tearDownModule)
     scratch = tempfile.TemporaryDirectory(prefix="casevault-reader-")
     with ThreadPoolExecutor(3) as pool:
-        rotating, revoking, renewing, sharing = (pool.submit(one, Path(scratch.name))
-                                                 for one in (RotatedMaker, RevokedMaker, RenewedMaker, QuorumMaker))
+        others = [pool.submit(one, Path(scratch.name)) for one in (RotatedMaker, RevokedMaker, RenewedMaker, FollowedMaker, QuorumMaker)]
         makers = list(pool.map(lambda suite: Maker(Path(scratch.name), suite), (1, 2, 3)))
-        rotated, revoked, renewed, quorum = (one.result() for one in (rotating, revoking, renewing, sharing))
+        rotated, revoked, renewed, followed, quorum = (one.result() for one in others)
     read = {maker.suite: reader.Vault(maker.vault, maker.owner) for maker in makers}
     documents = {suite: vault.document() for suite, vault in read.items()}
 
@@ -673,7 +712,7 @@ class RenewedTest(unittest.TestCase):
         newest = reader.Vault(renewed.vault, renewed.owner)
         self.assertEqual((renewed.verified["ok"], renewed.verified["root"]), (True, newest.document()["root"]))
         self.assertEqual(newest.log_keys, renewed.log_keys)
-        self.assertIn(renewed.officer.pins[newest.id], newest.log_keys)
+        self.assertEqual(renewed.officer.pins[newest.id], newest.log_keys[4])              # that of the entry which gave it new keys
         self.assertEqual((newest.log.epoch, newest.state.vk_epoch), (6, 6))
 
     def test_roles_rights_and_ends_of_grants_are_those_of_principal_list(self):
@@ -729,6 +768,22 @@ class RenewedTest(unittest.TestCase):
         self.assertNotEqual(before.keys.erk, after.keys.erk)
 
 
+class FollowedTest(unittest.TestCase):
+    def test_the_database_follows_new_keys_at_the_next_write_of_any_kind(self):
+        for kind, ((epoch, old, *_), (newest, followed_to, _, _, done)) in followed.found.items():
+            with self.subTest(kind):
+                self.assertLess(old, epoch)
+                self.assertEqual((followed_to, newest - epoch), (newest, kind in ("key-vault", "principal-revoke")))
+                self.assertIn(kind, done)
+        self.assertTrue(followed.verified["ok"])
+
+    def test_the_invitation_of_new_keys_names_the_log_key_that_came_with_them(self):
+        for kind, ((_, _, pinned, log_keys, _), _) in followed.found.items():
+            with self.subTest(kind):
+                self.assertEqual(pinned, log_keys[-1])
+        reader.Vault(followed.vault, followed.officer)
+
+
 class QuorumTest(unittest.TestCase):
     def test_any_two_shares_open_the_owner_and_one_or_others_do_not(self):
         data, lines = (quorum.folder / "owner.identity").read_bytes(), [path.read_text() for path in quorum.shares]
@@ -761,18 +816,26 @@ class ForgedTest(unittest.TestCase):
         self.identity = Path(scratch.name) / "forger"
         self.identity.mkdir(mode=0o700)
         self.addCleanup(forged.shutil.rmtree, self.identity)
-        for name, data in (("identity", identity_file(forged.owner)[1].encode()), ("passphrase", PASSPHRASE)):
+        for name, data in (("owner", identity_file(forged.owner)[1].encode()), ("analyst", identity_file(forged.analyst)[1].encode()),
+                           ("passphrase", PASSPHRASE)):
             (self.identity / name).write_bytes(data)
             (self.identity / name).chmod(0o600)
 
-    def run_on(self, vault, *words):
+    def run_on(self, vault, *words, who="owner"):
         """Exit status and what is said, without an anchor of another forgery."""
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LD_LIBRARY_PATH", "ASAN_OPTIONS")}
-        done = subprocess.run([COMMAND, *words, "--vault", vault, "--identity", self.identity / "identity", "--passphrase-file",
+        done = subprocess.run([COMMAND, *words, "--vault", vault, "--identity", self.identity / who, "--passphrase-file",
                                self.identity / "passphrase", "--no-input", "--json"], capture_output=True, stdin=subprocess.DEVNULL,
                               check=False, timeout=250, env={**kept, "LC_ALL": "C.UTF-8", "HOME": str(vault.parent),
                                                              "XDG_STATE_HOME": str(vault.parent / "state")})
         return done.returncode, done.stdout.decode()
+
+    def disclosed_to_analyst(self, vault):
+        """Exit status of a disclosure to the analyst, and whether the reader has that value for it."""
+        record = reader.Vault(vault, forged.analyst).document()["records"][0]
+        status, _ = self.run_on(vault, "disclose", record["id"], "--fields", "sex", "--purpose", "statistics", "--basis",
+                                "state_agency_duty", "--to", "x", "--to-class", "oversight_body", who="analyst")
+        return status, "sex" in record["values"]
 
     def test_casevault_refuses_the_chains_that_the_reader_refuses(self):
         for why, signer, payloads, _ in forged.FORGED:
@@ -815,14 +878,34 @@ class ForgedTest(unittest.TestCase):
                     self.assertEqual((status, json.loads(said)["ok"]), (0, True) if good else (8, False), said)
 
     def test_a_grant_that_expired_discloses_nothing_to_its_holder(self):
-        for expires, code in ((1, 4), (forged.FAR, 0)):
+        for expires, found in ((1, (4, False)), (forged.FAR, (0, True))):
             with forged.Copy() as folder, self.subTest(expires=expires):
-                forged.forged_vault(folder, 1, lambda f: [[f.grant(1, forged.owner.person.x, 1, 1, True, expires)]])
-                record = reader.Vault(folder, forged.owner).document()["records"][0]
-                self.assertEqual("full_name" in record["values"], code == 0)
-                status, _ = self.run_on(folder, "disclose", record["id"], "--fields", "full_name", "--purpose", "reception", "--basis",
-                                        "self_report_reception", "--to", "x", "--to-class", "police")
-                self.assertEqual(status, code)
+                forged.forged_vault(folder, 1, lambda f: forged.given_anew(f, False, expires))
+                self.assertEqual(self.disclosed_to_analyst(folder), found)
+
+    def test_a_grant_given_again_keeps_its_first_box(self):
+        with forged.Copy() as folder:
+            forged.forged_vault(folder, 1, lambda f: [[[6, 2, f.shared(), 1, bytes(200), True, 0]]])
+            self.assertEqual(self.disclosed_to_analyst(folder), (0, True))
+
+    def test_casevault_refuses_a_vault_key_for_one_whose_certification_never_reached_the_database(self):
+        for outsider, wanted in ((False, (0, True)), (True, (8, False))):
+            with forged.Copy() as folder, self.subTest(outsider=outsider):
+                forged.unapplied_principal(folder, outsider)
+                status, said = self.run_on(folder, "audit", "verify")
+                self.assertEqual((status, json.loads(said)["ok"]), wanted, said)
+
+    def test_doctor_names_the_cells_that_the_reader_counts_under_a_retired_epoch(self):
+        with forged.Copy() as folder:
+            name = forged.retired_too_early(folder).vault.authority.schema.compartments[9][0]
+            vault = reader.Vault(folder, forged.owner)
+            (told,) = (one["cells"] for one in vault.census() if one["state"] == "retired")
+            status, said = self.run_on(folder, "doctor")
+            named = [one["where"] for one in json.loads(said)["findings"] if one["severity"] == "error" and f"{name}:1" in one["what"]]
+            under = [reader.record_id(vault.authority.id_key, row_) for row_, record in vault.records.items()
+                     if any((cell.compartment, cell.epoch) == (9, 1) for cell in record.cells)]
+            self.assertEqual((status, len(under)), (8, told))
+            self.assertCountEqual(named, [f"record {one}" for one in under])
 
     def test_casevault_destroys_an_epoch_beside_a_second_leaf_node_of_halves(self):
         with forged.Copy() as folder:

@@ -389,6 +389,7 @@ class Folder {
     const auto has_x = [&](const auto& each) { return each.second.who.x_public == who->x_public; };
     if (state_.find(who->ed_public) != nullptr || std::ranges::any_of(state_.principals, has_x) || known_before(*who))
       return refuse("new keys that somebody has or had");
+    rekeyed_ = true;
     principal.former.emplace_back(entry_, std::exchange(principal.who, *std::move(who)));
     std::erase_if(principal.grants, [&](const auto& grant) {
       const bool present = grant.first == state_.current(grant.first.compartment);
@@ -520,6 +521,8 @@ class Folder {
       if (held->second.may_grant != grant.may_grant || held->second.expires_ms != grant.expires_ms)
         return refuse("a grant sealed to new keys with other rights");
       unsealed_.erase(held);
+    } else if (rekeyed_ && o.principal == actor_) {
+      return refuse("a grant to itself that its new keys do not ask for");
     } else if (!genesis_ && !opened_.contains(o.name)) {
       if (!has_now(o.name) || !actor()->grants.at(o.name).may_grant)
         return refuse("its actor may not grant this compartment");
@@ -549,6 +552,7 @@ class Folder {
   std::map<keys::EpochName, GrantState> unsealed_;  ///< what its actor holds and has not sealed to its new keys yet
   bool new_vault_key_ = false;
   bool own_rekey_ = false;
+  bool rekeyed_ = false;  ///< its op was applied
   PrincipalNumber actor_ = 0;
   bool genesis_ = false;
 };

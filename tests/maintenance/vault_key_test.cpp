@@ -843,5 +843,29 @@ TEST_CASE("bound: rows of an import that was at work when somebody was put out a
   CHECK(snapshot.db.next_row == 200'192);
 }
 
+TEST_CASE("compartmented: new keys take along what was held, and no more of it in the same entry") {
+  const Lab lab;
+  Person officer;
+  const std::int64_t later = base::system_environment().clock->now_ms() + 1'000'000;
+  {
+    Session owner = lab.open();
+    officer = lab.add(owner, "officer", "officer", {});
+    const std::vector<std::string> identity = {"identity"};
+    REQUIRE_OK(owner.grant("officer", identity, {true, later}));
+  }
+  const Person fresh = Person::make("officer", lab.folder / "fresh.identity");
+  const auto attempt = [&](bool more) {
+    const auto core = lab.core(officer);
+    auto work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    std::vector<vault::AuthorityOp> ops;
+    ops.emplace_back(vault::OpRekey{fresh.public_string});
+    ops.emplace_back(vault::OpGrant{2, {1, 1}, Bytes(137), true, later});
+    if (more) ops.emplace_back(vault::OpGrant{2, {1, 1}, Bytes(137), true, 0});
+    return vault::begin_vault_key(work, audit::Action::kPrincipalRekey, "forged", std::move(ops));
+  };
+  REQUIRE_ERROR(ErrorCode::kBadInput, attempt(true));
+  REQUIRE_OK(attempt(false));  // the same without the second grant is well-formed
+}
+
 }  // namespace
 }  // namespace casevault::test

@@ -32,14 +32,14 @@ enum class Action : std::uint8_t {
   kKeyDestroy = 14,    ///< the half of an epoch was erased: nothing opens under it any more
   kPrincipalRevoke = 15,
   kGrantRevoke = 16,
-  kKeyVault = 17,       ///< a new vault key and log key; then that the database is under them
-  kPrincipalRekey = 18, ///< a principal replaced its own keys
-  kKeyRetire = 19,      ///< an epoch was said to be empty for good
-  kFind = 20,  ///< records were searched for, with or without a match
-  kTable = 32,     ///< exact values of columns were read
-  kTabulate = 33,  ///< a cross table was published
-  kRelease = 34,   ///< rows were published
-  kBudget = 35,    ///< a tool outside spent privacy budget
+  kKeyVault = 17,        ///< a new vault key and log key; then that the database is under them
+  kPrincipalRekey = 18,  ///< a principal replaced its own keys
+  kKeyRetire = 19,       ///< an epoch was said to be empty for good
+  kFind = 20,            ///< records were searched for, with or without a match
+  kTable = 32,           ///< exact values of columns were read
+  kTabulate = 33,        ///< a cross table was published
+  kRelease = 34,         ///< rows were published
+  kBudget = 35,          ///< a tool outside spent privacy budget
 };
 enum class Outcome : std::uint8_t { kOk = 0, kDenied = 1, kFailed = 2 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(Action action) noexcept;    ///< e.g. "disclose"

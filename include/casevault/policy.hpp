@@ -18,8 +18,8 @@ struct PrincipalInfo {
   std::vector<std::string> grants;  ///< compartments
   std::vector<std::string> may_grant;
   std::map<std::string, std::int64_t> expires_ms;  ///< of the grants that expire, by compartment
-  std::uint64_t entry = 0;               ///< the entry that added it
-  std::optional<std::uint64_t> revoked;  ///< the entry that revoked it
+  std::uint64_t entry = 0;                         ///< the entry that added it
+  std::optional<std::uint64_t> revoked;            ///< the entry that revoked it
 };
 
 /// A request to certify a principal.

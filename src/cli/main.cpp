@@ -339,7 +339,8 @@ class Table {
     added.add_flag("--may-grant", principal_args_.may_grant, "May grant these compartments to others");
     text(added, "--expires", principal_args_.expires, "DATE", "These grants end on DATE (YYYY-MM-DD, at 0:00 UTC)");
     text(added, "--unit", principal_args_.unit, "U", "The unit it belongs to");
-    text(added, "--functional-role", principal_args_.functional_roles, "R,...", "Roles of the schema that its rules name");
+    text(added, "--functional-role", principal_args_.functional_roles, "R,...",
+         "Roles of the schema that its rules name");
     text(added, "--invitation", principal_args_.invitation, "FILE",
          "Where the invitation goes; default standard output");
     command(principal, "list", "Principals with roles and grants", principal_list);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <casevault/maintenance.hpp>
 
-#include "vault/epochs.hpp"
 #include "maintenance/index_check.hpp"
+#include "vault/epochs.hpp"
 #include "vault/row_key.hpp"
 #include "vault/verify.hpp"
 

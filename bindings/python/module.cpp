@@ -630,9 +630,10 @@ void bind_session(nb::module_& m) {
              return std::tuple(made.old_epoch, made.new_epoch, made.entry);
            })
       .def("reencrypt",
-           [](Session& s, const std::string& compartment, std::uint64_t rate,
+           [](Session& s, const std::string& compartment, std::uint64_t rate, bool index,
               const std::optional<nb::object>& progress) {
-             const ReencryptOptions options{compartment, rate, progress_of(progress)};
+             const ReencryptOptions options{
+                 .compartment = compartment, .rate = rate, .index = index, .progress = progress_of(progress)};
              const Reencryption done = released([&] { return take(s.reencrypt(options)); });
              nb::dict out;
              out["done"] = done.done;

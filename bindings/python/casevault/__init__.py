@@ -302,9 +302,18 @@ class Vault:
         """Records the privacy budget that a tool outside has spent. Answers the entry."""
         return self._session.record_budget(purpose, tool, name, epsilon)
 
-    def reencrypt(self, compartment: str = "", *, rate: int = 0, progress: Progress | Bar | None = None) -> dict[str, Any]:
-        """Moves cells under old epochs to the current ones, while others work; may be stopped and called again."""
-        return self._session.reencrypt(compartment, rate, _progress(progress))
+    def reencrypt(
+        self,
+        compartment: str = "",
+        *,
+        rate: int = 0,
+        index: bool = False,
+        progress: Progress | Bar | None = None,
+    ) -> dict[str, Any]:
+        """Moves cells under old epochs to the current ones, while others work; may be stopped and called again.
+
+        With `index` only the search indexes are built anew."""
+        return self._session.reencrypt(compartment, rate, index, _progress(progress))
 
     def principals(self) -> list[dict[str, Any]]:
         """Everybody the log vouches for."""

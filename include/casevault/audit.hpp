@@ -36,6 +36,9 @@ enum class Action : std::uint8_t {
   kPrincipalRekey = 18,  ///< a principal replaced its own keys
   kKeyRetire = 19,       ///< an epoch was said to be empty for good
   kFind = 20,            ///< records were searched for, with or without a match
+  kDuplicates = 21,      ///< records were compared: which of them may be about one person
+  kMerge = 22,           ///< two records were said to be about one person
+  kUnmerge = 23,         ///< that was taken back
   kTable = 32,           ///< exact values of columns were read
   kTabulate = 33,        ///< a cross table was published
   kRelease = 34,         ///< rows were published

@@ -41,6 +41,12 @@ struct Written {
   std::vector<std::string> warnings = {};
 };
 
+/// What a merge, or taking it back, answers.
+struct Merged {
+  std::uint64_t entry = 0;
+  std::vector<RecordId> person;  ///< all records that are about the person of the first now, with it
+};
+
 /// Metadata of a record; no values.
 struct RecordInfo {
   RecordId id;

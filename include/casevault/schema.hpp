@@ -35,6 +35,25 @@ enum class IndexKind : std::uint8_t {
 };
 [[nodiscard]] CASEVAULT_API std::string_view name_of(IndexKind kind) noexcept;  ///< as schemas write it
 
+/// What a field tells of a person: what Session::duplicates compares. A type has each at most once.
+enum class Trait : std::uint8_t {
+  kNone = 0,
+  kName,
+  kAliases,         ///< other names, between ';'
+  kSex,             ///< codes female and male; any other is not known
+  kBirthDate,       ///< a date
+  kBirthPrecision,  ///< code estimated: the birth date may be a year off
+  kNationality,
+  kDocument,         ///< an identity number
+  kPhone,            ///< one number or several
+  kProvince,         ///< a place as written
+  kProvinceCode,     ///< the same as a code
+  kProvinceEdition,  ///< the code's edition: 2024 or 2025
+  kCommune,          ///< a place within it
+  kRelatives,        ///< "name; relation; telephone" between '|'
+};
+[[nodiscard]] CASEVAULT_API std::string_view name_of(Trait trait) noexcept;  ///< as schemas write it: "birth_date"
+
 struct Field {
   std::uint16_t id = 0;  ///< persisted; unique in its type for ever
   std::string name;
@@ -43,6 +62,7 @@ struct Field {
   bool required = false;
   std::string list;  ///< name of the code list, for the coded types
   IndexKind index = IndexKind::kNone;
+  Trait trait = Trait::kNone;
 };
 
 struct RecordType {
@@ -52,6 +72,7 @@ struct RecordType {
   bool search_before_add = false;  ///< a new record must name the log entry of a search that went before it
   [[nodiscard]] CASEVAULT_API const Field* find(std::string_view field) const noexcept;
   [[nodiscard]] CASEVAULT_API const Field* find(std::uint16_t field_id) const noexcept;
+  [[nodiscard]] CASEVAULT_API const Field* find(Trait trait) const noexcept;
 };
 
 /// A class of fields with a key of its own. `sealed_as_cell`: the fields of a record are sealed as one map (coded

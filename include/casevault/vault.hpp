@@ -146,6 +146,19 @@ class CASEVAULT_API Session {
   /// kNotFound for a type, a field without an index, or an index that has to be built first, kBadInput for a text that
   /// no record can be found by, kIntegrity when the index was altered (logged).
   [[nodiscard]] Result<FindResult> find(const FindRequest& request);
+  /// Records that may be about one person: those that the policy admits are decrypted inside and compared by what the
+  /// schema calls their traits; pairs leave, best explained, after the entry that names all of them is on disk. Records
+  /// that are merged already make no pair. `found` returns false to stop. Errors as find; kNotFound also for a type of
+  /// whose fields none has the trait name.
+  [[nodiscard]] Result<DuplicatesResult> duplicates(const DuplicatesRequest& request,
+                                                    const std::function<bool(const DuplicatePair&)>& found);
+  /// Says in the log, signed, that two records are about one person; both stay as they are. `reason` is kept sealed.
+  /// With `undo` it takes a merge back. kRefused for roles that write no records, kNoGrant without the compartment of
+  /// the type's names (both logged), kBadInput for one record or two types, kConflict when they are, or are not, merged
+  /// with each other already.
+  [[nodiscard]] Result<Merged> merge(const RecordId& a, const RecordId& b, std::string_view reason, bool undo = false);
+  /// All records that merges, one after another, say to be about the person of this one, with it, oldest first.
+  [[nodiscard]] Result<std::vector<RecordId>> same_person(const RecordId& id);
   /// Granted columns of a type, exactly. Discloses nothing yet: the first read of the table does, under its own entry.
   [[nodiscard]] Result<Table> table(const TableRequest& request);
   /// A cross table that may be published, after its entry in the release ledger. kRefused (logged) when it would show a

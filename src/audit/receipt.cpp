@@ -52,6 +52,12 @@ std::string_view name_of(Action action) noexcept {
       return "key-retire";
     case Action::kFind:
       return "find";
+    case Action::kDuplicates:
+      return "duplicates";
+    case Action::kMerge:
+      return "merge";
+    case Action::kUnmerge:
+      return "unmerge";
     case Action::kTable:
       return "table";
     case Action::kTabulate:

@@ -80,6 +80,15 @@ struct FindArguments {
   bool loose = false;
 };
 Result<int> find(Context& context, const FindArguments& arguments);
+struct DuplicatesArguments {
+  std::string type, purpose, basis, min_score;
+};
+Result<int> duplicates(Context& context, const DuplicatesArguments& arguments);
+struct MergeArguments {
+  std::string a, b, reason;
+  bool undo = false;
+};
+Result<int> merge(Context& context, const MergeArguments& arguments);
 
 Result<int> audit_verify(Context& context);
 struct AuditLogArguments {

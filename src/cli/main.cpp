@@ -243,6 +243,21 @@ class Table {
     find_.add_flag("--loose", find_args_.loose, "Names without their marks, in any order, with other spaces, too");
     text(find_, "--limit", find_args_.limit, "N", "Lists the N closest; default 100");
 
+    CLI::App& duplicates_ = command(app_, "duplicates", "Pairs of records that may be one person, and why; logged",
+                                    [this](Context& c) { return duplicates(c, duplicates_args_); });
+    text(duplicates_, "TYPE", duplicates_args_.type, "", "A record type of the schema")->required();
+    text(duplicates_, "--min-score", duplicates_args_.min_score, "S",
+         "From 0 to 1: the probability that a pair is one person; default 0.5");
+    text(duplicates_, "--purpose", duplicates_args_.purpose, "P", "A purpose of the schema")->required();
+    text(duplicates_, "--basis", duplicates_args_.basis, "B", "The legal basis; default: the purpose's");
+
+    CLI::App& merge_ = command(app_, "merge", "Says that two records are about one person; both stay",
+                               [this](Context& c) { return merge(c, merge_args_); });
+    text(merge_, "A", merge_args_.a, "", "A record")->required();
+    text(merge_, "B", merge_args_.b, "", "Another of the same type")->required();
+    text(merge_, "--reason", merge_args_.reason, "T", "Why, in words; sealed in the log")->required();
+    merge_.add_flag("--undo", merge_args_.undo, "Takes a merge of the two back");
+
     CLI::App& disclose_ =
         command(app_, "disclose", "Hands out values: decided by the policy, logged before anything is shown",
                 [this](Context& c) { return disclose(c, disclose_args_); });
@@ -456,6 +471,8 @@ class Table {
   UpdateArguments update_args_;
   ListArguments list_args_;
   HistoryArguments history_args_;
+  DuplicatesArguments duplicates_args_;
+  MergeArguments merge_args_;
   ImportArguments import_args_;
   DiscloseArguments disclose_args_;
   FindArguments find_args_;

@@ -3,6 +3,8 @@
 #include "cli/rows.hpp"
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <set>
 
 namespace casevault::cli {
@@ -330,14 +332,73 @@ Result<int> find(Context& context, const FindArguments& arguments) {
   std::string text;
   for (const FindResult::Hit& hit : answer.matches) {
     const std::string id = hit.id.to_string();
-    matches.push_back({{"id", id}, {"match", name_of(hit.match)}});
-    text += id + "  " + std::string(name_of(hit.match)) + "\n";
+    Json match{{"id", id}, {"match", name_of(hit.match)}};
+    text += id + "  " + std::string(name_of(hit.match));
+    for (const RecordId& other : hit.same_person) {
+      match["same_person"].push_back(other.to_string());
+      text += (&other == &hit.same_person.front() ? "  same person as " : ", ") + other.to_string();
+    }
+    matches.push_back(std::move(match));
+    text += "\n";
   }
   text += std::to_string(answer.count) + (answer.count == 1 ? " match" : " matches") +
           (answer.count > answer.matches.size() ? ", the closest are listed (--limit)" : "") + ", entry " +
           std::to_string(result.entry);
   CASEVAULT_CHECK(context.print(
       Json{{"matches", matches}, {"count", answer.count}, {"entry", result.entry}, {"basis", result.basis}}, text));
+  return 0;
+}
+
+Result<int> duplicates(Context& context, const DuplicatesArguments& arguments) {
+  DuplicatesRequest request;
+  request.type = arguments.type;
+  request.purpose = arguments.purpose;
+  request.basis = arguments.basis;
+  request.progress = context.progress();
+  if (const std::string& text = arguments.min_score; !text.empty()) {
+    const auto end = std::from_chars(text.data(), text.data() + text.size(), request.min_score);
+    if (end.ec != std::errc() || end.ptr != text.data() + text.size())
+      return usage("--min-score is a number from 0 to 1, e.g. 0.8");
+  }
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  Result<void> printed;
+  const auto show = [&](const DuplicatePair& pair) {
+    const std::string a = pair.a.to_string();
+    const std::string b = pair.b.to_string();
+    const double score = std::round(pair.score * 1000) / 1000;
+    std::string line = a + "  " + b + "  " + Json(score).dump();
+    for (const std::string_view reason : pair.because)
+      line += (&reason == &pair.because.front() ? "  " : "; ") + std::string(reason);
+    for (const std::string_view reason : pair.against) line += "; but " + std::string(reason);
+    printed = context.print(
+        Json{{"a", a}, {"b", b}, {"score", score}, {"because", pair.because}, {"against", pair.against}}, line);
+    return printed.has_value();
+  };
+  CASEVAULT_TRY(const DuplicatesResult result, session.duplicates(request, show));
+  CASEVAULT_CHECK(std::move(printed));
+  std::string unheard;
+  for (const std::string& field : result.unheard) unheard += (unheard.empty() ? "" : ", ") + field;
+  if (context.options.progress != "json") {
+    note(std::to_string(result.pairs) + (result.pairs == 1 ? " pair among " : " pairs among ") +
+         std::to_string(result.records) + " records, entry " + std::to_string(result.entry) + ", basis " +
+         visible(result.basis) + (unheard.empty() ? "" : "; not compared, because you may not read them: " + unheard));
+  }
+  return 0;
+}
+
+Result<int> merge(Context& context, const MergeArguments& arguments) {
+  CASEVAULT_TRY(const RecordId a, RecordId::parse(arguments.a));
+  CASEVAULT_TRY(const RecordId b, RecordId::parse(arguments.b));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const Merged merged, session.merge(a, b, arguments.reason, arguments.undo));
+  Json person = Json::array();
+  for (const RecordId& id : merged.person) person.push_back(id.to_string());
+  std::string line = (arguments.undo ? "no longer merged: " : "merged: ") + a.to_string() + " and " + b.to_string() +
+                     "  entry " + std::to_string(merged.entry);
+  if (merged.person.size() > 2)
+    line += "  (" + std::to_string(merged.person.size()) + " records are about this person)";
+  CASEVAULT_CHECK(context.print(
+      Json{{"a", a.to_string()}, {"b", b.to_string()}, {"person", person}, {"entry", merged.entry}}, line));
   return 0;
 }
 

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "model/normalise.hpp"
 #include "model/value.hpp"
+#include "vault/merge.hpp"
 #include "vault/row_key.hpp"
 #include "vault/session_impl.hpp"
 
@@ -207,7 +208,8 @@ class Search {
     answer.count -= looked_at - found_.size();
     for (Found& found : found_) {
       if (answer.matches.size() == request_.limit) break;
-      answer.matches.push_back({core_.id_of(found.candidate.row), found.candidate.match});
+      answer.matches.push_back({core_.id_of(found.candidate.row), found.candidate.match,
+                                vault::other_records(core_, authority().state, found.candidate.row)});
       leaving_.try_emplace(found.candidate.row, std::pair(found.version, std::move(found.record_key)));
     }
     return answer;

@@ -693,7 +693,7 @@ std::string_view text_of(Reason reason) noexcept {
 bool speaks_for(Reason reason) noexcept { return reason < Reason::kOtherGivenName; }
 
 void find_duplicates(std::span<const Person> people, double least_score,
-                     const std::function<bool(const DuplicatePair&)>& found, std::size_t register_size) {
+                     const std::function<bool(const ScoredPair&)>& found, std::size_t register_size) {
   const Crowd crowd(people, std::max(register_size, people.size()));
   std::vector<std::uint32_t> candidates;
   for (std::size_t a = 0; a < crowd.size(); ++a) {

@@ -86,14 +86,12 @@ enum class Reason : std::uint8_t {
 [[nodiscard]] std::string_view text_of(Reason reason) noexcept;  ///< a few words, without values
 [[nodiscard]] bool speaks_for(Reason reason) noexcept;           ///< for one person, not against
 
-struct DuplicatePair {
+struct ScoredPair {
   std::size_t a = 0;  ///< indexes into the people, a < b
   std::size_t b = 0;
   double score = 0;  ///< 0 to 1
   std::vector<Reason> because;
 };
-
-inline constexpr double kDefaultDuplicateScore = 0.5;
 
 /// Calls `found` for each pair of at least `least_score`, in the order of a, then b; stops when it returns false. Only
 /// people who share a name, document, telephone or relative, or a family name and a birthday or commune, are compared,
@@ -102,6 +100,6 @@ inline constexpr double kDefaultDuplicateScore = 0.5;
 /// `register_size`: of the register that the people were picked from, by their names, documents and telephones, when
 /// they are not all of it: so a newcomer is held against those that a search has found.
 void find_duplicates(std::span<const Person> people, double least_score,
-                     const std::function<bool(const DuplicatePair&)>& found, std::size_t register_size = 0);
+                     const std::function<bool(const ScoredPair&)>& found, std::size_t register_size = 0);
 
 }  // namespace casevault::model

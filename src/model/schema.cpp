@@ -58,6 +58,9 @@ constexpr std::array<std::pair<std::string_view, FieldType>, 7> kTypeNames = {{{
                                                                                {"bytes", FieldType::kBytes}}};
 
 constexpr std::array<std::string_view, 7> kIndexNames = {"none", "exact", "name", "phone", "id", "date", "place"};
+constexpr std::array<std::string_view, 14> kTraitNames = {
+    "none",     "name",  "aliases",  "sex",           "birth_date",       "birth_precision", "nationality",
+    "document", "phone", "province", "province_code", "province_edition", "commune",         "relatives"};
 constexpr std::array<std::string_view, 2> kSealedNames = {"field", "cell"};
 constexpr std::array<std::string_view, 2> kScopeNames = {"any", "own_unit"};
 /// A word that so many records share leads to a list that nobody reads.
@@ -101,6 +104,23 @@ bool can_have(FieldType type, IndexKind index) {
       return type != FieldType::kMultiCode && type != FieldType::kBytes;
     case IndexKind::kDate:
       return type == FieldType::kDate;
+    default:
+      return type == FieldType::kText;
+  }
+}
+
+bool can_tell(FieldType type, Trait trait) {
+  switch (trait) {
+    case Trait::kNone:
+      return true;
+    case Trait::kBirthDate:
+      return type == FieldType::kDate;
+    case Trait::kSex:
+    case Trait::kBirthPrecision:
+    case Trait::kNationality:
+    case Trait::kProvinceCode:
+    case Trait::kProvinceEdition:
+      return type == FieldType::kCode || type == FieldType::kText;
     default:
       return type == FieldType::kText;
   }
@@ -375,7 +395,7 @@ Result<void> Schema::State::resolve_list(const Section& section, const Field& fi
 }
 
 Result<Field> Schema::State::read_field(const Section& section, Lists from) {
-  CASEVAULT_CHECK(section.only({"id", "name", "type", "compartment", "required", "list", "index"}));
+  CASEVAULT_CHECK(section.only({"id", "name", "type", "compartment", "required", "list", "index", "trait"}));
   Field field;
   CASEVAULT_TRY(field.id, section.number("id"));
   CASEVAULT_TRY(field.name, section.text("name", kNameCharacters));
@@ -401,6 +421,12 @@ Result<Field> Schema::State::read_field(const Section& section, Lists from) {
   if (!can_have(field.type, field.index)) {
     return section.refuse("index", std::string(kIndexNames.at(index)) + " does not fit a field of type " + type +
                                        ": dates take date or exact, texts any other, codes and numbers exact");
+  }
+  CASEVAULT_TRY(const std::size_t trait, section.choice("trait", kTraitNames));
+  field.trait = static_cast<Trait>(trait);
+  if (!can_tell(field.type, field.trait)) {
+    return section.refuse("trait", std::string(kTraitNames.at(trait)) + " does not fit a field of type " + type +
+                                       ": a birth_date is a date, codes and places may be codes, all else is text");
   }
   return field;
 }
@@ -468,6 +494,8 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
       if (!field_ids.insert(field.id).second) return field_section.refuse("id", "is used twice in type " + type.name);
       if (!field_names.insert(field.name).second)
         return field_section.refuse("name", "is used twice in type " + type.name);
+      if (field.trait != Trait::kNone && type.find(field.trait) != nullptr)
+        return field_section.refuse("trait", "is used twice in type " + type.name);
       type.fields.push_back(std::move(field));
     }
     CASEVAULT_CHECK(check_sealed_sizes(section, type));
@@ -616,9 +644,19 @@ std::string_view name_of(IndexKind kind) noexcept {
   return at < kIndexNames.size() ? kIndexNames.at(at) : "unknown";
 }
 
+std::string_view name_of(Trait trait) noexcept {
+  const auto at = static_cast<std::size_t>(trait);
+  return at < kTraitNames.size() ? kTraitNames.at(at) : "unknown";
+}
+
 const Field* RecordType::find(std::string_view field) const noexcept { return find_in(fields, field, &Field::name); }
 const Field* RecordType::find(std::uint16_t field_id) const noexcept {
   const auto found = std::ranges::find(fields, field_id, &Field::id);
+  return found == fields.end() ? nullptr : &*found;
+}
+
+const Field* RecordType::find(Trait trait) const noexcept {
+  const auto found = std::ranges::find(fields, trait, &Field::trait);
   return found == fields.end() ? nullptr : &*found;
 }
 

@@ -35,7 +35,8 @@ enum OpCode : std::uint8_t {
   kDatabaseKey = 13,
   kRetiredEpoch = 14,
   kRekey = 15,
-  kRelease = 16
+  kRelease = 16,
+  kSamePerson = 17
 };
 
 template <typename... F>
@@ -93,6 +94,7 @@ void encode_op(CborWriter& w, const AuthorityOp& op) {
           [&](const OpRelease& o) {
             w.array(3).uint(kRelease).uint(static_cast<std::uint64_t>(o.kind)).bytes(o.definition);
           },
+          [&](const OpSamePerson& o) { w.array(4).uint(kSamePerson).uint(o.a).uint(o.b).boolean(o.same); },
           [&](const OpRevoke& o) { w.array(2).uint(kRevoke).uint(o.principal); },
           [&](const OpEndGrant& o) { w.array(3).uint(kEndGrant).uint(o.principal).uint(o.compartment); },
       },
@@ -225,6 +227,14 @@ std::optional<AuthorityOp> decode_op(CborReader& r) {
       o.kind = static_cast<ReleaseKind>(r.narrow<std::uint8_t>());
       const ByteView definition = r.bytes();
       o.definition.assign(definition.begin(), definition.end());
+      return o;
+    }
+    case kSamePerson: {
+      require(4);
+      OpSamePerson o;
+      o.a = r.narrow<std::uint32_t>();
+      o.b = r.narrow<std::uint32_t>();
+      o.same = r.boolean();
       return o;
     }
     default:
@@ -543,6 +553,22 @@ class Folder {
     state_.releases.push_back({entry_, actor_, o.kind, o.definition});
     return {};
   }
+  Result<void> on(const OpSamePerson& o) {
+    // Every principal may say so: who may write records is a check of writers, like that of record writes.
+    if (genesis_ || o.a >= o.b) return refuse("a link of records that is none");
+    const auto found = state_.links.find(o.a);
+    const bool linked = found != state_.links.end() && found->second.contains(o.b);
+    if (o.same == linked) return refuse(linked ? "a link of records that is there already" : "an end of no link");
+    if (o.same) {
+      state_.links[o.a].insert(o.b);
+      state_.links[o.b].insert(o.a);
+    } else {
+      state_.links[o.a].erase(o.b);
+      state_.links[o.b].erase(o.a);
+    }
+    state_.same_person.push_back({entry_, actor_, time_ms_, o});
+    return {};
+  }
   Result<void> on(const OpNotApplied&) { return {}; }  // collected before the fold
 
   AuthorityState& state_;
@@ -565,6 +591,19 @@ bool gives_more(const GrantState& held, const GrantState& given) {
   };
   const bool less = held.ended || (held.may_grant && !given.may_grant) || longer(held, given);
   return !less && ((given.may_grant && !held.may_grant) || longer(given, held));
+}
+
+std::vector<std::uint32_t> AuthorityState::rows_of_person(std::uint32_t row) const {
+  std::set<std::uint32_t> rows{row};
+  for (std::vector<std::uint32_t> next{row}; !next.empty();) {
+    const auto beside = links.find(next.back());
+    next.pop_back();
+    if (beside == links.end()) continue;
+    for (const std::uint32_t other : beside->second) {
+      if (rows.insert(other).second) next.push_back(other);
+    }
+  }
+  return {rows.begin(), rows.end()};
 }
 
 const PrincipalState* AuthorityState::find(std::string_view name) const {

@@ -102,9 +102,16 @@ struct OpRelease {
   ReleaseKind kind{};
   Bytes definition;  ///< analytics/ledger.hpp
 };
-using AuthorityOp =
-    std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied, OpPastEpoch,
-                 OpDestroyedEpoch, OpRevoke, OpEndGrant, OpLogKey, OpDatabaseKey, OpRetiredEpoch, OpRekey, OpRelease>;
+/// Two records are about one person, or are not after all. A fact of the log like all here: it holds whatever becomes
+/// of the database, and tells numbers of rows only.
+struct OpSamePerson {
+  std::uint32_t a = 0;  ///< row; less than b
+  std::uint32_t b = 0;
+  bool same = true;
+};
+using AuthorityOp = std::variant<OpGenesis, OpSchema, OpVaultKey, OpPrincipal, OpEpoch, OpGrant, OpNotApplied,
+                                 OpPastEpoch, OpDestroyedEpoch, OpRevoke, OpEndGrant, OpLogKey, OpDatabaseKey,
+                                 OpRetiredEpoch, OpRekey, OpRelease, OpSamePerson>;
 
 /// Where a payload stands in the chain.
 struct AuthorityLink {
@@ -185,6 +192,14 @@ struct ReleaseState {
   Bytes definition;
 };
 
+/// Two records that were said to be about one person, by rows.
+struct SamePersonState {
+  std::uint64_t entry = 0;
+  PrincipalNumber actor = 0;
+  std::int64_t time_ms = 0;
+  OpSamePerson what;
+};
+
 struct AuthorityState {
   keys::VaultTag tag{};
   std::int64_t created_ms = 0;
@@ -200,13 +215,17 @@ struct AuthorityState {
   crypto::Suite suite = crypto::Suite::kAes256Gcm;       ///< what writers seal new cells with
   std::optional<Schema> schema;
   std::set<std::uint64_t> not_applied;
-  std::vector<ReleaseState> releases;  ///< in the order of their entries
+  std::vector<ReleaseState> releases;                      ///< in the order of their entries
+  std::vector<SamePersonState> same_person;                ///< all that was ever said, in the order of their entries
+  std::map<std::uint32_t, std::set<std::uint32_t>> links;  ///< what holds of it: rows beside each, both ways
   /// Compartments of whose present epoch a grant was taken back: nothing more is to be sealed under it.
   std::set<std::uint16_t> due;
 
   [[nodiscard]] const PrincipalState* find(std::string_view name) const;
   [[nodiscard]] const PrincipalState* find(const crypto::PublicKey& ed_public) const;
   [[nodiscard]] keys::EpochName current(std::uint16_t compartment) const;
+  /// All records that merges, one after another, say to be about the person of this one, with it; ascending.
+  [[nodiscard]] std::vector<std::uint32_t> rows_of_person(std::uint32_t row) const;
   /// Unended grants of present epochs that have expired: principal and compartment.
   [[nodiscard]] std::vector<std::pair<PrincipalNumber, std::uint16_t>> expired(std::int64_t now_ms) const;
 };

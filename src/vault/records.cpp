@@ -492,6 +492,14 @@ Result<std::vector<VersionInfo>> record_history(Core& core, const RecordId& id) 
           out[unnamed].actor = actor == state.principals.end() ? "?" : actor->second.who.name;
         return true;
       }));
+  for (const SamePersonState& each : state.same_person) {
+    if (each.what.a != number && each.what.b != number) continue;
+    const auto action = each.what.same ? audit::Action::kMerge : audit::Action::kUnmerge;
+    const auto after = std::ranges::find_if(out, [&](const VersionInfo& one) { return one.entry > each.entry; });
+    const std::uint32_t version = after == out.begin() ? 0 : std::prev(after)->version;
+    out.insert(after, {version, each.entry, each.time_ms, std::string(audit::name_of(action)),
+                       state.principals.at(each.actor).who.name});
+  }
   return out;
 }
 

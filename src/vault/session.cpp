@@ -4,6 +4,7 @@
 #include "vault/create.hpp"
 #include "vault/epochs.hpp"
 #include "vault/import.hpp"
+#include "vault/merge.hpp"
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
 #include "vault/vault_key.hpp"
@@ -136,6 +137,16 @@ Result<std::vector<RecordInfo>> Session::list(std::string_view type, std::size_t
 Result<std::vector<VersionInfo>> Session::history(const RecordId& id) {
   CASEVAULT_TRY(const auto core, impl_->core());
   return vault::record_history(*core, id);
+}
+
+Result<Merged> Session::merge(const RecordId& a, const RecordId& b, std::string_view reason, bool undo) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::merge_records(*core, a, b, reason, undo);
+}
+
+Result<std::vector<RecordId>> Session::same_person(const RecordId& id) {
+  CASEVAULT_TRY(const auto core, impl_->core());
+  return vault::records_of_person(*core, id);
 }
 
 Result<ImportReport> Session::import_rows(std::string_view type, RowSource& source, const ImportOptions& options) {

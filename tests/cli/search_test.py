@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Search through the command: find, what is told of new records, indexes built anew."""
 
+import json
 import os
 import sys
 import unittest
@@ -43,6 +44,44 @@ class Search(CommandTest):
         limited = box.json("find", "person", "full_name=dang thi thu tim", "--limit", "1", *PURPOSE)
         self.assertEqual((len(limited["matches"]), limited["count"]), (1, 2))
         self.assertTrue(box.json("doctor", "--deep")["ok"])
+
+    def test_duplicates_are_listed_with_reasons_and_merged_ones_no_more(self):
+        box = self.box()
+        first = box.json("add", "person", "full_name=Lò Thị Trùng", "dob=1991-01-02", "phone=0912 345 678")["id"]
+        second = box.json("add", "person", "full_name=LO THI TRUNG", "dob=1991", "phone=+84 912 345 678")["id"]
+        third = box.json("add", "person", "full_name=Vàng A Khác", "dob=1980-05-06")["id"]
+        answer = box.run("duplicates", "person", *PURPOSE)
+        pairs = [json.loads(line) for line in answer.out.splitlines()]  # some are among the sample records
+        own = [pair for pair in pairs if first in (pair["a"], pair["b"])]
+        self.assertEqual([{pair["a"], pair["b"]} for pair in own], [{first, second}])
+        self.assertGreater(own[0]["score"], 0.5)
+        self.assertIn("same telephone", own[0]["because"])
+        self.assertIn(f"{len(pairs)} pairs among", answer.err)
+        self.assertNotIn("Trung", answer.out + answer.err)
+        self.assertEqual(box.log()[-1]["action"], "duplicates")
+        box.run("duplicates", "person", "--min-score", "1.1", *PURPOSE, code=2)
+        box.run("duplicates", "person", "--min-score", "x", *PURPOSE, code=2)
+        box.run("duplicates", "person", code=2)
+        box.run("duplicates", "nobody", *PURPOSE, code=5)
+        box.run("duplicates", "person", "--purpose", "no_such_purpose", code=4)
+        narrow = box.run("duplicates", "person", "--purpose", "verification")
+        self.assertIn("not compared, because you may not read them: phone, relatives", narrow.err)
+
+        merged = box.json("merge", first, second, "--reason", "both know the date")
+        self.assertEqual(set(merged["person"]), {first, second})
+        self.assertEqual(box.log()[-1]["entry"], merged["entry"])
+        self.assertEqual(len(box.run("duplicates", "person", *PURPOSE).out.splitlines()), len(pairs) - 1)
+        found = box.json("find", "person", "phone=0912345678", *PURPOSE)["matches"]
+        self.assertEqual({match["id"]: match["same_person"] for match in found}, {first: [second], second: [first]})
+        self.assertEqual([one["action"] for one in box.json("history", second)["versions"]], ["add", "merge"])
+        box.run("merge", first, second, "--reason", "twice", code=6)
+        box.run("merge", first, third, code=2)
+        box.run("merge", first, first, "--reason", "itself", code=11)
+        parted = box.json("merge", second, first, "--reason", "another person", "--undo")
+        self.assertEqual(parted["person"], [second])
+        box.run("merge", second, first, "--reason", "again", "--undo", code=6)
+        self.assertEqual(len(box.run("duplicates", "person", *PURPOSE).out.splitlines()), len(pairs))
+        self.assertTrue(box.json("audit", "verify")["ok"])
 
     def test_what_cannot_be_searched_for_is_said(self):
         box = self.box()

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <set>
 
+#include <casevault/find.hpp>
 #include "catch.hpp"
+
 #include "model/duplicates.hpp"
 
 using namespace casevault;
@@ -11,7 +13,7 @@ using namespace casevault::model;
 namespace {
 
 /// The pair of people at the two ends of a crowd of strangers, with the score that it has.
-DuplicatePair pair_of(const PersonCells& a, const PersonCells& b) {
+ScoredPair pair_of(const PersonCells& a, const PersonCells& b) {
   std::vector<Person> people = {person_of(a)};
   const std::vector<std::string> families = {"Trần", "Lê", "Phạm", "Bùi", "Đỗ", "Hồ", "Ngô"};
   for (int i = 0; i < 500; ++i) {
@@ -22,8 +24,8 @@ DuplicatePair pair_of(const PersonCells& a, const PersonCells& b) {
     people.push_back(person_of({.name = name, .birth_date = born, .province = i % 2 == 0 ? "Hà Nội" : "Cà Mau"}));
   }
   people.push_back(person_of(b));
-  DuplicatePair found;
-  find_duplicates(people, 0, [&](const DuplicatePair& pair) {
+  ScoredPair found;
+  find_duplicates(people, 0, [&](const ScoredPair& pair) {
     if (pair.a != 0 || pair.b != people.size() - 1) return true;
     found = pair;
     return false;
@@ -37,7 +39,7 @@ double score(const PersonCells& a, const PersonCells& b) {
   return forth;
 }
 
-bool gives(const DuplicatePair& pair, Reason reason) {
+bool gives(const ScoredPair& pair, Reason reason) {
   return std::ranges::find(pair.because, reason) != pair.because.end();
 }
 
@@ -63,7 +65,7 @@ TEST_CASE("One person taken down by two offices is found, and the reasons say wh
   again.province_edition = "2025";
   again.commune = "X. Xuân Phương";
   again.relatives = "Phan Thu Linh; mẹ; ";
-  const DuplicatePair pair = pair_of(kHoa, again);
+  const ScoredPair pair = pair_of(kHoa, again);
   REQUIRE(pair.score > 0.9);
   for (const Reason reason :
        {Reason::kSameNamePlain, Reason::kBirthDateFits, Reason::kSamePhone, Reason::kSamePlace, Reason::kSameRelative})
@@ -105,7 +107,7 @@ TEST_CASE("A name in any key, and an alias, can tell that two are one") {
                                                         {"Nguyễn Hòa", Reason::kMiddleNameLeftOut},
                                                         {"Nguyễn Thị Hòaa", Reason::kNearName},
                                                         {"Nguyeenx Thij Hoaf", Reason::kTypedWithoutMethod}}) {
-    const DuplicatePair pair = with_name(name);
+    const ScoredPair pair = with_name(name);
     INFO(name);
     REQUIRE(pair.score > kDefaultDuplicateScore);
     REQUIRE((gives(pair, reason) || (reason == Reason::kSameNamePlain && gives(pair, Reason::kOtherTones))));
@@ -161,17 +163,17 @@ TEST_CASE("Strangers of one frequent name are no pair") {
 TEST_CASE("The search stops when it is told to, and takes people of whom nothing is known") {
   std::vector<Person> people(5, person_of(kHoa));
   std::size_t calls = 0;
-  find_duplicates(people, 0, [&](const DuplicatePair&) { return ++calls < 3; });
+  find_duplicates(people, 0, [&](const ScoredPair&) { return ++calls < 3; });
   REQUIRE(calls == 3);
   calls = 0;
-  find_duplicates(people, 0, [&](const DuplicatePair& pair) {
+  find_duplicates(people, 0, [&](const ScoredPair& pair) {
     REQUIRE((pair.a < pair.b && pair.b < 5 && pair.score >= 0 && pair.score <= 1));
     return ++calls != 0;
   });
   REQUIRE(calls == 10);
   const std::vector<Person> blank(100);
   calls = 0;
-  const auto count = [&calls](const DuplicatePair&) { return ++calls != 0; };
+  const auto count = [&calls](const ScoredPair&) { return ++calls != 0; };
   find_duplicates(blank, 0, count);
   find_duplicates({}, 0, count);
   REQUIRE(calls == 0);
@@ -185,7 +187,7 @@ TEST_CASE("The search stops when it is told to, and takes people of whom nothing
                                    .commune = "\xff",
                                    .relatives = "|;;|\xff;\xff;\xff"});
   const std::vector<Person> both = {broken, broken};
-  find_duplicates(both, 0, [](const DuplicatePair& pair) { return pair.score < kDefaultDuplicateScore; });
+  find_duplicates(both, 0, [](const ScoredPair& pair) { return pair.score < kDefaultDuplicateScore; });
 }
 
 TEST_CASE("A newcomer is held against the few that a search has found as against the whole register") {
@@ -196,9 +198,9 @@ TEST_CASE("A newcomer is held against the few that a search has found as against
   const double whole = score(kHoa, again);
   const PersonCells namesake = {.name = "Nguyễn Thị Hoa", .birth_date = "1981-11-30", .province = "Cà Mau"};
   const std::vector<Person> few = {person_of(kHoa), person_of(again), person_of(namesake)};
-  std::vector<DuplicatePair> pairs;
+  std::vector<ScoredPair> pairs;
   find_duplicates(
-      few, kDefaultDuplicateScore, [&pairs](const DuplicatePair& pair) { return pairs.push_back(pair), true; }, 502);
+      few, kDefaultDuplicateScore, [&pairs](const ScoredPair& pair) { return pairs.push_back(pair), true; }, 502);
   REQUIRE(pairs.size() == 1);
   REQUIRE((pairs.front().a == 0 && pairs.front().b == 1));
   REQUIRE(pairs.front().score == Approx(whole).margin(0.1));
@@ -212,7 +214,7 @@ TEST_CASE("Thousands of one name, telephone and commune are compared with few of
         {.name = "Nguyễn Thị Hoa", .birth_date = born, .phone = "111", .province = "Hà Nội", .commune = "xã Tân Lập"}));
   }
   std::size_t pairs = 0;
-  find_duplicates(people, 0, [&pairs](const DuplicatePair&) { return ++pairs != 0; });
+  find_duplicates(people, 0, [&pairs](const ScoredPair&) { return ++pairs != 0; });
   REQUIRE(pairs < 5000 * 64);
 }
 

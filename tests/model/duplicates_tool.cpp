@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
                                 .commune = cell(i, "commune_text"),
                                 .relatives = cell(i, "relatives")}));
   }
-  find_duplicates(people, std::atof(argv[2]), [](const DuplicatePair& pair) {
+  find_duplicates(people, std::atof(argv[2]), [](const ScoredPair& pair) {
     std::printf("%zu %zu %.4f ", pair.a, pair.b, pair.score);
     for (const Reason reason : pair.because)
       std::printf("%s%s; ", speaks_for(reason) ? "" : "but ", std::string(text_of(reason)).c_str());

@@ -791,6 +791,7 @@ NOWHERE = (0xFFFFFFFF, 0xFFFFFFFF)
 ACTIONS = {1: "genesis", 2: "add", 3: "update", 4: "import", 5: "disclose", 6: "principal-add", 7: "grant-add", 8: "not-applied",
            9: "read-log", 11: "key-rotate", 12: "key-reencrypt", 13: "key-census", 14: "key-destroy",
            15: "principal-revoke", 16: "grant-revoke", 17: "key-vault", 18: "principal-rekey", 19: "key-retire", 20: "find",
+           21: "duplicates", 22: "merge", 23: "unmerge",
            32: "table", 33: "tabulate", 34: "release", 35: "budget"}
 OUTCOMES = {0: "ok", 1: "denied", 2: "failed"}
 
@@ -1465,7 +1466,7 @@ class KeyTree:
 ROLES = ("owner", "administrator", "officer", "analyst", "auditor", "service")
 OPS = {1: "u64 b16 i b32 b32 u64", 2: "u64 t", 3: "u64 u32 b32", 4: "u64 u32 t t t a", 5: "u64 u16 u32 b32 b32 b32 u64",
        6: "u64 u32 u16 u32 b f i", 7: "u64 u64", 8: "u64 u16 u32 b", 9: "u64 u16 u32", 10: "u64 u32", 11: "u64 u32 u16",
-       12: "u64 b32", 13: "u64 u32", 14: "u64 u16 u32", 15: "u64 t", 16: "u64 u64 b"}
+       12: "u64 b32", 13: "u64 u32", 14: "u64 u16 u32", 15: "u64 t", 16: "u64 u64 b", 17: "u64 u32 u32 f"}
 AUDIT = 64
 
 
@@ -1510,6 +1511,7 @@ class Authority:
         self.opened, self.past, self.destroyed = [], {}, set()       # successors of the payload at hand; envelopes of op 8
         self.ended = set()                                           # keys of grants that op 10 or 11 ended
         self.log_seeds, self.db_epoch, self.retired = [], 1, set()   # (entry, seed) of op 1 and 12; of op 13; of op 14
+        self.links = set()                                           # rows of op 17
         self.regranted = None                                        # what op 15 of the payload at hand asks op 6 for
         chain = self._walk(log)
         self.pending = []
@@ -1748,6 +1750,12 @@ class Authority:
         require(not first, f"{what} in entry 0")
         require(kind in (1, 2, 3), f"{what}: kind {kind}")
         require(0 < len(definition) <= 65536, f"{what}: its definition")
+
+    def _op17(self, entry, first, actor, what, low, high, same):
+        require(not first, f"{what} in entry 0")
+        require(low < high, f"{what}: rows that do not ascend")
+        require(((low, high) in self.links) != same, f"{what}: {'linked already' if same else 'an end of no link'}")
+        self.links.symmetric_difference_update({(low, high)})
 
     def _check_successors(self, what):
         """A successor comes with the key before it, for all who have a grant of that which is not ended, and for nobody else."""

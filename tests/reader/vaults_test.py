@@ -261,6 +261,9 @@ class RotatedMaker(Maker):
         self.run("owner", "report", "table", "person", "--rows", "sex", "--columns", "seen:month", "--purpose", "care", "--where", "sex=male")
         self.run("owner", "export", "person", "--columns", "sex,seen", "--release", "study", "--out", folder / "rows.csv", "--purpose", "care",
                  "--basis", "duty")
+        self.run("owner", "merge", self.ids[0], self.ids[1], "--reason", "the same fingerprints")
+        self.run("owner", "merge", self.ids[1], self.ids[0], "--reason", "mistaken", "--undo")
+        self.run("owner", "merge", self.ids[0], self.ids[2], "--reason", "the same voice")
         self.run("owner", "report", "budget", "opendp", "--epsilon", "0.5", "--name", "histogram")
         self.run("owner", "key", "destroy", "identity", 1, "--confirm", "identity:1")
         self.look("destroyed")
@@ -584,7 +587,7 @@ class RotatedTest(unittest.TestCase):
             opened = next(entry.number for entry in vault.log.entries if entry.payload and entry.payload[3][0][:3] == [5, 64, 2])
             self.assertEqual(epochs, [1] * (opened + 1) + [2] * (len(epochs) - opened - 1))       # itself under the one before
         actions = {own["action"] for own in entries}
-        self.assertLessEqual({"key-rotate", "key-reencrypt", "key-census", "key-destroy", "tabulate", "release", "budget"}, actions)
+        self.assertLessEqual({"key-rotate", "key-reencrypt", "key-census", "key-destroy", "tabulate", "release", "budget", "merge", "unmerge"}, actions)
         self.assertEqual((rotated.verified["ok"], rotated.verified["root"]), (True, vault.log.tree.root().hex()))
 
     def test_cells_sealed_anew_change_nothing_else_of_their_records(self):

@@ -34,10 +34,10 @@ name = "contact"
 id = 1
 name = "person"
 fields = [
-  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true, index = "name" },
-  { id = 2, name = "sex", type = "code", compartment = "statistics", list = "sex" },
-  { id = 3, name = "phone", type = "text", compartment = "contact", index = "phone" },
-  { id = 4, name = "born", type = "date", compartment = "statistics", index = "date" },
+  { id = 1, name = "full_name", type = "text", compartment = "identity", required = true, index = "name", trait = "name" },
+  { id = 2, name = "sex", type = "code", compartment = "statistics", list = "sex", trait = "sex" },
+  { id = 3, name = "phone", type = "text", compartment = "contact", index = "phone", trait = "phone" },
+  { id = 4, name = "born", type = "date", compartment = "statistics", index = "date", trait = "birth_date" },
   { id = 5, name = "note", type = "text", compartment = "identity" },
 ]
 [[types]]
@@ -179,7 +179,7 @@ std::unique_ptr<vault::Core> Lab::core(const Person& who) const {
 }
 
 Person Lab::add(Session& session, const std::string& name, const std::string& role, std::vector<std::string> grants,
-                bool may_grant) const {
+                bool may_grant, const std::string& unit) const {
   Person person = Person::make(name, folder / (name + ".identity"));
   PrincipalRequest request;
   request.name = name;
@@ -187,6 +187,7 @@ Person Lab::add(Session& session, const std::string& name, const std::string& ro
   request.role = role;
   request.grants = std::move(grants);
   request.may_grant = may_grant;
+  request.unit = unit;
   const std::string invitation = REQUIRE_OK(session.add_principal(request));
   Identity identity = person.identity();
   REQUIRE_OK(Session::accept(invitation, identity));

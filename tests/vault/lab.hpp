@@ -73,7 +73,7 @@ class Lab {
   [[nodiscard]] std::unique_ptr<vault::Core> core() const { return core(owner); }
   /// Certifies a new principal, which accepts.
   Person add(Session& session, const std::string& name, const std::string& role, std::vector<std::string> grants,
-             bool may_grant = false) const;
+             bool may_grant = false, const std::string& unit = {}) const;
   /// Copies of the vault folder (and of the anchors), to bring back later.
   void save(std::string_view as) const;
   void restore(std::string_view as) const;  ///< the vault folder; the anchors stay as they are

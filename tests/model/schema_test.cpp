@@ -319,6 +319,30 @@ TEST_CASE("a field says how it can be searched for, and an index that does not f
                 Schema::parse(with("list = \"service_types\" }", "list = \"service_types\", index = \"exact\" }")));
 }
 
+TEST_CASE("a field says what it tells of a person, each thing once, and only what fits its type") {
+  CHECK(REQUIRE_OK(Schema::parse(kSmall)).find_type("person")->find(Trait::kName) == nullptr);
+  const Schema named = REQUIRE_OK(Schema::parse(with("required = true }", "required = true, trait = \"name\" }")));
+  CHECK(named.find_type("person")->find(Trait::kName)->name == "full_name");
+  CHECK(REQUIRE_OK(Schema::parse(with("list = \"sex\" }", "list = \"sex\", trait = \"sex\" }")))
+            .find_type("person")
+            ->find(Trait::kSex)
+            ->name == "sex");
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("list = \"sex\" }", "list = \"sex\", trait = \"phone\" }")));
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("required = true }", "required = true, trait = \"soul\" }")));
+  REQUIRE_ERROR(ErrorCode::kBadInput,
+                Schema::parse(with("required = true }", "required = true, trait = \"birth_date\" }")));
+  std::string twice = with("required = true }", "required = true, trait = \"sex\" }");
+  const std::string list = "list = \"sex\" }";
+  twice.replace(twice.find(list), list.size(), "list = \"sex\", trait = \"sex\" }");
+  const auto refused = Schema::parse(twice);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().message.find("used twice") != std::string::npos);
+  for (int i = 0; i <= static_cast<int>(Trait::kRelatives); ++i) CHECK(name_of(static_cast<Trait>(i)) != "unknown");
+  // Every trait is in the bundled schema, so that what is compared is what was measured.
+  const RecordType* const person = REQUIRE_OK(Schema::bundled("vn-victim-support")).find_type("person");
+  for (int i = 1; i <= static_cast<int>(Trait::kRelatives); ++i) CHECK(person->find(static_cast<Trait>(i)) != nullptr);
+}
+
 TEST_CASE("an index that would serve nobody is allowed and warned of") {
   CHECK(REQUIRE_OK(Schema::parse(kSmall)).warnings().empty());
   CHECK(REQUIRE_OK(Schema::bundled("vn-victim-support")).warnings().empty());

@@ -119,16 +119,6 @@ class CASEVAULT_API Table {
 
 // --- what may be published ---
 
-/// One condition on a field: a value, or a range of a date or number, both ends included. A date fits when as much of
-/// it as the bound names does: 2024 is all of that year. A multi-code fits when it holds the code.
-struct Filter {
-  std::string field;
-  std::string from;
-  std::string to;  ///< the same as `from` for one value
-  /// FIELD=VALUE or FIELD=FROM..TO
-  [[nodiscard]] static CASEVAULT_API Result<Filter> parse(std::string_view text);
-};
-
 /// Which edition of the administrative units a place is counted in: as recorded (units of different editions apart),
 /// or of one edition. What an older edition cannot tell apart any more stays marked with its own.
 enum class Era : std::uint8_t { kRecorded = 0, k2024 = 1, k2025 = 2 };
@@ -154,7 +144,7 @@ struct TabulateRequest {
 /// out; which of them does not show. Every number of it may be shown, added and divided.
 struct Tabulation {
   std::string type;
-  std::string rows;     ///< as asked
+  std::string rows;     ///< as asked; empty for the total alone
   std::string columns;  ///< empty for rows alone
   std::vector<std::string> row_labels;
   std::vector<std::string> column_labels;  ///< one, empty, for rows alone
@@ -172,6 +162,24 @@ struct Tabulation {
   /// As a frame: a line a row label, a number (null: hidden) a column label, and the totals.
   CASEVAULT_API void schema(ArrowSchema& out) const;
   CASEVAULT_API void stream(ArrowArrayStream& out) const;
+};
+
+struct IndicatorsRequest {
+  std::string from;  ///< YYYY, YYYY-MM or YYYY-MM-DD; both ends are in
+  std::string to;
+  std::vector<std::string> names;  ///< of the schema's indicators; empty: all, in the schema's order
+  Era era = Era::kRecorded;
+  std::uint64_t min_cell = kDefaultMinCell;
+  std::string purpose = "statistics";
+  std::string basis;
+  std::string recipient;
+};
+
+/// One indicator of a report: its table, or why there is none.
+struct IndicatorResult {
+  Indicator indicator;
+  std::optional<Tabulation> table;
+  std::optional<Error> refused;  ///< kRefused or kNoGrant, logged
 };
 
 struct ReleaseColumn {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace casevault {
@@ -108,7 +109,31 @@ struct Rule {
   bool own_unit_only = false;             ///< scope: the record's custodian unit must be the principal's
 };
 
-/// An immutable, validated schema: record types, compartments, code lists, purposes, bases, rules.
+/// One condition on a field: a value, or a range of a date or number, both ends included. A date fits when as much of
+/// it as the bound names does: 2024 is all of that year. A multi-code fits when it holds the code; an empty value means
+/// that nothing is recorded.
+struct Filter {
+  std::string field;
+  std::string from;
+  std::string to;  ///< the same as `from` for one value
+  /// FIELD=VALUE or FIELD=FROM..TO
+  [[nodiscard]] static CASEVAULT_API Result<Filter> parse(std::string_view text);
+};
+
+/// A count that reports ask for: records of a type whose date lies in the period of the report, and which fit all of
+/// `where`; broken down by up to two fields, as rows and columns of a table.
+struct Indicator {
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> titles;  ///< language and text, sorted; one at least
+  std::string type;
+  std::string date;  ///< field
+  std::vector<Filter> where;
+  std::vector<std::string> by;  ///< FIELD of codes or booleans, or a date as FIELD:year or FIELD:month; none: the total
+  /// In this language, else in English, else in the first there is.
+  [[nodiscard]] CASEVAULT_API const std::string& title(std::string_view language) const noexcept;
+};
+
+/// An immutable, validated schema: record types, compartments, code lists, purposes, bases, rules, indicators.
 /// Cheap to copy (shared state), thread-safe.
 class CASEVAULT_API Schema {
  public:
@@ -132,6 +157,8 @@ class CASEVAULT_API Schema {
   [[nodiscard]] const std::vector<std::string>& recipient_classes() const noexcept;
   [[nodiscard]] const std::vector<std::string>& functional_roles() const noexcept;
   [[nodiscard]] const std::vector<Rule>& rules() const noexcept;
+  [[nodiscard]] const std::vector<Indicator>& indicators() const noexcept;
+  [[nodiscard]] const Indicator* find_indicator(std::string_view name) const noexcept;
   /// What is allowed and unwise, one line each; empty for a schema without such things.
   [[nodiscard]] const std::vector<std::string>& warnings() const noexcept;
   /// TOML text that needs no bundled list: what a vault keeps.

@@ -164,6 +164,10 @@ class CASEVAULT_API Session {
   /// A cross table that may be published, after its entry in the release ledger. kRefused (logged) when it would show a
   /// small cell together with an earlier one, which is named, and when the purpose's quota is used up.
   [[nodiscard]] Result<Tabulation> tabulate(const TabulateRequest& request);
+  /// The schema's indicators over a period, one such table and entry after the other: what was refused says why, and
+  /// the others come. Any other failure ends the report; the tables before it are published, and come again when asked
+  /// again.
+  [[nodiscard]] Result<std::vector<IndicatorResult>> indicators(const IndicatorsRequest& request);
   /// Rows that may be handed on, likewise.
   [[nodiscard]] Result<Release> release(const ReleaseRequest& request);
   /// What was published, oldest first. Every principal may read it: it holds definitions, never a count.

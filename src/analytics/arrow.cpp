@@ -241,10 +241,50 @@ ColumnBuilder::Codes codes_of(const CodeList* list) {
   return out;
 }
 
+namespace {
+
+/// Numbers of codes by their text. A column holds few different ones: those seen are found in a small table first.
+class CodeNumbers {
+ public:
+  explicit CodeNumbers(const ColumnBuilder::Codes& codes) : codes_(codes) {}
+  [[nodiscard]] std::optional<std::int16_t> find(std::string_view code) {
+    if (code.empty()) return std::nullopt;
+    const auto ends = static_cast<std::size_t>(static_cast<std::uint8_t>(code.front()) * 7U +
+                                               static_cast<std::uint8_t>(code.back()) * 3U + code.size());
+    Seen& seen = seen_[(ends + static_cast<std::uint8_t>(code[code.size() / 2])) % seen_.size()];
+    if (seen.code == code) return seen.number;
+    const auto found = codes_.find(code);
+    if (found == codes_.end()) return std::nullopt;
+    seen = {found->first, found->second};
+    return seen.number;
+  }
+
+ private:
+  struct Seen {
+    std::string_view code;  ///< of the schema's list
+    std::int16_t number = 0;
+  };
+  const ColumnBuilder::Codes& codes_;
+  std::array<Seen, 64> seen_{};
+};
+
+/// YYYY, YYYY-MM or YYYY-MM-DD as far as its characters go; the calendar was asked when the value came in.
+bool shaped_like_date(std::string_view text) noexcept {
+  if (text.size() != 4 && text.size() != 7 && text.size() != 10) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool dash = i == 4 || i == 7;
+    if (dash ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
+  }
+  return true;
+}
+
+}  // namespace
+
 struct ColumnBuilder::State {
+  State(const Codes& known, const CodeList* of, const Field& own) : field(&own), list(of), codes(known) {}
   const Field* field;
   const CodeList* list;
-  const Codes* codes;
+  CodeNumbers codes;
   Validity valid;
   TextBuilder text;                   ///< of text and bytes; items of multi-codes
   SecretArray<std::int16_t> numbers;  ///< of codes
@@ -252,17 +292,10 @@ struct ColumnBuilder::State {
   SecretArray<std::int32_t> days;  ///< of dates; ends of multi-codes
   SecretArray<std::int8_t> precisions;
   Validity bits;  ///< of booleans
-  SecretArray<std::uint8_t> flags;
-  Validity days_valid, precisions_valid;
-  std::string_view last;  ///< code seen last, and its number
-  std::int16_t last_number = 0;
 };
 
 ColumnBuilder::ColumnBuilder(const Field& field, const CodeList* list, const Codes& codes, std::size_t rows)
-    : state_(std::make_unique<State>()) {
-  state_->field = &field;
-  state_->list = list;
-  state_->codes = &codes;
+    : state_(std::make_unique<State>(codes, list, field)) {
   if (field.type == FieldType::kCode) state_->numbers.reserve(rows);
   if (field.type == FieldType::kInteger) state_->integers.reserve(rows);
   if (field.type == FieldType::kMultiCode || field.type == FieldType::kDate) state_->days.reserve(rows + 1);
@@ -285,26 +318,21 @@ Result<void> ColumnBuilder::add(const std::optional<ByteView>& encoded) {
       s.text.put(there ? as_text(in.bytes()) : std::string_view(), there);
       break;
     case FieldType::kCode: {
+      std::int16_t number = 0;
       if (there) {
-        const std::string_view code = in.text();
-        if (s.last.empty() || code != s.last) {
-          const auto found = s.codes->find(code);
-          if (in.ok() && found == s.codes->end()) {
-            return Error{ErrorCode::kUnsupported,
-                         "field " + field.name + " holds a code that its list in the schema has not"};
-          }
-          if (in.ok()) {
-            s.last = found->first;
-            s.last_number = found->second;
-          }
+        const auto found = s.codes.find(in.text());
+        if (in.ok() && !found) {
+          return Error{ErrorCode::kUnsupported,
+                       "field " + field.name + " holds a code that its list in the schema has not"};
         }
+        number = found.value_or(0);
       }
-      s.numbers.push_back(there ? s.last_number : std::int16_t{0});
+      s.numbers.push_back(number);
       s.valid.add(there);
       break;
     }
     case FieldType::kMultiCode: {
-      const std::size_t count = there ? in.array() : 0;
+      const std::size_t count = there ? in.array_once() : 0;
       valid = !there || count != 0;
       for (std::size_t i = 0; i < count && in.ok(); ++i) s.text.put(in.text(), true);
       s.days.push_back(s.days[s.days.size() - 1] + static_cast<std::int32_t>(count));
@@ -313,7 +341,7 @@ Result<void> ColumnBuilder::add(const std::optional<ByteView>& encoded) {
     }
     case FieldType::kDate: {
       const std::string_view date = there ? in.text() : std::string_view();
-      valid = !there || date.size() == 4 || date.size() == 7 || date.size() == 10;
+      valid = !there || shaped_like_date(date);
       const bool readable = there && valid && in.ok();
       const auto part = [&](std::size_t begin) {
         return readable && date.size() > begin ? std::clamp(digits(date, begin, 2), 1, 31) : 1;
@@ -321,8 +349,6 @@ Result<void> ColumnBuilder::add(const std::optional<ByteView>& encoded) {
       s.days.push_back(readable ? days_of(digits(date, 0, 4), std::min(part(5), 12), part(8)) : 0);
       s.precisions.push_back(static_cast<std::int8_t>(readable ? (date.size() - 4) / 3 : 0));
       s.valid.add(there);
-      s.days_valid.add(there);
-      s.precisions_valid.add(there);
       break;
     }
     case FieldType::kInteger:
@@ -352,10 +378,15 @@ ArrowNode ColumnBuilder::node() && {
     out.buffers.push_back(std::move(s.days).take());
     out.children.push_back(std::move(s.text).node());
   } else if (type == FieldType::kDate) {
-    ArrowNode days = std::move(s.days_valid).node();
-    days.buffers.push_back(std::move(s.days).take());
-    ArrowNode precisions = std::move(s.precisions_valid).node();
-    precisions.buffers.push_back(std::move(s.precisions).take());
+    // The parts of a date are there where it is.
+    const auto part = [&out](SecretBytes values) {
+      ArrowNode node{out.length, out.nulls, {}, {}, {}};
+      node.buffers.push_back(out.buffers.front().clone());
+      node.buffers.push_back(std::move(values));
+      return node;
+    };
+    ArrowNode days = part(std::move(s.days).take());
+    ArrowNode precisions = part(std::move(s.precisions).take());
     precisions.dictionary.push_back(texts(std::initializer_list<std::string_view>{"year", "month", "day"}));
     out.children.push_back(std::move(days));
     out.children.push_back(std::move(precisions));

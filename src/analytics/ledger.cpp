@@ -91,6 +91,7 @@ std::string field_name(const RecordType* type, std::uint16_t id) {
 }
 
 std::string words(const RecordType* type, const DefinedAxis& axis) {
+  if (axis.field == 0) return "all";
   const std::string name = field_name(type, axis.field);
   if (axis.coarseness == Coarseness::kYear) return name + ":year";
   return axis.coarseness == Coarseness::kMonth ? name + ":month" : name;
@@ -104,6 +105,20 @@ std::string words(const RecordType* type, const DefinedSet& set) {
   }
   if (set.era != Era::kRecorded) out += set.era == Era::k2024 ? ", places of 2024" : ", places of 2025";
   return out;
+}
+
+/// Where a table has no rows or no columns its counts stand twice, as cells and as their totals: what is said of one is
+/// said of the other.
+void join_twins(const DefinedTable& definition, const Counts& counts, std::vector<Mark>& marks) {
+  const auto join = [&](std::size_t a, std::size_t b) {
+    const bool known = marks[a] == Mark::kKnown || marks[b] == Mark::kKnown;
+    const bool hidden = marks[a] == Mark::kHidden || marks[b] == Mark::kHidden;
+    marks[a] = marks[b] = known ? Mark::kKnown : hidden ? Mark::kHidden : Mark::kFree;
+  };
+  for (std::size_t r = 0; definition.columns.field == 0 && r <= counts.rows; ++r)
+    join(counts.at(r, 0), counts.at(r, 1));
+  for (std::size_t c = 0; definition.rows.field == 0 && c <= counts.columns; ++c)
+    join(counts.at(0, c), counts.at(1, c));
 }
 
 /// Records of `a` that are not in `b`.
@@ -307,8 +322,12 @@ Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, 
   for (const Field* const field : readable) readable_.push_back(field->id);
 }
 
-bool Judge::can_read(std::uint16_t field) const {
-  return field == 0 || std::ranges::find(readable_, field) != readable_.end();
+bool Judge::can_read(std::uint16_t id) const {
+  const Field* const field = type_.find(id);
+  if (field == nullptr) return id == 0;
+  const auto readable = [&](const Field& each) { return std::ranges::find(readable_, each.id) != readable_.end(); };
+  const Field* const edition = edition_of(type_, *field);
+  return readable(*field) && (edition == nullptr || readable(*edition));
 }
 bool Judge::can_read(const DefinedSet& set) const {
   return std::ranges::all_of(set.where, [&](const DefinedFilter& filter) { return can_read(filter.field); });
@@ -347,31 +366,82 @@ Result<Judged> Judge::count_table(const DefinedTable& definition, const Chosen& 
   return out;
 }
 
-void Judge::mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition, const Judged& fresh,
-                 std::vector<Mark>& marks) const {
-  const bool same_era = earlier.set.era == definition.set.era;
-  const auto is_place = [&](const DefinedAxis& axis) { return edition_of(type_, *type_.find(axis.field)) != nullptr; };
-  const auto same = [&](const DefinedAxis& a, const DefinedAxis& b) {
-    return a.field != 0 && a == b && (same_era || !is_place(a));
+Result<Judge::Parts> Judge::parts(const DefinedAxis& axis, Era fine, const std::vector<std::string>& labels,
+                                  const Chosen& chosen, Era coarse,
+                                  const std::vector<std::string>& coarse_labels) const {
+  Parts out(coarse_labels.size());
+  const auto place = [](const std::vector<std::string>& in, const std::string& label) {
+    return static_cast<std::size_t>(std::ranges::find(in, label) - in.begin());
   };
-  const auto set = [&](std::size_t to, std::size_t from) {
-    // What one earlier table shows is known, even where another hides it.
-    if (!shown.hidden[from]) marks[to] = Mark::kKnown;
-    if (shown.hidden[from] && marks[to] == Mark::kFree) marks[to] = Mark::kHidden;
-  };
-  const auto place = [](const std::vector<std::string>& labels, const std::string& label) {
-    return static_cast<std::size_t>(std::ranges::find(labels, label) - labels.begin());
-  };
+  if (fine == coarse || edition_of(type_, *type_.find(axis.field)) == nullptr) {
+    for (std::size_t i = 0; i < coarse_labels.size(); ++i) {
+      const std::size_t at = place(labels, coarse_labels[i]);
+      if (at != labels.size()) out[i].push_back(at);
+    }
+    return out;
+  }
+  const CodedColumn from = line(axis, fine, chosen);
+  const CodedColumn to = line(axis, coarse, chosen);
+  std::vector<std::optional<std::uint32_t>> unit(from.categories.size());
+  for (std::size_t i = 0; i < from.codes.size(); ++i) {
+    auto& known = unit[from.codes[i]];
+    if (known.value_or(to.codes[i]) != to.codes[i])
+      return Error{ErrorCode::kInternal, "a place of one era is of two units of a later one"};
+    known = to.codes[i];
+  }
+  for (std::size_t i = 0; i < unit.size(); ++i) {
+    if (!unit[i]) continue;
+    const std::size_t coarser = place(coarse_labels, to.categories[*unit[i]]);
+    if (coarser != coarse_labels.size()) out[coarser].push_back(place(labels, from.categories[i]));
+  }
+  return out;
+}
+
+Result<void> Judge::mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition,
+                         const Chosen& chosen, const Judged& fresh, std::vector<Mark>& marks) const {
+  const auto same = [](const DefinedAxis& a, const DefinedAxis& b) { return a.field != 0 && a == b; };
   const Counts& old = shown.counts;
   const Counts& now = fresh.counts;
-  const auto margins = [&](bool new_rows, bool old_rows) {
-    const auto& labels = new_rows ? fresh.row_labels : fresh.column_labels;
-    const auto& old_labels = old_rows ? shown.row_labels : shown.column_labels;
-    for (std::size_t i = 0; i < labels.size(); ++i) {
-      const std::size_t j = place(old_labels, labels[i]);
-      set(new_rows ? now.at(i, now.columns) : now.at(now.rows, i),
-          old_rows ? old.at(j, old.columns) : old.at(old.rows, j));
+  // Places of an era that is not the earlier table's: a number of the coarser table is the sum of those of the finer
+  // one that make it up. It is hidden where one of these is and shown where all are, whichever came first: then what
+  // else the finer table could be is also something else that the coarser one could be.
+  const bool finer = definition.set.era < earlier.set.era;
+  const auto set = [&](std::size_t to, std::span<const std::size_t> from) {
+    const auto hides = [&](std::size_t at) { return shown.hidden[at]; };
+    const auto counts = [&](std::size_t at) { return old.values[at] != 0; };
+    // What one earlier table shows is known, even where another hides it.
+    if (std::ranges::none_of(from, hides)) {
+      marks[to] = Mark::kKnown;
+    } else if (marks[to] == Mark::kFree && !(finer && now.values[to] == 0 && std::ranges::any_of(from, counts))) {
+      marks[to] = Mark::kHidden;
     }
+  };
+  // For each line of the new table those of the earlier one that it is made of, or the one that it is a part of.
+  const auto lines = [&](const DefinedAxis& axis, const std::vector<std::string>& labels,
+                         const std::vector<std::string>& old_labels) -> Result<Parts> {
+    if (!finer) return parts(axis, earlier.set.era, old_labels, chosen, definition.set.era, labels);
+    CASEVAULT_TRY(const Parts of_old, parts(axis, definition.set.era, labels, chosen, earlier.set.era, old_labels));
+    Parts out(labels.size());
+    for (std::size_t i = 0; i < of_old.size(); ++i) {
+      for (const std::size_t part : of_old[i]) out[part].push_back(i);
+    }
+    return out;
+  };
+  std::vector<std::size_t> from;
+  const auto margins = [&](bool new_rows, bool old_rows) -> Result<void> {
+    CASEVAULT_TRY(const Parts made_of, lines(new_rows ? definition.rows : definition.columns,
+                                             new_rows ? fresh.row_labels : fresh.column_labels,
+                                             old_rows ? shown.row_labels : shown.column_labels));
+    for (std::size_t i = 0; i < made_of.size(); ++i) {
+      from.clear();
+      for (const std::size_t j : made_of[i]) from.push_back(old_rows ? old.at(j, old.columns) : old.at(old.rows, j));
+      set(new_rows ? now.at(i, now.columns) : now.at(now.rows, i), from);
+    }
+    return {};
+  };
+  const auto total = [&] {
+    const std::size_t at = old.at(old.rows, old.columns);
+    set(now.at(now.rows, now.columns), {&at, 1});
   };
   // Totals of a multi-code count mentions of the other line's codes too: they are the same numbers only where both
   // tables count every record once across.
@@ -383,24 +453,38 @@ void Judge::mark(const DefinedTable& earlier, const Judged& shown, const Defined
   const bool turned = same(earlier.columns, definition.rows);
   const bool turned_columns = same(earlier.rows, definition.columns);
   if ((straight && straight_columns) || (turned && turned_columns)) {
+    CASEVAULT_TRY(const Parts rows,
+                  lines(definition.rows, fresh.row_labels, straight ? shown.row_labels : shown.column_labels));
+    CASEVAULT_TRY(const Parts columns,
+                  lines(definition.columns, fresh.column_labels, straight ? shown.column_labels : shown.row_labels));
     for (std::size_t r = 0; r < now.rows; ++r) {
       for (std::size_t c = 0; c < now.columns; ++c) {
-        const std::size_t i = place(straight ? shown.row_labels : shown.column_labels, fresh.row_labels[r]);
-        const std::size_t j = place(straight ? shown.column_labels : shown.row_labels, fresh.column_labels[c]);
-        set(now.at(r, c), straight ? old.at(i, j) : old.at(j, i));
+        from.clear();
+        for (const std::size_t i : rows[r]) {
+          for (const std::size_t j : columns[c]) from.push_back(straight ? old.at(i, j) : old.at(j, i));
+        }
+        set(now.at(r, c), from);
       }
     }
-    margins(true, straight);
-    margins(false, !straight);
-    set(now.at(now.rows, now.columns), old.at(old.rows, old.columns));
-    return;
+    CASEVAULT_CHECK(margins(true, straight));
+    CASEVAULT_CHECK(margins(false, !straight));
+    total();
+    return {};
   }
-  if (straight && single(earlier.columns) && single(definition.columns)) margins(true, true);
-  if (turned && single(earlier.rows) && single(definition.columns)) margins(true, false);
-  if (straight_columns && single(earlier.rows) && single(definition.rows)) margins(false, false);
-  if (turned_columns && single(earlier.columns) && single(definition.rows)) margins(false, true);
-  if (single(earlier.rows) && single(earlier.columns) && single(definition.rows) && single(definition.columns))
-    set(now.at(now.rows, now.columns), old.at(old.rows, old.columns));
+  if (straight && single(earlier.columns) && single(definition.columns)) {
+    CASEVAULT_CHECK(margins(true, true));
+  }
+  if (turned && single(earlier.rows) && single(definition.columns)) {
+    CASEVAULT_CHECK(margins(true, false));
+  }
+  if (straight_columns && single(earlier.rows) && single(definition.rows)) {
+    CASEVAULT_CHECK(margins(false, false));
+  }
+  if (turned_columns && single(earlier.columns) && single(definition.rows)) {
+    CASEVAULT_CHECK(margins(false, true));
+  }
+  if (single(earlier.rows) && single(earlier.columns) && single(definition.rows) && single(definition.columns)) total();
+  return {};
 }
 
 Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before) {
@@ -435,9 +519,10 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
       return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
                                             " published counts of the same records rounded; use the same rule"};
     }
-    mark(*earlier, *known->second, definition, out, marks);
+    CASEVAULT_CHECK(mark(*earlier, *known->second, definition, chosen, out, marks));
     named_entry = ledger_[i].entry;
   }
+  join_twins(definition, out.counts, marks);
   auto hidden = suppress(out.counts, definition.min_cell, marks);
   if (!hidden && hidden.error().code == ErrorCode::kRefused && named_entry) {
     return Error{ErrorCode::kRefused,
@@ -483,7 +568,7 @@ Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const
     DefinedTable both = *table;
     const bool rows = old->rows == table->rows || (old->columns.field != 0 && old->columns == table->rows);
     const bool columns = table->columns.field != 0 && (old->columns == table->columns || old->rows == table->columns);
-    if (old->set.era != table->set.era) continue;
+    both.set.era = std::max(old->set.era, table->set.era);
     if (!rows) both.rows = {};
     if (!columns) both.columns = {};
     CASEVAULT_TRY(const Judged difference, count_table(both, between));
@@ -493,28 +578,62 @@ Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const
       if (auto made = publish(*old, records, i)) of_old = *std::move(made);
       judged_[i] = of_old;
     }
-    // A number of the difference is known where both tables show it; what one has no line for is 0 there.
-    const auto shows = [&](const DefinedTable& of, const Judged& from, std::size_t r, std::size_t c) {
-      bool absent = false;
-      const auto find = [&](const DefinedAxis& axis, const std::vector<std::string>& labels) {
+    // What a table says of each number of the difference: of all that it is made of there, where places are coarser in
+    // the other; what it has no line for is 0.
+    struct Said {
+      std::vector<bool> hidden;
+      std::vector<std::uint64_t> values;
+    };
+    const auto says = [&](const DefinedTable& of, const Judged& from, const Chosen& own) -> Result<Said> {
+      // For each line of the difference, totals last, the lines of the table.
+      const auto lines = [&](const DefinedAxis& axis, const std::vector<std::string>& labels) -> Result<Parts> {
         const bool is_row = both.rows.field != 0 && axis == both.rows;
         const bool is_column = both.columns.field != 0 && axis == both.columns;
-        const bool total = (is_row && r == difference.counts.rows) || (is_column && c == difference.counts.columns);
-        if ((!is_row && !is_column) || total) return labels.size();
-        const auto place = std::ranges::find(labels, is_row ? difference.row_labels[r] : difference.column_labels[c]);
-        absent = absent || place == labels.end();
-        return static_cast<std::size_t>(place - labels.begin());
+        if (!is_row && !is_column) return Parts();
+        CASEVAULT_TRY(Parts out, parts(axis, of.set.era, labels, own, both.set.era,
+                                       is_row ? difference.row_labels : difference.column_labels));
+        out.push_back({labels.size()});
+        return out;
       };
-      const std::size_t row = find(of.rows, from.row_labels);
-      const std::size_t column = find(of.columns, from.column_labels);
-      return absent || !from.hidden[from.counts.at(row, column)];
-    };
-    std::vector<bool> hidden(difference.counts.values.size(), false);
-    for (std::size_t r = 0; r <= difference.counts.rows; ++r) {
-      for (std::size_t c = 0; c <= difference.counts.columns; ++c) {
-        const std::size_t at = difference.counts.at(r, c);
-        hidden[at] = !shows(*table, *judged, r, c) || (of_old && !shows(*old, *of_old, r, c));
+      CASEVAULT_TRY(const Parts rows_of, lines(of.rows, from.row_labels));
+      CASEVAULT_TRY(const Parts columns_of, lines(of.columns, from.column_labels));
+      const std::vector<std::size_t> all_rows{from.row_labels.size()};
+      const std::vector<std::size_t> all_columns{from.column_labels.size()};
+      const bool turned =
+          (of.rows.field != 0 && of.rows == both.columns) || (of.columns.field != 0 && of.columns == both.rows);
+      Said out{std::vector<bool>(difference.counts.values.size(), false),
+               std::vector<std::uint64_t>(difference.counts.values.size(), 0)};
+      for (std::size_t r = 0; r <= difference.counts.rows; ++r) {
+        for (std::size_t c = 0; c <= difference.counts.columns; ++c) {
+          const std::size_t at = difference.counts.at(r, c);
+          for (const std::size_t row : rows_of.empty() ? all_rows : rows_of[turned ? c : r]) {
+            for (const std::size_t column : columns_of.empty() ? all_columns : columns_of[turned ? r : c]) {
+              const std::size_t place = from.counts.at(row, column);
+              out.hidden[at] = out.hidden[at] || from.hidden[place];
+              out.values[at] += from.counts.values[place];
+            }
+          }
+        }
       }
+      return out;
+    };
+    CASEVAULT_TRY(Said larger, says(*table, *judged, chosen));
+    Said smaller{std::vector<bool>(larger.hidden.size(), false), {}};
+    if (of_old) {
+      CASEVAULT_TRY(smaller, says(*old, *of_old, records));
+    }
+    if (more == 0) std::swap(larger, smaller);
+    std::vector<bool> hidden(larger.hidden.size(), false);
+    for (std::size_t at = 0; at < hidden.size(); ++at) {
+      // A number is known where both tables show it.
+      hidden[at] = larger.hidden[at] || smaller.hidden[at];
+      // Where the larger table shows a number and the smaller hides its part, both parts are at most that number: it
+      // must leave a small one room enough to be another.
+      if (larger.hidden[at] || !smaller.hidden[at]) continue;
+      const std::uint64_t rest = difference.counts.values[at];
+      const std::uint64_t part = smaller.values[at];
+      const auto few = [&](std::uint64_t count) { return count != 0 && count < least; };
+      if ((few(rest) || few(part)) && rest + part < 2 * least - 1) return refuse("a cell of");
     }
     if (given_away(difference.counts, least, hidden)) return refuse("a cell of");
   }

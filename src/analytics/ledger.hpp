@@ -106,9 +106,15 @@ class Judge {
   [[nodiscard]] CodedColumn line(const DefinedAxis& axis, Era era, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> count_table(const DefinedTable& definition, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before);
+  /// Labels of an axis in one era, and for each label of the same axis in a coarser era (or the same) the places of
+  /// those that it is made of. Eras are nested: recorded units make up those of 2024, these those of 2025.
+  using Parts = std::vector<std::vector<std::size_t>>;
+  [[nodiscard]] Result<Parts> parts(const DefinedAxis& axis, Era fine, const std::vector<std::string>& labels,
+                                    const Chosen& chosen, Era coarse,
+                                    const std::vector<std::string>& coarse_labels) const;
   /// What an earlier table shows and hides of the numbers of a new one, both of the same records.
-  void mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition, const Judged& fresh,
-            std::vector<Mark>& marks) const;
+  [[nodiscard]] Result<void> mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition,
+                                  const Chosen& chosen, const Judged& fresh, std::vector<Mark>& marks) const;
   /// Whether what lies between a new set and an earlier one is a small set, or has a small cell that both show.
   [[nodiscard]] Result<void> compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
                                      const DefinedTable* table, const Judged* judged, std::size_t before);

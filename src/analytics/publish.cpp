@@ -6,6 +6,7 @@
 #include "analytics/release.hpp"
 #include "base/text.hpp"
 #include "crypto/suite.hpp"
+#include "model/value.hpp"
 #include "vault/access.hpp"
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
@@ -159,15 +160,20 @@ auto retried(const Attempt& attempt) -> decltype(attempt()) {
   return out;
 }
 
+Result<void> check_min_cell(std::uint64_t min_cell) {
+  if (min_cell >= 2 && min_cell <= kMaxMinCell) return {};
+  return Error{ErrorCode::kUsage, "the minimum cell is a number from 2 to 1000000"};
+}
+
 std::string field_of(std::string_view axis) { return std::string(axis.substr(0, axis.find(':'))); }
 
 Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
-  Publication work(
-      core,
-      {audit::Action::kTabulate,
-       request.columns.empty() ? std::vector<std::string>{field_of(request.rows)}
-                               : std::vector<std::string>{field_of(request.rows), field_of(request.columns)},
-       request.type, request.where, request.era, request.purpose, request.basis, request.recipient, request.name});
+  std::vector<std::string> counted;
+  for (const std::string* const axis : {&request.rows, &request.columns}) {
+    if (!axis->empty()) counted.push_back(field_of(*axis));
+  }
+  Publication work(core, {audit::Action::kTabulate, std::move(counted), request.type, request.where, request.era,
+                          request.purpose, request.basis, request.recipient, request.name});
   CASEVAULT_CHECK(work.prepare());
   DefinedTable definition;
   definition.time_ms = work.now();
@@ -176,7 +182,9 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
     CASEVAULT_TRY(const Axis parsed, Axis::parse(*work.type, text));
     return DefinedAxis{parsed.field->id, parsed.coarseness};
   };
-  CASEVAULT_TRY(definition.rows, axis(request.rows));
+  if (!request.rows.empty()) {
+    CASEVAULT_TRY(definition.rows, axis(request.rows));
+  }
   if (!request.columns.empty()) {
     CASEVAULT_TRY(definition.columns, axis(request.columns));
     if (definition.rows.field == definition.columns.field)
@@ -211,29 +219,59 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
 
 }  // namespace
 
-Result<Filter> Filter::parse(std::string_view text) {
-  const std::size_t equals = text.find('=');
-  if (equals == std::string_view::npos || equals == 0)
-    return Error{ErrorCode::kUsage, "a filter is FIELD=VALUE or FIELD=FROM..TO"};
-  Filter out;
-  out.field = text.substr(0, equals);
-  const std::string_view value = text.substr(equals + 1);
-  const std::size_t dots = value.find("..");
-  out.from = value.substr(0, dots);
-  out.to = dots == std::string_view::npos ? out.from : std::string(value.substr(dots + 2));
-  if (dots != std::string_view::npos && (out.from.empty() || out.to.empty()))
-    return Error{ErrorCode::kUsage, "a range has two ends: FIELD=FROM..TO"};
-  return out;
-}
-
 Result<Tabulation> Session::tabulate(const TabulateRequest& request) {
   if (request.rows.empty()) return Error{ErrorCode::kUsage, "a table needs a field for its rows"};
-  if (request.min_cell < 2 || request.min_cell > kMaxMinCell)
-    return Error{ErrorCode::kUsage, "the minimum cell is a number from 2 to 1000000"};
+  CASEVAULT_CHECK(check_min_cell(request.min_cell));
   if (request.round_to != 0 && (request.round_to < 5 || request.round_to > 1000))
     return Error{ErrorCode::kUsage, "counts are rounded to a multiple of 5 to 1000"};
   CASEVAULT_TRY(const auto core, impl_->core());
   return retried([&] { return tabulate_once(*core, request); });
+}
+
+Result<std::vector<IndicatorResult>> Session::indicators(const IndicatorsRequest& request) {
+  if (!model::valid_date(request.from) || !model::valid_date(request.to))
+    return Error{ErrorCode::kUsage, "a period begins and ends with a date: YYYY, YYYY-MM or YYYY-MM-DD"};
+  const std::size_t common = std::min(request.from.size(), request.to.size());
+  if (request.from.substr(0, common) > request.to.substr(0, common))
+    return Error{ErrorCode::kUsage, "the period ends before it begins"};
+  CASEVAULT_CHECK(check_min_cell(request.min_cell));
+  CASEVAULT_TRY(const auto core, impl_->core());
+  CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
+  const Schema& schema = snapshot.authority->schema();
+  std::vector<IndicatorResult> out;
+  for (const std::string& name : request.names) {
+    const Indicator* const found = schema.find_indicator(name);
+    if (found == nullptr) return Error{ErrorCode::kNotFound, "the schema has no indicator " + name};
+    out.push_back({*found, {}, {}});
+  }
+  for (const Indicator& each : schema.indicators()) {
+    if (request.names.empty()) out.push_back({each, {}, {}});
+  }
+  if (out.empty())
+    return Error{ErrorCode::kNotFound, "the schema declares no indicators; they are [[indicators]] of its text"};
+  for (IndicatorResult& each : out) {
+    TabulateRequest table;
+    table.type = each.indicator.type;
+    table.rows = each.indicator.by.empty() ? std::string() : each.indicator.by.front();
+    table.columns = each.indicator.by.size() < 2 ? std::string() : each.indicator.by.back();
+    table.where = each.indicator.where;
+    table.where.push_back({each.indicator.date, request.from, request.to});
+    table.era = request.era;
+    table.min_cell = request.min_cell;
+    table.purpose = request.purpose;
+    table.basis = request.basis;
+    table.recipient = request.recipient;
+    table.name = each.indicator.name;
+    auto made = retried([&] { return tabulate_once(*core, table); });
+    if (made) {
+      each.table = *std::move(made);
+    } else if (made.error().code == ErrorCode::kRefused || made.error().code == ErrorCode::kNoGrant) {
+      each.refused = std::move(made).error();
+    } else {
+      return std::move(made).error();
+    }
+  }
+  return out;
 }
 
 void Tabulation::schema(ArrowSchema& out) const {

@@ -184,6 +184,19 @@ struct Table::Impl {
       error.message = "record " + core.id_of(row).to_string() + ": " + error.message;
       return error;
     };
+    // Both the map and the sources are in the order of field ids: one way through.
+    for (auto& [index, sources] : by_compartment)
+      std::ranges::sort(sources, {}, [](const Source& source) { return source.field->id; });
+    const auto add_map = [&](const std::vector<Source>& sources) -> Result<void> {
+      CASEVAULT_TRY(const auto map, cell.map());
+      auto next = map.begin();
+      for (const Source& source : sources) {
+        while (next != map.end() && next->first < source.field->id) ++next;
+        const bool there = next != map.end() && next->first == source.field->id;
+        CASEVAULT_CHECK(source.builder->add(there ? std::optional(next->second) : std::nullopt));
+      }
+      return {};
+    };
     const auto open = [&](std::uint64_t row, const model::HeadOpener& opened) -> Result<void> {
       for (const auto& [index, sources] : by_compartment) {
         const Compartment& compartment = schema.compartments()[index];
@@ -197,6 +210,10 @@ struct Table::Impl {
           }
           CASEVAULT_CHECK(cell.begin(core.row_context(row), compartment, *place, opened.bytes_of(*place),
                                      crypto::key_of(*key), opened.record_key.first<32>()));
+          if (compartment.sealed_as_cell) {
+            CASEVAULT_CHECK(add_map(sources));
+            continue;
+          }
         }
         for (const Source& source : sources) {
           std::optional<ByteView> encoded;

@@ -15,7 +15,12 @@ class Reader {
  public:
   explicit Reader(ByteView input) noexcept : rest_(input) {}
 
-  [[nodiscard]] std::uint8_t u8() noexcept { return static_cast<std::uint8_t>(number(1)); }
+  [[nodiscard]] std::uint8_t u8() noexcept {
+    if (rest_.empty()) return fail(), std::uint8_t{0};  // nothing is left after a failure
+    const std::uint8_t byte = rest_.front();
+    rest_ = rest_.subspan(1);
+    return byte;
+  }
   [[nodiscard]] std::uint16_t u16() noexcept { return static_cast<std::uint16_t>(number(2)); }
   [[nodiscard]] std::uint32_t u32() noexcept { return static_cast<std::uint32_t>(number(4)); }
   [[nodiscard]] std::uint64_t u64() noexcept { return number(8); }

@@ -107,7 +107,9 @@ bool valid_utf8(std::string_view text) noexcept {
     std::memcpy(&word, rest.data(), 8);
     if ((state & kUtf8Mask) != kUtf8Whole || (word & kNotAscii) != 0) step(rest.first(8));
   }
-  step(rest);
+  unsigned last = 0;
+  for (const std::uint8_t byte : rest) last |= byte;
+  if ((state & kUtf8Mask) != kUtf8Whole || last > 0x7F) step(rest);
   return (state & kUtf8Mask) == kUtf8Whole;
 }
 

@@ -163,6 +163,10 @@ struct ReportTableArguments {
   std::vector<std::string> where;
 };
 Result<int> report_table(Context& context, const ReportTableArguments& arguments);
+struct ReportIndicatorsArguments {
+  std::string from, until, era = "recorded", min_cell = "11", only, out, purpose, basis, to;
+};
+Result<int> report_indicators(Context& context, const ReportIndicatorsArguments& arguments);
 Result<int> report_ledger(Context& context);
 struct ReportBudgetArguments {
   std::string tool, epsilon, name, purpose;

@@ -402,6 +402,20 @@ class Table {
     text(table, "--purpose", t.purpose, "P", "Default: statistics");
     text(table, "--basis", t.basis, "B", "The legal basis; default: that of the purpose");
     text(table, "--to", t.to, "RECIPIENT", "Who receives it, in words; default: published");
+    CLI::App& indicators =
+        command(report, "indicators", "The indicators of the schema over a period, under the same rule",
+                [this](Context& c) { return report_indicators(c, report_indicators_args_); });
+    ReportIndicatorsArguments& i = report_indicators_args_;
+    text(indicators, "--from", i.from, "D", "Begin: YYYY, YYYY-MM or YYYY-MM-DD")->required();
+    text(indicators, "--to", i.until, "D", "End, itself included")->required();
+    text(indicators, "--min-cell", i.min_cell, "N", "Counts below N are hidden; default 11");
+    text(indicators, "--only", i.only, "NAME,...", "These indicators; default: all");
+    text(indicators, "--era", i.era, "", "Places as recorded, or in the units of 2024 or 2025")
+        ->check(CLI::IsMember({"recorded", "2024", "2025"}));
+    text(indicators, "--out", i.out, "FILE", "Also writes a .csv, or an .html page with bars");
+    text(indicators, "--purpose", i.purpose, "P", "Default: statistics");
+    text(indicators, "--basis", i.basis, "B", "The legal basis; default: that of the purpose");
+    text(indicators, "--recipient", i.to, "RECIPIENT", "Who receives it, in words; default: published");
     command(report, "ledger", "What was published: definitions, no counts", report_ledger);
     CLI::App& budget = command(report, "budget", "Records the privacy budget that a tool outside has spent",
                                [this](Context& c) { return report_budget(c, report_budget_args_); });
@@ -489,6 +503,7 @@ class Table {
   PrincipalAddArguments principal_args_;
   GrantArguments grant_args_;
   ReportTableArguments report_table_args_;
+  ReportIndicatorsArguments report_indicators_args_;
   ReportBudgetArguments report_budget_args_;
   ExportArguments export_args_;
   std::vector<std::string> topic_;

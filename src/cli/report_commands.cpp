@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 
 #include "cli/commands.hpp"
 
@@ -42,14 +43,16 @@ std::string rule_of(const Tabulation& table) {
 std::vector<std::vector<std::string>> lines_of(const Tabulation& table) {
   const std::size_t rows = table.row_labels.size();
   const std::size_t columns = table.column_labels.size();
-  const bool plain = table.columns.empty();  // rows alone: their totals are all there is
-  std::vector<std::vector<std::string>> out(rows + 2);
+  const bool plain = table.columns.empty();                 // rows alone: their totals are all there is
+  const std::size_t first = table.rows.empty() ? rows : 0;  // no rows: their total is all there is
+  std::vector<std::vector<std::string>> out(rows - first + 2);
   out[0].push_back(table.columns.empty() ? table.rows : table.rows + " \\ " + table.columns);
   for (std::size_t c = 0; c < columns && !plain; ++c) out[0].push_back(table.column_labels[c]);
   out[0].emplace_back("total");
-  for (std::size_t r = 0; r <= rows; ++r) {
-    out[r + 1].push_back(r < rows ? table.row_labels[r] : "total");
-    for (std::size_t c = plain ? columns : 0; c <= columns; ++c) out[r + 1].push_back(shown(table.at(r, c)));
+  for (std::size_t r = first; r <= rows; ++r) {
+    std::vector<std::string>& line = out[r - first + 1];
+    line.push_back(r < rows ? table.row_labels[r] : "total");
+    for (std::size_t c = plain ? columns : 0; c <= columns; ++c) line.push_back(shown(table.at(r, c)));
   }
   return out;
 }
@@ -144,10 +147,7 @@ std::string bars_of(const Tabulation& table) {
   std::uint64_t greatest = 1;
   for (std::size_t r = 0; r < rows; ++r) greatest = std::max(greatest, table.at(r, total).value_or(0));
   std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"740\" height=\"" +
-                    std::to_string(rows * kLine + 8) +
-                    "\" role=\"img\" aria-label=\"Totals of the rows\">\n"
-                    "<defs><pattern id=\"hidden\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
-                    "patternTransform=\"rotate(45)\"><rect width=\"3\" height=\"6\" fill=\"#999\"/></pattern></defs>\n";
+                    std::to_string(rows * kLine + 8) + "\" role=\"img\" aria-label=\"Totals of the rows\">\n";
   for (std::size_t r = 0; r < rows; ++r) {
     const auto& count = table.at(r, total);
     const std::uint64_t length = count ? *count * kLength / greatest : kHiddenLength;
@@ -162,15 +162,14 @@ std::string bars_of(const Tabulation& table) {
   return out + "</svg>\n";
 }
 
-std::string html_of(const Tabulation& table) {
-  const std::string title =
-      escaped(table.type + ": " + table.rows + (table.columns.empty() ? "" : " by " + table.columns));
-  std::string out =
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + title +
-      "</title>\n<style>body{font-family:sans-serif;max-width:60em;margin:2em auto}table{border-collapse:collapse}"
-      "td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}th:first-child{text-align:left}"
-      "svg text{font-size:13px}.rule{color:#555}</style></head><body>\n<h1>" +
-      title + "</h1>\n<table>\n";
+std::string axes_of(const Tabulation& table) {
+  if (table.rows.empty()) return table.type;
+  return table.type + ": " + table.rows + (table.columns.empty() ? "" : " by " + table.columns);
+}
+
+/// A table with its bars and its rule.
+std::string section_of(const Tabulation& table) {
+  std::string out = "<table>\n";
   const auto lines = lines_of(table);
   for (std::size_t i = 0; i < lines.size(); ++i) {
     out += "<tr>";
@@ -180,9 +179,24 @@ std::string html_of(const Tabulation& table) {
     }
     out += "</tr>\n";
   }
-  return out + "</table>\n" + bars_of(table) + "<p class=\"rule\">" + escaped(rule_of(table)) + ". Entry " +
-         std::to_string(table.entry) + " of the log, basis " + escaped(table.basis) + ".</p>\n</body></html>\n";
+  return out + "</table>\n" + (table.rows.empty() ? "" : bars_of(table)) + "<p class=\"rule\">" +
+         escaped(rule_of(table)) + ". Entry " + std::to_string(table.entry) + " of the log, basis " +
+         escaped(table.basis) + ".</p>\n";
 }
+
+std::string page_of(const std::string& title, const std::string& sections) {
+  return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" + escaped(title) +
+         "</title>\n<style>body{font-family:sans-serif;max-width:60em;margin:2em auto}table{border-collapse:collapse}"
+         "td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}th:first-child{text-align:left}"
+         "svg text{font-size:13px}.rule{color:#555}</style></head><body>\n"
+         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"0\" height=\"0\" aria-hidden=\"true\">"
+         "<defs><pattern id=\"hidden\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" "
+         "patternTransform=\"rotate(45)\"><rect width=\"3\" height=\"6\" fill=\"#999\"/></pattern></defs></svg>\n"
+         "<h1>" +
+         escaped(title) + "</h1>\n" + sections + "</body></html>\n";
+}
+
+std::string html_of(const Tabulation& table) { return page_of(axes_of(table), section_of(table)); }
 
 Json json_of(const Tabulation& table) {
   Json cells = Json::array();
@@ -190,7 +204,8 @@ Json json_of(const Tabulation& table) {
   Json column_totals = Json::array();
   const std::size_t rows = table.row_labels.size();
   const std::size_t columns = table.column_labels.size();
-  for (std::size_t r = 0; r < rows; ++r) {
+  const bool alone = table.rows.empty();  // the total alone: it has no rows
+  for (std::size_t r = 0; r < rows && !alone; ++r) {
     Json line = Json::array();
     for (std::size_t c = 0; c < columns; ++c) line.push_back(number(table.at(r, c)));
     cells.push_back(std::move(line));
@@ -198,9 +213,9 @@ Json json_of(const Tabulation& table) {
   }
   for (std::size_t c = 0; c < columns; ++c) column_totals.push_back(number(table.at(rows, c)));
   return {{"type", table.type},
-          {"rows", table.rows},
+          {"rows", alone ? Json(nullptr) : Json(table.rows)},
           {"columns", table.columns.empty() ? Json(nullptr) : Json(table.columns)},
-          {"row_labels", table.row_labels},
+          {"row_labels", alone ? std::vector<std::string>{} : table.row_labels},
           {"column_labels", table.columns.empty() ? std::vector<std::string>{} : table.column_labels},
           {"cells", table.columns.empty() ? Json::array() : cells},
           {"row_totals", row_totals},
@@ -215,6 +230,14 @@ Json json_of(const Tabulation& table) {
 }
 
 bool ends_with(std::string_view file, std::string_view suffix) { return file.ends_with(suffix); }
+
+/// Whether a table goes into a page; checked before anything is published. `file` may be empty.
+Result<bool> is_page(const std::string& file) {
+  const bool html = ends_with(file, ".html");
+  if (!file.empty() && !html && !ends_with(file, ".csv")) return usage("--out is a .csv or .html file");
+  CASEVAULT_CHECK(check_new_file(file));
+  return html;
+}
 
 /// Lines of a file of rows: CSV with a header, or an object a line.
 class RowFile {
@@ -424,10 +447,7 @@ Result<int> report_table(Context& context, const ReportTableArguments& arguments
   request.basis = arguments.basis;
   request.recipient = arguments.to;
   request.name = arguments.name;
-  const bool html = ends_with(arguments.out, ".html");
-  if (!arguments.out.empty() && !html && !ends_with(arguments.out, ".csv"))
-    return usage("--out is a .csv or .html file");
-  CASEVAULT_CHECK(check_new_file(arguments.out));
+  CASEVAULT_TRY(const bool html, is_page(arguments.out));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const Tabulation table, session.tabulate(request));
   Json json = json_of(table);
@@ -440,6 +460,87 @@ Result<int> report_table(Context& context, const ReportTableArguments& arguments
     json["out"] = arguments.out;
   }
   CASEVAULT_CHECK(context.print(json, text_of(table)));
+  return 0;
+}
+
+namespace {
+
+constexpr std::string_view kLanguage = "en";
+
+/// A number a line, whatever the shapes of the tables.
+std::string csv_of(const std::vector<IndicatorResult>& report) {
+  SecretBuffer out;
+  append_csv_line(out, std::array<std::string_view, 6>{"indicator", "title", "row", "column", "count", "note"});
+  for (const IndicatorResult& each : report) {
+    const std::string& title = each.indicator.title(kLanguage);
+    const auto line = [&](std::string_view row, std::string_view column, std::string_view count,
+                          std::string_view note) {
+      append_csv_line(out, std::array<std::string_view, 6>{each.indicator.name, title, row, column, count, note});
+    };
+    if (each.refused) line("", "", "", each.refused->message);
+    if (!each.table) continue;
+    const std::size_t rows = each.table->row_labels.size();
+    const std::size_t columns = each.table->column_labels.size();
+    for (std::size_t r = each.table->rows.empty() ? rows : 0; r <= rows; ++r) {
+      for (std::size_t c = each.table->columns.empty() ? columns : 0; c <= columns; ++c) {
+        line(r < rows ? each.table->row_labels[r] : "total", c < columns ? each.table->column_labels[c] : "total",
+             shown(each.table->at(r, c)), each.table->at(r, c) ? "" : "hidden");
+      }
+    }
+  }
+  return std::string(out.text());
+}
+
+}  // namespace
+
+Result<int> report_indicators(Context& context, const ReportIndicatorsArguments& arguments) {
+  IndicatorsRequest request;
+  request.from = arguments.from;
+  request.to = arguments.until;
+  if (!arguments.only.empty()) {
+    CASEVAULT_TRY(request.names, parse_names(arguments.only, "--only"));
+  }
+  CASEVAULT_TRY(request.era, parse_era(arguments.era));
+  CASEVAULT_TRY(request.min_cell, parse_number(arguments.min_cell, "--min-cell"));
+  if (!arguments.purpose.empty()) request.purpose = arguments.purpose;
+  request.basis = arguments.basis;
+  request.recipient = arguments.to;
+  CASEVAULT_TRY(const bool html, is_page(arguments.out));
+  CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
+  CASEVAULT_TRY(const std::vector<IndicatorResult> report, session.indicators(request));
+
+  const std::string period = arguments.from + " to " + arguments.until;
+  Json json{{"from", arguments.from}, {"to", arguments.until}, {"indicators", Json::array()}};
+  std::string text;
+  std::string sections;
+  std::optional<Error> refused;
+  std::size_t published = 0;
+  for (const IndicatorResult& each : report) {
+    Json titles = Json::object();
+    for (const auto& [language, title] : each.indicator.titles) titles[language] = title;
+    json["indicators"].push_back({{"name", each.indicator.name},
+                                  {"title", titles},
+                                  {"table", each.table ? json_of(*each.table) : Json(nullptr)},
+                                  {"refused", each.refused ? Json(each.refused->message) : Json(nullptr)}});
+    const std::string& title = each.indicator.title(kLanguage);
+    text += (text.empty() ? "" : "\n\n") + each.indicator.name + ": " + visible(title) + "\n" +
+            (each.table ? text_of(*each.table) : visible(each.refused->message));
+    sections += "<h2>" + escaped(title) + "</h2>\n" +
+                (each.table ? section_of(*each.table) : "<p>" + escaped(each.refused->message) + "</p>\n");
+    published += each.table ? 1U : 0U;
+    if (!refused) refused = each.refused;
+  }
+  if (published == 0 && refused) return *std::move(refused);
+  if (!arguments.out.empty()) {
+    const auto written =
+        write_new_file(arguments.out, html ? page_of("Indicators, " + period, sections) : csv_of(report));
+    if (!written.has_value()) {
+      return Error{written.error().code, std::to_string(published) + " indicators are published, but " +
+                                             written.error().message + "; the same report again is allowed"};
+    }
+    json["out"] = arguments.out;
+  }
+  CASEVAULT_CHECK(context.print(json, text));
   return 0;
 }
 

@@ -31,6 +31,9 @@ struct Head {
 Head take_head(base::Reader& in) noexcept {
   const std::uint8_t first = in.u8();
   Head head{static_cast<std::uint8_t>(first >> 5U), first & 0x1FU};
+  // Most are small numbers and short texts.
+  if (head.value < 24 && head.major <= kTextString && (head.major < kByteString || head.value <= in.rest().size()))
+    return head;
   std::uint64_t minimum = 0;
   switch (first & 0x1FU) {
     case 24:
@@ -172,6 +175,27 @@ CborReader::Kind CborReader::peek() const noexcept {
     default:
       return Kind::kEnd;
   }
+}
+
+std::uint64_t CborReader::single_head(std::uint8_t major) noexcept {
+  base::Reader in(rest_);
+  const Head found = take_head(in);
+  if (!in.ok() || found.major != major) return fail(), 0;
+  rest_ = in.rest();
+  return found.value;
+}
+
+CborReader::Entry CborReader::entry() noexcept {
+  Entry out;
+  out.key = single_head(kUnsigned);
+  if (out.key < least_key_ || out.key == std::numeric_limits<std::uint64_t>::max()) return fail(), Entry{};
+  least_key_ = out.key + 1;
+  base::Reader in(rest_);
+  walk(in, 1);
+  if (!ok_ || !in.ok()) return fail(), Entry{};
+  out.value = rest_.first(rest_.size() - in.rest().size());
+  rest_ = in.rest();
+  return out;
 }
 
 std::uint64_t CborReader::head(std::uint8_t major) noexcept {

@@ -55,6 +55,15 @@ class CborReader {
   /// Element count; at most the bytes that are left, so a hostile count cannot make a caller reserve memory.
   [[nodiscard]] std::size_t array() noexcept;
   [[nodiscard]] std::size_t map() noexcept;
+  /// As array() and map() for who reads every element anyway, once: nothing is walked beforehand. The elements of a map
+  /// are read by entry(), which checks the order of keys; those of an array must be no containers.
+  [[nodiscard]] std::size_t array_once() noexcept { return static_cast<std::size_t>(single_head(4)); }
+  [[nodiscard]] std::size_t map_once() noexcept { return static_cast<std::size_t>(single_head(5)); }
+  struct Entry {
+    std::uint64_t key = 0;
+    ByteView value;  ///< one whole value, checked
+  };
+  [[nodiscard]] Entry entry() noexcept;
   [[nodiscard]] bool boolean() noexcept;
   void null() noexcept;
   void skip() noexcept;  ///< one whole value
@@ -73,7 +82,9 @@ class CborReader {
 
  private:
   std::uint64_t head(std::uint8_t major) noexcept;
+  std::uint64_t single_head(std::uint8_t major) noexcept;
   ByteView rest_;
+  std::uint64_t least_key_ = 0;            ///< of the next entry()
   const std::uint8_t* checked_ = nullptr;  ///< containers that start before it were already checked whole
   bool ok_ = true;
 };

@@ -399,6 +399,7 @@ struct CellOpener::State {
   crypto::Suite suite = crypto::Suite::kAes256Gcm;
   bool whole = false;  ///< one sealed map
   std::vector<DirectoryEntry> directory;
+  Bytes directory_bytes;  ///< that `directory` and `hash` are of
   crypto::Hash hash{};
   ByteView sealed;              ///< the cell after its commitment
   SecretBytes key{32 + kNear};  ///< AEAD key ‖ room for a short plaintext: one block of the arena serves most cells
@@ -406,7 +407,7 @@ struct CellOpener::State {
   DirectoryHashes own_hashes;
   DirectoryHashes* hashes = nullptr;
   bool map_opened = false;
-  std::vector<std::pair<std::uint16_t, ByteView>> map;
+  std::vector<MapEntry> map;
 
   [[nodiscard]] crypto::KeyView aead_key() const { return key.view().first<32>(); }
   Result<ByteView> open(std::size_t ordinal, std::size_t offset);
@@ -433,14 +434,12 @@ Result<void> CellOpener::State::open_map() {
   if (map_opened) return {};
   CASEVAULT_TRY(const ByteView plain, open(0, 0));
   format::CborReader in(plain);
-  const std::size_t count = in.map();
+  const std::size_t count = in.map_once();
   map.reserve(std::min(count, kMaxFields));
   for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    const std::uint64_t field = in.uint();
-    const ByteView before = in.rest();
-    in.skip();
+    const auto [field, value] = in.entry();
     if (field == 0 || field > std::numeric_limits<std::uint16_t>::max()) in.fail();
-    if (in.ok()) map.emplace_back(static_cast<std::uint16_t>(field), before.first(before.size() - in.rest().size()));
+    if (in.ok()) map.emplace_back(static_cast<std::uint16_t>(field), value);
   }
   if (!in.ok() || !all_zero(in.rest())) {
     map.clear();
@@ -462,13 +461,21 @@ Result<void> CellOpener::begin(const RowContext& context, const Compartment& com
   State& state = *state_;
   const auto refuse = [&state](Error error) {
     state.directory.clear();  // nothing of the cell before can be asked for
+    state.directory_bytes.clear();
     state.whole = false;
     return error;
   };
   state.map_opened = false;
   state.map.clear();
+  // Most cells of a scan are of one shape, whose directory was read and hashed with the cell before.
+  const bool known = !state.directory.empty() && std::ranges::equal(state.directory_bytes, entry.directory);
   base::Reader in(entry.directory);
-  read_directory(in, state.directory);
+  if (known) {
+    (void)in.take(entry.directory.size());
+  } else {
+    read_directory(in, state.directory);
+    state.directory_bytes.clear();
+  }
   if (entry.flags != 0) {
     return refuse({ErrorCode::kUnsupported, place(context) + ": cell of compartment " + compartment.name +
                                                 " is of a kind of a newer casevault; use that version"});
@@ -487,10 +494,13 @@ Result<void> CellOpener::begin(const RowContext& context, const Compartment& com
                                        " in this place: changed, moved or replaced"));
   }
   state.context = context;
-  state.compartment = compartment.name;
+  if (state.compartment != compartment.name) state.compartment = compartment.name;
   state.suite = entry.suite;
   state.whole = compartment.sealed_as_cell;
-  state.hash = state.hashes->of(entry.directory);
+  if (!known) {
+    state.hash = state.hashes->of(entry.directory);
+    state.directory_bytes.assign(entry.directory.begin(), entry.directory.end());
+  }
   state.sealed = cell.subspan<kCommitmentSize>();
   std::ranges::copy(derived.view().first<32>(), state.key.mutable_view().begin());
   return {};
@@ -526,6 +536,12 @@ Result<std::optional<ByteView>> CellOpener::open(std::uint16_t field) {
     offset += sealed_size(state_->directory[i]);
   }
   return std::optional<ByteView>();
+}
+
+Result<std::span<const CellOpener::MapEntry>> CellOpener::map() {
+  Expects(state_->whole);
+  CASEVAULT_CHECK(state_->open_map());
+  return std::span<const MapEntry>(state_->map);
 }
 
 Result<std::vector<std::uint16_t>> CellOpener::fields() {

@@ -190,6 +190,9 @@ class CellOpener {
   /// Encoded value of the field (with padding), or nullopt when the record has none. For a compartment sealed as one
   /// map the map is opened once and kept. The view lives until the next call or the end of the opener.
   [[nodiscard]] Result<std::optional<ByteView>> open(std::uint16_t field);
+  /// All fields of a compartment sealed as one map, by ascending ids. The views live as those of open().
+  using MapEntry = std::pair<std::uint16_t, ByteView>;
+  [[nodiscard]] Result<std::span<const MapEntry>> map();
   /// Ids of all fields present, in directory or map order.
   [[nodiscard]] Result<std::vector<std::uint16_t>> fields();
 

@@ -2,6 +2,7 @@
 #include <casevault/schema.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <initializer_list>
 #include <map>
 #include <set>
@@ -42,6 +43,9 @@ constexpr std::size_t kMaxNames = 256;  ///< purposes, bases, recipient classes,
 constexpr std::size_t kMaxRules = 1000;
 constexpr std::size_t kMaxName = 64;
 constexpr std::size_t kMaxDots = 64;
+constexpr std::size_t kMaxTitle = 256;
+constexpr std::size_t kMaxWhere = 16;
+constexpr std::size_t kMaxBy = 2;
 
 constexpr std::uint16_t kAuditId = 64;
 constexpr std::string_view kAuditName = "audit";
@@ -69,6 +73,7 @@ constexpr std::size_t kFewCodes = 64;
 constexpr std::string_view kNameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_";
 constexpr std::string_view kSchemaCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_-";
 constexpr std::string_view kPathCharacters = "abcdefghijklmnopqrstuvwxyz0123456789_.";
+constexpr std::string_view kLanguageCharacters = "abcdefghijklmnopqrstuvwxyz-";
 constexpr std::string_view kListCharacters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
 /// Text of the file as it may stand in an error line.
@@ -109,6 +114,7 @@ bool can_have(FieldType type, IndexKind index) {
   }
 }
 
+<<<<<<< HEAD
 bool can_tell(FieldType type, Trait trait) {
   switch (trait) {
     case Trait::kNone:
@@ -124,6 +130,34 @@ bool can_tell(FieldType type, Trait trait) {
     default:
       return type == FieldType::kText;
   }
+=======
+/// A text of one line, to be shown to people.
+bool is_title(std::string_view text) {
+  const auto unfit = [](char c) { return (c >= 0 && c < ' ') || c == '\x7F'; };
+  return !text.empty() && text.size() <= kMaxTitle && base::valid_utf8(text) && std::ranges::none_of(text, unfit);
+}
+
+/// Whether a range of dates or numbers, each valid by itself, is none upside down.
+bool ascends(FieldType type, std::string_view from, std::string_view to) {
+  if (type == FieldType::kDate) return from.substr(0, to.size()) <= to.substr(0, from.size());
+  const auto number = [](std::string_view text) {
+    std::int64_t out = 0;
+    std::from_chars(text.data(), text.data() + text.size(), out);
+    return out;
+  };
+  return number(from) <= number(to);
+}
+
+/// What an indicator may be broken down by: a field of codes or booleans, or the year or month of a date.
+bool can_break_down(const RecordType& type, std::string_view axis) {
+  const Field* const field = type.find(axis.substr(0, axis.find(':')));
+  if (field == nullptr) return false;
+  const std::string_view level = axis.substr(field->name.size());
+  if (field->type == FieldType::kDate) return level == ":year" || level == ":month";
+  const bool coded =
+      field->type == FieldType::kCode || field->type == FieldType::kMultiCode || field->type == FieldType::kBoolean;
+  return coded && level.empty();
+>>>>>>> d0674f8daf46b4a5b5c69059d8d6c9ed1d9041c4
 }
 
 template <typename T, typename Projection>
@@ -285,6 +319,7 @@ struct Schema::State {
   std::vector<std::string> recipient_classes;
   std::vector<std::string> roles;  ///< functional
   std::vector<Rule> rules;
+  std::vector<Indicator> indicators;
   std::vector<std::string> warnings;
   std::string source;
 
@@ -304,12 +339,16 @@ struct Schema::State {
   [[nodiscard]] Result<void> read_rules(const Section& root);
   [[nodiscard]] Result<void> check_rule(const Section& section, const Rule& rule) const;
   [[nodiscard]] bool has_field(std::string_view path) const;
+  [[nodiscard]] Result<void> read_indicators(const Section& root, const Schema& schema);
+  [[nodiscard]] static Result<void> read_titles(const Section& section, Indicator& indicator);
+  [[nodiscard]] static Result<Filter> read_filter(const Section& section, std::string_view text, const Schema& schema,
+                                                  const RecordType& type);
   [[nodiscard]] Result<void> add_list(const Section& section, CodeList list);
 };
 
 Result<void> Schema::State::read_names(const Section& root) {
   CASEVAULT_CHECK(root.only({"name", "version", "compartments", "codelists", "bundled_codelists", "types", "bases",
-                             "recipient_classes", "roles", "purposes", "rules"}));
+                             "recipient_classes", "roles", "purposes", "rules", "indicators"}));
   CASEVAULT_TRY(name, root.text("name", kSchemaCharacters));
   CASEVAULT_TRY(version, root.number("version"));
   CASEVAULT_TRY(bases, root.names("bases"));
@@ -590,6 +629,76 @@ Result<void> Schema::State::read_rules(const Section& root) {
   return {};
 }
 
+Result<void> Schema::State::read_titles(const Section& section, Indicator& indicator) {
+  const toml::node* const node = section.table().get("title");
+  const toml::table* const titles = node == nullptr ? nullptr : node->as_table();
+  if (titles == nullptr || titles->empty() || titles->size() > kMaxNames)
+    return section.refuse("title", "must be a table of languages and texts, e.g. { en = \"Persons received\" }");
+  for (auto&& [language, text] : *titles) {
+    const auto* const value = text.as_string();
+    if (!made_of(language.str(), kLanguageCharacters) || value == nullptr || !is_title(value->get()))
+      return section.refuse("title", "holds something that is no language with a text of up to 256 bytes in one line");
+    indicator.titles.emplace_back(language.str(), value->get());
+  }
+  std::ranges::sort(indicator.titles);
+  return {};
+}
+
+Result<Filter> Schema::State::read_filter(const Section& section, std::string_view text, const Schema& schema,
+                                          const RecordType& type) {
+  auto parsed = Filter::parse(text);
+  if (!parsed) return section.refuse("where", "holds something else than FIELD=VALUE or FIELD=FROM..TO");
+  const Field* const field = type.find(parsed->field);
+  if (field == nullptr || field->type == FieldType::kText || field->type == FieldType::kBytes)
+    return section.refuse("where", "names " + shown(parsed->field) + ", which is no coded field of " + type.name);
+  const bool range = parsed->from != parsed->to;
+  if (range && field->type != FieldType::kDate && field->type != FieldType::kInteger)
+    return section.refuse("where", "has a range of " + shown(field->name) + ", which has no order");
+  for (const std::string& value : {parsed->from, parsed->to}) {
+    if (value.empty()) continue;
+    if (value.find(';') != std::string::npos || !model::check_value(schema, *field, value))
+      return section.refuse("where", "holds what is no value of field " + shown(field->name));
+  }
+  if (range && !ascends(field->type, parsed->from, parsed->to))
+    return section.refuse("where", "has a range of " + shown(field->name) + " whose end comes before its beginning");
+  return parsed;
+}
+
+Result<void> Schema::State::read_indicators(const Section& root, const Schema& schema) {
+  CASEVAULT_TRY(const auto sections, root.sections("indicators", kMaxNames));
+  for (const Section& section : sections) {
+    CASEVAULT_CHECK(section.only({"name", "title", "type", "date", "where", "by"}));
+    Indicator indicator;
+    CASEVAULT_TRY(indicator.name, section.text("name", kNameCharacters));
+    if (find_in(indicators, indicator.name, &Indicator::name) != nullptr)
+      return section.refuse("name", "is used twice");
+    CASEVAULT_CHECK(read_titles(section, indicator));
+    CASEVAULT_TRY(indicator.type, section.text("type", kNameCharacters));
+    const RecordType* const type = find_in(types, indicator.type, &RecordType::name);
+    if (type == nullptr) return section.refuse("type", shown(indicator.type) + " is not among types");
+    CASEVAULT_TRY(indicator.date, section.text("date", kNameCharacters));
+    const Field* const date = type->find(indicator.date);
+    if (date == nullptr || date->type != FieldType::kDate)
+      return section.refuse("date", shown(indicator.date) + " is no date of " + type->name);
+    CASEVAULT_TRY(const auto where, section.texts("where", kMaxWhere, [](std::string_view) { return true; }));
+    for (const std::string& text : where) {
+      CASEVAULT_TRY(Filter filter, read_filter(section, text, schema, *type));
+      indicator.where.push_back(std::move(filter));
+    }
+    CASEVAULT_TRY(indicator.by, section.texts("by", kMaxBy, [](std::string_view) { return true; }));
+    for (const std::string& axis : indicator.by) {
+      if (!can_break_down(*type, axis))
+        return section.refuse("by", "names " + shown(axis) + ", which is neither a field of codes or booleans nor " +
+                                        "FIELD:year or FIELD:month of a date");
+    }
+    const auto field_of = [](std::string_view axis) { return axis.substr(0, axis.find(':')); };
+    if (indicator.by.size() == 2 && field_of(indicator.by[0]) == field_of(indicator.by[1]))
+      return section.refuse("by", "names one field twice");
+    indicators.push_back(std::move(indicator));
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const Schema::State>> Schema::State::parse(std::string_view text, Lists lists) {
   if (text.size() > kMaxText) return bad("longer than 1 MiB");
   CASEVAULT_CHECK(check_dots(text));
@@ -608,6 +717,7 @@ Result<std::shared_ptr<const Schema::State>> Schema::State::parse(std::string_vi
   CASEVAULT_CHECK(state->read_types(root, lists));
   CASEVAULT_CHECK(state->read_purposes(root));
   CASEVAULT_CHECK(state->read_rules(root));
+  CASEVAULT_CHECK(state->read_indicators(root, Schema(state)));
   return std::shared_ptr<const State>(std::move(state));
 }
 
@@ -644,9 +754,33 @@ std::string_view name_of(IndexKind kind) noexcept {
   return at < kIndexNames.size() ? kIndexNames.at(at) : "unknown";
 }
 
+<<<<<<< HEAD
 std::string_view name_of(Trait trait) noexcept {
   const auto at = static_cast<std::size_t>(trait);
   return at < kTraitNames.size() ? kTraitNames.at(at) : "unknown";
+=======
+Result<Filter> Filter::parse(std::string_view text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0)
+    return Error{ErrorCode::kUsage, "a filter is FIELD=VALUE or FIELD=FROM..TO"};
+  Filter out;
+  out.field = text.substr(0, equals);
+  const std::string_view value = text.substr(equals + 1);
+  const std::size_t dots = value.find("..");
+  out.from = value.substr(0, dots);
+  out.to = dots == std::string_view::npos ? out.from : std::string(value.substr(dots + 2));
+  if (dots != std::string_view::npos && (out.from.empty() || out.to.empty()))
+    return Error{ErrorCode::kUsage, "a range has two ends: FIELD=FROM..TO"};
+  return out;
+}
+
+const std::string& Indicator::title(std::string_view language) const noexcept {
+  for (const std::string_view wanted : {language, std::string_view("en")}) {
+    const auto found = std::ranges::find(titles, wanted, &std::pair<std::string, std::string>::first);
+    if (found != titles.end()) return found->second;
+  }
+  return titles.front().second;
+>>>>>>> d0674f8daf46b4a5b5c69059d8d6c9ed1d9041c4
 }
 
 const Field* RecordType::find(std::string_view field) const noexcept { return find_in(fields, field, &Field::name); }
@@ -685,6 +819,10 @@ const std::vector<std::string>& Schema::bases() const noexcept { return state_->
 const std::vector<std::string>& Schema::recipient_classes() const noexcept { return state_->recipient_classes; }
 const std::vector<std::string>& Schema::functional_roles() const noexcept { return state_->roles; }
 const std::vector<Rule>& Schema::rules() const noexcept { return state_->rules; }
+const std::vector<Indicator>& Schema::indicators() const noexcept { return state_->indicators; }
+const Indicator* Schema::find_indicator(std::string_view name) const noexcept {
+  return find_in(state_->indicators, name, &Indicator::name);
+}
 const std::vector<std::string>& Schema::warnings() const noexcept { return state_->warnings; }
 const std::string& Schema::source() const noexcept { return state_->source; }
 

@@ -273,6 +273,7 @@ std::uint16_t length_class(std::size_t size) noexcept {
 }
 
 std::size_t class_size(std::uint16_t length_class) noexcept {
+  if (length_class < kBands[1].first_class) return kBands[0].first_size + std::size_t{length_class} * kBands[0].step;
   auto band = kBands.begin();
   while (band + 1 != kBands.end() && length_class >= (band + 1)->first_class) ++band;
   const std::size_t size = band->first_size + (std::size_t{length_class} - band->first_class) * band->step;

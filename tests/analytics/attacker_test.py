@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import unittest
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -123,6 +124,100 @@ def ranges(shown, rows, columns):
     for at, i in place.items():
         low, high = solver.bounds(i)
         out[at] = (low + lows[i], None if high is None else high + lows[i])
+    return out
+
+
+def grid(table):
+    """A table of the command as the attacker reads it: row by row, totals last."""
+    out = []
+    for cells, total in zip(table["cells"] or [[each] for each in table["row_totals"]], table["row_totals"]):
+        out += [*cells, total]
+    return [*out, *(table["column_totals"] or [table["total"]]), table["total"]]
+
+
+def names(table):
+    """What each number of a table counts, the same name for the same number in every table of the same people. The codes of
+    multi-coded fields are counted, not the people, so that a total of them is one of its own."""
+    rows = [(table["rows"], label) for label in table["row_labels"]]
+    columns = [(table["columns"], label) for label in table["column_labels"]] or [None]
+    totals = [(field, None) if field is not None and field not in SINGLE and ":" not in field else None
+              for field in (table["rows"], table["columns"])]
+    return [frozenset(each for each in (row, column) if each is not None)
+            for row in [*rows, totals[0]] for column in [*columns, totals[1]]]
+
+
+def together(published):
+    """Pairs of (parts, table), where `parts` names the disjoint sets of people that a table is about, e.g. "ab" and "bc" for
+    two periods that overlap. For each (part or parts, name) that is nowhere shown the least and greatest number that fits."""
+    fixed, lows, sums, lines = {}, {}, {}, []
+    for parts, table in published:
+        shown, called = grid(table), names(table)
+        height, width = len(table["row_labels"]), len(table["column_labels"]) or 1
+        for at, (name, value) in enumerate(zip(called, shown)):
+            if value is not None:
+                if sums.setdefault((parts, name), value) != value:
+                    raise AssertionError("two tables differ about one number")
+                if value == 0:
+                    fixed.update(((part, name), 0) for part in parts)
+                elif len(parts) == 1:
+                    fixed[parts, name] = value
+            else:
+                low = least(shown, height, width, at)
+                lows[parts, name] = max(low, lows.get((parts, name), 0))
+        place = lambda r, c: called[r * (width + 1) + c]
+        for part in parts:
+            lines += [[*(((part, place(r, c)), 1) for c in range(width)), ((part, place(r, width)), -1)] for r in range(height + 1)]
+            lines += [[*(((part, place(r, c)), 1) for r in range(height)), ((part, place(height, c)), -1)] for c in range(width + 1)]
+    system = []
+    for line in lines:
+        sides = Counter()
+        for name, sign in line:
+            sides[name] += sign
+        system.append(({name: sign for name, sign in sides.items() if sign}, 0))
+    for (parts, name), value in sums.items():
+        if len(parts) > 1:
+            system.append(({(part, name): 1 for part in parts}, value))
+    for (parts, name), low in lows.items():
+        if (parts, name) not in sums:
+            system.append(({**{(part, name): 1 for part in parts}, (parts, name, "above"): -1}, low))
+    left = {}
+    for sides, value in system:
+        value -= sum(sign * fixed[name] for name, sign in sides.items() if name in fixed)
+        unknown = tuple(sorted(((name, sign) for name, sign in sides.items() if name not in fixed), key=repr))
+        if unknown:
+            if left.setdefault(unknown, value) != value:
+                raise AssertionError("what was published contradicts itself")
+        elif value != 0:
+            raise AssertionError("totals are not the sums of their lines")
+    parent = {}
+
+    def root(name):
+        while parent.setdefault(name, name) != name:
+            parent[name] = parent[parent[name]]
+            name = parent[name]
+        return name
+
+    for unknown in left:
+        for name, _ in unknown[1:]:
+            parent[root(name)] = root(unknown[0][0])
+    groups = {}
+    for unknown, value in left.items():
+        groups.setdefault(root(unknown[0][0]), []).append((unknown, value))
+    out = {}
+    for group in groups.values():
+        unknown = sorted({name for sides, _ in group for name, _ in sides}, key=repr)
+        place = {name: i for i, name in enumerate(unknown)}
+        rows = []
+        for sides, _ in group:
+            row = [0] * len(unknown)
+            for name, sign in sides:
+                row[place[name]] = sign
+            rows.append(row)
+        solver = Simplex(rows, [value for _, value in group])
+        for name, i in place.items():
+            low, high = solver.bounds(i)
+            above = lows[name[:2]] if len(name) == 3 else 0
+            out[name[:2]] = (low + above, None if high is None else high + above)
     return out
 
 

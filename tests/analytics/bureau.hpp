@@ -61,6 +61,24 @@ compartments = ["*"]
 roles = ["owner"]
 purposes = ["care"]
 compartments = ["*"]
+[[indicators]]
+name = "received"
+title = { en = "Persons received" }
+type = "person"
+date = "intake"
+[[indicators]]
+name = "status_by_sex"
+title = { en = "Status, by sex", vi = "Tình trạng, theo giới tính" }
+type = "person"
+date = "intake"
+where = ["minor=false"]
+by = ["status", "sex"]
+[[indicators]]
+name = "outcomes"
+title = { vi = "Kết quả" }
+type = "person"
+date = "intake"
+by = ["outcome"]
 )";
 
 /// The schema, with quotas where a test wants them.

@@ -209,6 +209,176 @@ TEST_CASE("a place is never counted under a unit of another edition unless that 
   CHECK(labels(Era::k2024) == std::map<std::string, std::uint64_t>{{"54", 20}, {"66", 30}, {"66 (2025)", 40}});
 }
 
+TEST_CASE("a number that an earlier table hides, no table of rows alone and no total alone shows, cells included") {
+  Bureau bureau;
+  // By sex and status the total of unknown is hidden to protect a small one, and with it the number of all.
+  bureau.add(40, {{"sex", "female"}, {"status", "identified"}, {"intake", "2024"}});
+  bureau.add(5, {{"sex", "male"}, {"status", "suspected"}, {"intake", "2024"}});
+  bureau.add(20, {{"sex", "unknown"}, {"status", "suspected"}, {"intake", "2024"}});
+  const Tabulation first = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status")));
+  const auto rows = bureau.session.tabulate(table_of("sex"));
+  if (rows) {
+    for (std::size_t r = 0; r <= rows->row_labels.size(); ++r) {
+      CHECK(rows->at(r, 0) == rows->at(r, 1));
+      const std::string sex = r < rows->row_labels.size() ? rows->row_labels[r] : std::string();
+      CHECK((at(first, sex).has_value() || !rows->at(r, 0).has_value()));
+    }
+  } else {
+    CHECK(rows.error().code == ErrorCode::kRefused);
+  }
+  IndicatorsRequest request;
+  request.from = request.to = "2024";
+  request.names = {"received"};
+  const auto report = REQUIRE_OK(bureau.session.indicators(request));
+  REQUIRE(report.size() == 1);
+  if (report[0].table) {
+    for (const auto& each : report[0].table->cells) CHECK((at(first, "").has_value() || !each.has_value()));
+  }
+}
+
+TEST_CASE(
+    "the indicators of the schema come over a period, each with its entry, and who may not have one is told why") {
+  Bureau bureau;
+  bureau.add(50, {{"sex", "female"}, {"status", "identified"}, {"intake", "2024-05-01"}, {"minor", "false"}});
+  bureau.add(40, {{"sex", "male"}, {"status", "identified"}, {"intake", "2024-06-30"}, {"outcome", "home"}});
+  bureau.add(30, {{"sex", "male"}, {"status", "suspected"}, {"intake", "2024-07-01"}, {"minor", "false"}});
+  bureau.add(20, {{"sex", "male"}, {"intake", "2024"}});  // nobody knows in which half
+  IndicatorsRequest request;
+  request.from = "2024-01-01";
+  request.to = "2024-06-30";
+  const auto report = REQUIRE_OK(bureau.session.indicators(request));
+  REQUIRE(report.size() == 3);
+  CHECK(report[0].indicator.title("vi") == "Persons received");
+  CHECK(report[1].indicator.title("vi") == "Tình trạng, theo giới tính");
+  CHECK(report[2].indicator.title("en") == "Kết quả");
+  const Tabulation& all = report[0].table.value();
+  CHECK(all.rows.empty());
+  CHECK(at(all, "").value() == 90);
+  CHECK(at(report[1].table.value(), "identified", "female").value() == 50);
+  CHECK(at(report[2].table.value(), "home").value() == 40);
+  const auto ledger = REQUIRE_OK(bureau.session.ledger());
+  REQUIRE(ledger.size() == 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(ledger[i].entry == report[i].table->entry);
+    CHECK(ledger[i].name == report[i].indicator.name);
+  }
+  CHECK(ledger[0].definition == "all where intake=2024-01-01..2024-06-30, minimum cell 11");
+  CHECK(ledger[1].definition == "status by sex where minor=false and intake=2024-01-01..2024-06-30, minimum cell 11");
+  // The same report again is the same.
+  const auto again = REQUIRE_OK(bureau.session.indicators(request));
+  for (std::size_t i = 0; i < 3; ++i) CHECK(again[i].table->cells == report[i].table->cells);
+
+  bureau.become_analyst();
+  request.from = request.to = "2024-07";
+  const std::uint64_t before = REQUIRE_OK(bureau.session.status()).log_size;
+  const auto mine = REQUIRE_OK(bureau.session.indicators(request));
+  REQUIRE(mine.size() == 3);
+  CHECK(mine[0].table.has_value());
+  CHECK(mine[1].table.has_value());
+  REQUIRE(mine[2].refused.has_value());
+  CHECK(mine[2].refused->code == ErrorCode::kNoGrant);
+  CHECK(REQUIRE_OK(bureau.session.status()).log_size == before + 3);
+  require_sound(bureau.session);
+}
+
+TEST_CASE("robust: a period that is none and an indicator that is not there are told before anything is published") {
+  Bureau bureau;
+  fill(bureau);
+  IndicatorsRequest request;
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"", ""}, {"2024", ""}, {"2025", "2024"}, {"2024-07", "2024-06-30"}, {"2024-13", "2025"}, {"x", "y"}}) {
+    CAPTURE(from, to);
+    request.from = from;
+    request.to = to;
+    CHECK(bureau.session.indicators(request).error().code == ErrorCode::kUsage);
+  }
+  request.from = request.to = "2024";
+  request.names = {"received", "nothing"};
+  CHECK(bureau.session.indicators(request).error().code == ErrorCode::kNotFound);
+  request.names.clear();
+  request.min_cell = 1;
+  CHECK(bureau.session.indicators(request).error().code == ErrorCode::kUsage);
+  CHECK(REQUIRE_OK(bureau.session.ledger()).empty());
+}
+
+TEST_CASE("tables of places of two eras together give no small cell away, whichever comes first") {
+  const auto people = [](Bureau& bureau) {
+    bureau.add(5, {{"place_code", "54"}, {"place_edition", "2024"}, {"sex", "male"}});  // became part of 66
+    bureau.add(90, {{"place_code", "66"}, {"place_edition", "2024"}, {"sex", "female"}});
+    bureau.add(60, {{"place_code", "01"}, {"place_edition", "2024"}, {"sex", "female"}});
+    bureau.add(70, {{"place_code", "04"}, {"place_edition", "2024"}, {"sex", "female"}});
+  };
+  const auto places = [](Era era, std::string columns = {}) {
+    TabulateRequest request = table_of("place_code", std::move(columns));
+    request.era = era;
+    return request;
+  };
+  for (const Era finer : {Era::kRecorded, Era::k2024}) {
+    const std::string mark = finer == Era::kRecorded ? " (2024)" : "";
+    Bureau bureau;
+    people(bureau);
+    const Tabulation fine = REQUIRE_OK(bureau.session.tabulate(places(finer)));
+    CHECK_FALSE(at(fine, "54" + mark).has_value());
+    CHECK(at(fine, "66" + mark).value() == 90);
+    const Tabulation coarse = REQUIRE_OK(bureau.session.tabulate(places(Era::k2025)));
+    CHECK_FALSE(at(coarse, "66").has_value());
+    CHECK_FALSE(at(coarse, "01").has_value());
+    CHECK(at(coarse, "04").value() == 70);
+    // By sex too, which shares the totals alone.
+    const auto by_sex = bureau.session.tabulate(places(Era::k2025, "sex"));
+    if (by_sex) CHECK_FALSE(at(*by_sex, "66").has_value());
+  }
+  for (const Era finer : {Era::kRecorded, Era::k2024}) {
+    Bureau bureau;
+    people(bureau);
+    const Tabulation coarse = REQUIRE_OK(bureau.session.tabulate(places(Era::k2025)));
+    CHECK(at(coarse, "66").value() == 95);
+    const auto refused = bureau.session.tabulate(places(finer));
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().message.find("entry " + std::to_string(coarse.entry)) != std::string::npos);
+  }
+}
+
+TEST_CASE("another era is no way round the comparison with an earlier table of fewer or more records") {
+  Bureau bureau;
+  bureau.add(30, {{"place_code", "54"}, {"place_edition", "2024"}, {"sex", "female"}, {"minor", "false"}});
+  bureau.add(40, {{"place_code", "66"}, {"place_edition", "2024"}, {"sex", "female"}, {"minor", "false"}});
+  bureau.add(5, {{"place_code", "66"}, {"place_edition", "2024"}, {"sex", "male"}, {"minor", "true"}});
+  bureau.add(50, {{"place_code", "01"}, {"place_edition", "2024"}, {"sex", "female"}, {"minor", "true"}});
+  bureau.add(50, {{"place_code", "01"}, {"place_edition", "2024"}, {"sex", "male"}, {"minor", "false"}});
+  TabulateRequest coarse = table_of("place_code");
+  coarse.era = Era::k2025;
+  const Tabulation all = REQUIRE_OK(bureau.session.tabulate(coarse));
+  CHECK(at(all, "66").value() == 75);
+  // Of 66 the 70 women would leave the 5 men.
+  TabulateRequest fine = table_of("place_code", "", {"sex=female"});
+  fine.era = Era::k2024;
+  const auto refused = bureau.session.tabulate(fine);
+  REQUIRE_FALSE(refused.has_value());
+  CHECK(refused.error().message.find("entry " + std::to_string(all.entry)) != std::string::npos);
+  // Nor where no line is a place.
+  REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+  TabulateRequest grown = table_of("sex", "", {"minor=false"});
+  REQUIRE_OK(bureau.session.tabulate(table_of("district")));
+  bureau.add(4, {{"sex", "unknown"}, {"minor", "true"}});
+  grown.era = Era::k2025;
+  CHECK(bureau.session.tabulate(grown).error().code == ErrorCode::kRefused);
+}
+
+TEST_CASE("a number of many records leaves a hidden part of it room to be another") {
+  Bureau bureau;
+  // North has 12 of whom 4 are minors: 12 beside a hidden part would say that it is at most 11.
+  bureau.add(4, {{"district", "north"}, {"minor", "true"}});
+  bureau.add(8, {{"district", "north"}, {"minor", "false"}});
+  bureau.add(60, {{"district", "south"}, {"minor", "true"}});
+  bureau.add(60, {{"district", "south"}, {"minor", "false"}});
+  bureau.add(30, {{"district", "east"}, {"minor", "true"}});
+  bureau.add(80, {{"district", "east"}, {"minor", "false"}});
+  const Tabulation minors = REQUIRE_OK(bureau.session.tabulate(table_of("district", "", {"minor=true"})));
+  CHECK_FALSE(at(minors, "north").has_value());
+  CHECK(bureau.session.tabulate(table_of("district")).error().code == ErrorCode::kRefused);
+}
+
 TEST_CASE("quotas of a purpose are kept, and what outside tools spent is one of them") {
   Bureau bureau("tables_a_year = 2\nrow_sets_a_year = 1\nepsilon_a_year = 2\n");
   fill(bureau);

@@ -47,6 +47,9 @@ class Side {
     (void)loose;
     return {0, rows.size(), 0};
   }
+  /// The coded fields of every record, in order, into memory, by `callers` threads. The sum is of their values with
+  /// `check`, which costs time, and else the number of records. Sides that have one thread for it take one.
+  virtual Timed scan(unsigned callers, bool check) = 0;
   /// `callers` threads share the rows; before a field is read, a line about that is on disk.
   virtual Timed audit(unsigned callers, Rows rows) = 0;
   /// Reads one field right after opening, the store being closed before and after.

@@ -202,6 +202,32 @@ class SqlCipher final : public Side {
     return {microseconds_since(start), rows.size(), sum};
   }
 
+  Timed scan(unsigned, bool check) override {
+    std::string sql;
+    for (std::size_t field = kIdentifying; field < kFields; ++field)
+      sql += (sql.empty() ? "SELECT " : ", ") + workload_.type().fields[field].name;
+    Statement select(*connection_, sql + " FROM person ORDER BY rowid");
+    std::string out;
+    std::vector<std::size_t> ends{0};
+    ends.reserve(workload_.size() * (kFields - kIdentifying) + 1);
+    out.reserve(workload_.plaintext_bytes());
+    const auto start = Clock::now();
+    while (select.step()) {
+      for (int column = 0; column < static_cast<int>(kFields - kIdentifying); ++column) {
+        out += select.text(column);
+        ends.push_back(out.size());
+      }
+    }
+    Timed timed{microseconds_since(start), workload_.size(), ends.size() / (kFields - kIdentifying)};
+    if (!check) return timed;
+    timed.checksum = 0;
+    for (std::size_t at = 0; at + 1 < ends.size(); ++at) {
+      timed.checksum += mark(std::string_view(out).substr(ends[at], ends[at + 1] - ends[at]),
+                             at / (kFields - kIdentifying), kIdentifying + at % (kFields - kIdentifying));
+    }
+    return timed;
+  }
+
   Timed audit(unsigned callers, Rows rows) override {
     return run_callers(callers, rows.size(), [&](unsigned i) {
       auto caller = std::make_shared<Caller>(*this);

@@ -174,7 +174,7 @@ class Usage(CommandTest):
     def test_help_is_there_for_everything(self):
         commands = ("init|status|schema show|schema check|add|update|list|history|import|disclose|audit verify|audit log|audit prove|"
                     "audit checkpoint|receipt verify|principal add|principal list|vault accept|grant add|identity new|identity show|"
-                    "key list|report table|report ledger|report budget|export|version|help").split("|")
+                    "key list|report table|report indicators|report ledger|report budget|export|version|help").split("|")
         for command in commands:
             shown = BASE.run(*command.split(), "--help", vault=False, secret=False, as_json=False)
             self.assertIn("Usage: casevault " + command, shown.out)

@@ -32,12 +32,32 @@ def people():
         return list(csv.DictReader(file))
 
 
-def grid(table):
-    """A table of the command as the attacker reads it: row by row, totals last."""
-    out = []
-    for cells, total in zip(table["cells"], table["row_totals"]):
-        out += [*cells, total]
-    return [*out, *table["column_totals"], table["total"]]
+def everyone():
+    """The register, and whom the prepared vault holds besides."""
+    with cli_test.SMALL.open(encoding="utf-8", newline="") as file:
+        return people() + list(csv.DictReader(file))
+
+
+def received(people, start, end):
+    """Whose intake date lies in the period as far as its bounds say."""
+    least = max(len(start), len(end))
+    return [each for each in people if len(each["intake_date"]) >= least and start <= each["intake_date"][:len(start)]
+            and each["intake_date"][:len(end)] <= end]
+
+
+def counted(people, name):
+    """What a number of a table counts, by its name (attacker_test.names)."""
+    out = 0
+    for each in people:
+        times = 1
+        for field, label in name:
+            field, _, level = field.partition(":")
+            codes = [each[field][:4]] if level else each[field].split(";")
+            if field == "province_code" and codes[0]:
+                codes = [f"{codes[0]} ({each['province_edition']})"]
+            times *= len(codes) if label is None else ("" if label == "(not recorded)" else label) in codes
+        out += times
+    return out
 
 
 class Reports(CommandTest):
@@ -61,7 +81,7 @@ class Reports(CommandTest):
         box = self.large_box()
         for rows, columns in [("sex", "status"), ("intake_channel", "status"), ("exploitation_type", "sex"), ("intake_date", "sex")]:
             table = box.json("report", "table", "person", "--rows", rows, "--columns", columns)
-            shown = grid(table)
+            shown = attacker_test.grid(table)
             self.assertTrue(all(value is None or value == 0 or value >= 11 for value in shown), table)
             fits = attacker_test.ranges(shown, len(table["row_labels"]), len(table["column_labels"]))
             for low, high in fits.values():
@@ -129,6 +149,115 @@ class Reports(CommandTest):
     def large_box_named(self, name):
         return cli_test.Box(name, self.large)
 
+    def indicators(self, box, start, end, *words):
+        """Tables of the indicators of those received in a period, and what became of each."""
+        report = box.json("report", "indicators", "--from", start, "--to", end, *words)
+        received = [each for each in report["indicators"] if not each["name"].endswith("identified") and "regimes" not in each["name"]]
+        return [each["table"] for each in received if each["table"]], report["indicators"]
+
+    def assert_hidden(self, published, people):
+        """Nothing small of these sets of people (by part) can be worked out, and something small is there to be found."""
+        small = 0
+        for (parts, name), (low, high) in attacker_test.together(published).items():
+            truth = sum(counted(people[part], name) for part in parts)
+            self.assertTrue(low <= truth and (high is None or truth <= high), (parts, name, low, truth, high))
+            if 0 < truth < 11:
+                small += 1
+                self.assertTrue(high is None or (high >= 11 and high - low >= 9), (parts, sorted(name, key=str), low, truth, high))
+        self.assertGreater(small, 20)
+
+    def test_all_indicators_of_a_report_together_give_no_small_cell_away(self):
+        box = self.large_box()
+        people = everyone()
+        for start, end in [("2024-01", "2024-06"), ("2021", "2021"), ("2023-09-15", "2023-12-24")]:
+            tables, report = self.indicators(box, start, end)
+            self.assertEqual([each["refused"] for each in report], [None] * len(report))
+            self.assertGreater(len(tables), 6)
+            self.assert_hidden([("a", each) for each in tables], {"a": received(people, start, end)})
+        log = box.log()
+        self.assertEqual([each["entry"] for each in log if each["action"] == "tabulate"], [each["entry"] for each in box.json("report", "ledger")])
+
+    def test_two_reports_over_periods_that_overlap_give_no_small_cell_away(self):
+        box = self.large_box()
+        people = everyone()
+        first, _ = self.indicators(box, "2024-01", "2024-06")
+        second, _ = self.indicators(box, "2024-04", "2024-09")
+        self.assertGreater(len(second), 4)
+        parts = {"a": received(people, "2024-01", "2024-03"), "b": received(people, "2024-04", "2024-06"),
+                 "c": received(people, "2024-07", "2024-09")}
+        self.assert_hidden([*(("ab", each) for each in first), *(("bc", each) for each in second)], parts)
+
+    def test_a_report_over_a_year_does_not_tell_what_its_half_hid(self):
+        box = self.large_box()
+        people = everyone()
+        half, _ = self.indicators(box, "2024-01", "2024-06")
+        year, report = self.indicators(box, "2024-01", "2024-12")
+        refused = [each for each in report if each["refused"]]
+        self.assertTrue(refused and year)
+        for each in refused:
+            self.assertIsNone(each["table"])
+            self.assertRegex(each["refused"], "entry [0-9]+, which differs by its filter alone")
+        parts = {"a": received(people, "2024-01", "2024-06"), "d": received(people, "2024-07", "2024-12")}
+        self.assert_hidden([*(("a", each) for each in half), *(("ad", each) for each in year)], parts)
+
+    def test_indicators_that_no_ledger_holds_together_tell_small_cells(self):
+        """The attacker has teeth: two vaults that do not know of each other publish what one would refuse."""
+        people = everyone()
+        half, _ = self.indicators(self.large_box(), "2024-01", "2024-06")
+        year, _ = self.indicators(self.large_box_named("apart"), "2024-01", "2024-12")
+        parts = {"a": received(people, "2024-01", "2024-06"), "d": received(people, "2024-07", "2024-12")}
+        with self.assertRaises(AssertionError):
+            self.assert_hidden([*(("a", each) for each in half), *(("ad", each) for each in year)], parts)
+
+    def test_indicators_go_into_files_and_say_which_were_refused(self):
+        box = self.large_box()
+        period = ["--from", "2024-01-01", "--to", "2024-06-30"]
+        report = box.json("report", "indicators", *period, "--out", box.path("i.csv"))
+        self.assertEqual((report["from"], report["to"], report["out"]), ("2024-01-01", "2024-06-30", str(box.path("i.csv"))))
+        with box.path("i.csv").open(encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+        for each in report["indicators"]:
+            own = [line for line in lines if line["indicator"] == each["name"]]
+            self.assertEqual({line["title"] for line in own}, {each["title"]["en"]})
+            self.assertIn("vi", each["title"])
+            total = each["table"]["total"]
+            self.assertEqual(own[-1]["count"], "*" if total is None else str(total))
+        box.run("report", "indicators", *period, "--out", box.path("i.csv"), code=2)
+        again = box.json("report", "indicators", *period, "--only", "received_by_status", "--out", box.path("i.html"))
+        self.assertEqual(len(again["indicators"]), 1)
+        first = next(each for each in report["indicators"] if each["name"] == "received_by_status")
+        self.assertEqual(attacker_test.grid(again["indicators"][0]["table"]), attacker_test.grid(first["table"]))
+        page = box.path("i.html").read_text(encoding="utf-8")
+        xml.etree.ElementTree.fromstring(page.split("\n", 1)[1].replace('<meta charset="utf-8">', ""))
+        self.assertIn("Persons received, by status and sex", page)
+        # An analyst holds the coded columns only: the others of the report are refused, each with its entry.
+        box = self.large_box_named("analyst")
+        analyst = ["--identity", box.path("analyst.identity")]
+        report = box.json("report", "indicators", *period, "--out", box.path("i.csv"), *analyst)
+        refused = {each["name"]: each["refused"] for each in report["indicators"] if each["refused"]}
+        self.assertEqual(set(refused), {"received_by_outcome", "verification_started", "protection", "needs_of_identified",
+                                        "services_of_identified", "regimes_due", "regimes_delivered"})
+        self.assertEqual(sum(each["outcome"] == "denied" for each in box.log()), len(refused))
+        with box.path("i.csv").open(encoding="utf-8", newline="") as file:
+            notes = {line["indicator"]: line["note"] for line in csv.DictReader(file) if line["count"] == ""}
+        self.assertEqual(notes, refused)
+        box.run("report", "indicators", *period, "--only", "protection", *analyst, code=4)
+        text = box.run("report", "indicators", *period, *analyst, as_json=False).out
+        self.assertIn("received_by_status: Persons received, by status and sex", text)
+        self.assertTrue(box.json("audit", "verify")["ok"])
+
+    def test_usage_of_indicators(self):
+        box = self.large_box()
+        for words, code in [(["--from", "2024"], 2), (["--to", "2024"], 2), (["--from", "2024", "--to", "2023"], 2),
+                            (["--from", "May", "--to", "2024"], 2), (["--from", "2024", "--to", "2024-13"], 2),
+                            (["--from", "2024", "--to", "2024", "--min-cell", "1"], 2),
+                            (["--from", "2024", "--to", "2024", "--only", "nothing"], 5),
+                            (["--from", "2024", "--to", "2024", "--out", "i.pdf"], 2),
+                            (["--from", "2024", "--to", "2024", "--purpose", "nothing"], 4)]:
+            with self.subTest(words):
+                box.run("report", "indicators", *words, code=code)
+        self.assertEqual(box.json("report", "ledger"), [])
+
     def test_usage(self):
         box = self.large_box()
         for words, code in [(["--rows", "full_name"], 4), (["--rows", "nothing"], 11), (["--rows", "sex", "--columns", "sex"], 2),
@@ -139,7 +268,7 @@ class Reports(CommandTest):
                 box.run("report", "table", "person", *words, code=code)
         box.run("report", "table", "car", "--rows", "sex", code=5)
         rounded = self.large_box_named("rounded").json("report", "table", "person", "--rows", "sex", "--columns", "status", "--round-to", "10")
-        self.assertTrue(all(value % 10 == 0 for value in grid(rounded)))
+        self.assertTrue(all(value % 10 == 0 for value in attacker_test.grid(rounded)))
         self.assertIsNone(rounded["min_cell"])
 
     def test_an_analyst_exports_exactly_the_granted_columns(self):

@@ -213,7 +213,126 @@ TEST_CASE("what is wrong with a schema is named with its line") {
   REQUIRE(parsed.error().message.find('\n') == std::string::npos);
 }
 
+namespace {
+
+constexpr std::string_view kCounted = R"([[indicators]]
+name = "helped"
+title = { vi = "Được giúp", en = "Helped" }
+type = "visit"
+date = "day"
+where = ["day=2020..2030", "sex=male", "age=-1..9", "sex=", "done=true", "services=shelter"]
+by = ["services", "day:month"]
+)";
+
+/// kSmall with a type that can be counted, and `indicators`.
+std::string counting(const std::string& indicators) {
+  return std::string(kSmall) + R"([[types]]
+id = 3
+name = "visit"
+fields = [
+  { id = 1, name = "day", type = "date", compartment = "coded" },
+  { id = 2, name = "sex", type = "code", compartment = "coded", list = "sex" },
+  { id = 3, name = "age", type = "integer", compartment = "coded" },
+  { id = 4, name = "note", type = "text", compartment = "identity" },
+  { id = 5, name = "done", type = "boolean", compartment = "coded" },
+  { id = 6, name = "services", type = "multi-code", compartment = "coded", list = "service_types" } ]
+)" + indicators;
+}
+
+std::string counted_with(std::string_view from, std::string_view to) {
+  std::string text(kCounted);
+  const std::size_t at = text.find(from);
+  REQUIRE(at != std::string::npos);
+  return counting(text.replace(at, from.size(), to));
+}
+
+}  // namespace
+
+TEST_CASE("a schema declares what reports count, in the order of its text") {
+  const Schema schema = REQUIRE_OK(
+      Schema::parse(counting(std::string(kCounted) + "[[indicators]]\nname = \"all\"\ntitle = { lo = \"x\" }\n"
+                                                     "type = \"visit\"\ndate = \"day\"\n")));
+  REQUIRE(schema.indicators().size() == 2);
+  const Indicator& first = schema.indicators()[0];
+  CHECK(schema.find_indicator("helped") == &first);
+  CHECK(schema.find_indicator("none") == nullptr);
+  CHECK(first.title("en") == "Helped");
+  CHECK(first.title("vi") == "Được giúp");
+  CHECK(first.title("fr") == "Helped");
+  CHECK(schema.indicators()[1].title("en") == "x");
+  CHECK(first.type == "visit");
+  CHECK(first.date == "day");
+  REQUIRE(first.where.size() == 6);
+  CHECK(first.where[0].field == "day");
+  CHECK(first.where[0].from == "2020");
+  CHECK(first.where[0].to == "2030");
+  CHECK(first.by == std::vector<std::string>{"services", "day:month"});
+  CHECK(schema.indicators()[1].by.empty());
+  CHECK(REQUIRE_OK(Schema::parse(kSmall)).indicators().empty());
+  CHECK(REQUIRE_OK(Schema::bundled("vn-victim-support")).indicators().size() > 5);
+}
+
+TEST_CASE("an indicator that cannot be counted is named with its line") {
+  struct Bad {
+    std::string from, to, line, what;
+  };
+  const auto bad = GENERATE(values<Bad>({
+      {"name = \"helped\"", "name = \"Helped\"", "line 45", "characters"},
+      {"name = \"helped\"\n", "", "line 44", "needs name"},
+      {"name = \"helped\"", "name = \"helped\"\nby_sex = true", "line 46", "unknown key 'by_sex'"},
+      {"title = { vi", "titel = { vi", "line 46", "unknown key 'titel'"},
+      {"title = { vi = \"Được giúp\", en = \"Helped\" }", "title = \"Helped\"", "line 46", "title"},
+      {"title = { vi = \"Được giúp\", en = \"Helped\" }", "title = {}", "line 46", "title"},
+      {"en = \"Helped\"", "en = 1", "line 46", "title"},
+      {"en = \"Helped\"", "en = \"\"", "line 46", "title"},
+      {"en = \"Helped\"", "en = \"a\\nb\"", "line 46", "title"},
+      {"en = \"Helped\"", "EN = \"Helped\"", "line 46", "title"},
+      {"\"visit\"", "\"visits\"", "line 47", "'visits'"},
+      {"date = \"day\"", "date = \"sex\"", "line 48", "no date"},
+      {"date = \"day\"", "date = \"none\"", "line 48", "'none'"},
+      {"\"day=2020..2030\"", "\"day\"", "line 49", "FIELD=VALUE"},
+      {"\"day=2020..2030\"", "\"day=2030..2020\"", "line 49", "before its beginning"},
+      {"\"day=2020..2030\"", "\"day=2020-13\"", "line 49", "'day'"},
+      {"\"day=2020..2030\"", "\"day=2020..\"", "line 49", "FIELD=VALUE"},
+      {"\"day=2020..2030\"", "\"none=2020\"", "line 49", "'none'"},
+      {"\"day=2020..2030\"", "\"note=x\"", "line 49", "'note'"},
+      {"\"sex=male\"", "\"sex=other\"", "line 49", "'sex'"},
+      {"\"sex=male\"", "\"sex=female..male\"", "line 49", "no order"},
+      {"\"age=-1..9\"", "\"age=9..-1\"", "line 49", "before its beginning"},
+      {"\"age=-1..9\"", "\"age=old\"", "line 49", "'age'"},
+      {"services=shelter\"", "services=shelter;legal_aid\"", "line 49", "'services'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"note\"]", "line 50", "'note'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"age\"]", "line 50", "'age'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"day\"]", "line 50", "'day'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"sex:year\"]", "line 50", "'sex:year'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"day:x:year\"]", "line 50", "'day:x:year'"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"day:year\", \"day:month\"]", "line 50", "twice"},
+      {"by = [\"services\", \"day:month\"]", "by = [\"sex\", \"done\", \"services\"]", "line 50", "more than 2"},
+  }));
+  CAPTURE(bad.from, bad.to);
+  const auto parsed = Schema::parse(counted_with(bad.from, bad.to));
+  REQUIRE_FALSE(parsed.has_value());
+  INFO(parsed.error().message);
+  CHECK(parsed.error().code == ErrorCode::kBadInput);
+  CHECK(parsed.error().message.find(bad.line) != std::string::npos);
+  CHECK(parsed.error().message.find(bad.what) != std::string::npos);
+  CHECK(parsed.error().message.find("other\"") == std::string::npos);
+}
+
 TEST_CASE("the limits of a schema hold at the limit and not beyond") {
+  const auto indicators = [](int count) {
+    std::string out;
+    for (int i = 0; i < count; ++i) {
+      out += "[[indicators]]\nname = \"i" + std::to_string(i) + "\"\ntitle = { en = \"" + std::string(256, 'x') +
+             "\" }\ntype = \"visit\"\ndate = \"day\"\n";
+    }
+    return counting(out);
+  };
+  REQUIRE(REQUIRE_OK(Schema::parse(indicators(256))).indicators().size() == 256);
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(indicators(257)));
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(counted_with("Helped", std::string(257, 'x'))));
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(counting(std::string(kCounted) + std::string(kCounted))));
+
   const auto compartments = [](int count) {
     std::string out;
     for (int i = 0; i < count; ++i) {

@@ -114,7 +114,6 @@ bool can_have(FieldType type, IndexKind index) {
   }
 }
 
-<<<<<<< HEAD
 bool can_tell(FieldType type, Trait trait) {
   switch (trait) {
     case Trait::kNone:
@@ -130,7 +129,8 @@ bool can_tell(FieldType type, Trait trait) {
     default:
       return type == FieldType::kText;
   }
-=======
+}
+
 /// A text of one line, to be shown to people.
 bool is_title(std::string_view text) {
   const auto unfit = [](char c) { return (c >= 0 && c < ' ') || c == '\x7F'; };
@@ -157,7 +157,6 @@ bool can_break_down(const RecordType& type, std::string_view axis) {
   const bool coded =
       field->type == FieldType::kCode || field->type == FieldType::kMultiCode || field->type == FieldType::kBoolean;
   return coded && level.empty();
->>>>>>> d0674f8daf46b4a5b5c69059d8d6c9ed1d9041c4
 }
 
 template <typename T, typename Projection>
@@ -754,11 +753,11 @@ std::string_view name_of(IndexKind kind) noexcept {
   return at < kIndexNames.size() ? kIndexNames.at(at) : "unknown";
 }
 
-<<<<<<< HEAD
 std::string_view name_of(Trait trait) noexcept {
   const auto at = static_cast<std::size_t>(trait);
   return at < kTraitNames.size() ? kTraitNames.at(at) : "unknown";
-=======
+}
+
 Result<Filter> Filter::parse(std::string_view text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string_view::npos || equals == 0)
@@ -780,7 +779,6 @@ const std::string& Indicator::title(std::string_view language) const noexcept {
     if (found != titles.end()) return found->second;
   }
   return titles.front().second;
->>>>>>> d0674f8daf46b4a5b5c69059d8d6c9ed1d9041c4
 }
 
 const Field* RecordType::find(std::string_view field) const noexcept { return find_in(fields, field, &Field::name); }

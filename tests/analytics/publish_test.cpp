@@ -440,25 +440,37 @@ TEST_CASE("released rows are coarser, k times each, shuffled, under new names, a
   require_sound(bureau.session);
 }
 
-TEST_CASE("stars keep rows in, sensitive columns are held to different values") {
-  Bureau bureau;
+void fill_ages(Bureau& bureau) {
   bureau.add(20, {{"sex", "female"}, {"age", "17"}, {"status", "identified"}});
   bureau.add(5, {{"sex", "female"}, {"age", "40"}, {"status", "suspected"}});
   bureau.add(8, {{"sex", "female"}, {"age", "60"}, {"status", "identified"}});
+}
+
+TEST_CASE("stars keep rows in, sensitive columns are held to different values") {
+  Bureau bureau;
+  fill_ages(bureau);
   ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}, {"age", Coarseness::kBands, {18, 50}, {}, false}});
   request.star = true;
   const Release starred = REQUIRE_OK(bureau.session.release(request));
   CHECK(starred.rows() == 33);
   CHECK(starred.starred() == std::vector<std::uint64_t>{0, 0, 13});
+  // Which values were starred cannot be held against anything else.
   request.star = false;
+  REQUIRE_ERROR(ErrorCode::kRefused, bureau.session.release(request));
+  REQUIRE_ERROR(ErrorCode::kRefused, bureau.session.tabulate(table_of("status")));
+
+  Bureau other;
+  fill_ages(other);
   request.columns.push_back({"status", {}, {}, {}, true});
   request.columns[1].bands = {100};
   request.distinct = 2;
-  const Release distinct = REQUIRE_OK(bureau.session.release(request));
+  const Release distinct = REQUIRE_OK(other.session.release(request));
   CHECK(distinct.rows() == 33);
   CHECK(distinct.distinct() == 2);
   request.columns[1].bands = {18, 50};
-  CHECK(REQUIRE_OK(bureau.session.release(request)).rows() == 0);
+  Bureau third;
+  fill_ages(third);
+  CHECK(REQUIRE_OK(third.session.release(request)).rows() == 0);
 }
 
 TEST_CASE("released rows that differ from an earlier publication by few records are refused") {

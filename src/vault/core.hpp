@@ -109,6 +109,9 @@ class Core {
   using VisitHead = std::function<Result<bool>(std::uint64_t row, const model::HeadOpener& head)>;
   [[nodiscard]] Result<void> scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
                                         model::HeadOpener& head, const VisitHead& visit);
+  /// The sealed bytes of every published record, in order, for who needs to know only that they are there.
+  using VisitSealed = std::function<void(std::uint64_t row, ByteView sealed)>;
+  [[nodiscard]] static Result<void> scan_sealed(store::ReadTxn& txn, const DbState& db, const VisitSealed& visit);
   [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
 
   /// Appends an entry that belongs to no database transaction.

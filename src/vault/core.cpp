@@ -487,8 +487,17 @@ void Core::forget_leaf(std::uint64_t leaf) {
 }
 
 std::vector<RecordId> Core::ids_of(std::uint64_t first_row, std::size_t count) const {
+  return encrypt_ids(count, [first_row](std::size_t i) { return first_row + i; });
+}
+
+std::vector<RecordId> Core::ids_of(std::span<const std::uint32_t> rows) const {
+  return encrypt_ids(rows.size(), [rows](std::size_t i) { return std::uint64_t{rows[i]}; });
+}
+
+template <typename RowAt>
+std::vector<RecordId> Core::encrypt_ids(std::size_t count, const RowAt& row_at) const {
   std::vector<crypto::Aes256Block::Block> blocks(count);
-  for (std::size_t i = 0; i < count; ++i) std::ranges::copy(row_key(first_row + i), blocks[i].begin());
+  for (std::size_t i = 0; i < count; ++i) std::ranges::copy(row_key(row_at(i)), blocks[i].begin());
   id_cipher_->encrypt_all(blocks);
   std::vector<RecordId> ids;
   ids.reserve(count);

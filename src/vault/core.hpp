@@ -89,6 +89,7 @@ class Core {
 
   [[nodiscard]] RecordId id_of(std::uint64_t row) const { return ids_of(row, 1).front(); }
   [[nodiscard]] std::vector<RecordId> ids_of(std::uint64_t first_row, std::size_t count) const;
+  [[nodiscard]] std::vector<RecordId> ids_of(std::span<const std::uint32_t> rows) const;
   /// nullopt for an id that was never issued by this vault (mistyped).
   [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const { return rows_of({&id, 1}).front(); }
   [[nodiscard]] std::vector<std::optional<std::uint64_t>> rows_of(std::span<const RecordId> ids) const;
@@ -166,6 +167,8 @@ class Core {
  private:
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
   Result<void> open_database(const Pin* pin, Examination& examination);
+  template <typename RowAt>
+  std::vector<RecordId> encrypt_ids(std::size_t count, const RowAt& row_at) const;
   Result<void> check_file(bool believe, bool& alone);
   Result<void> check_anchor(const std::string& name, std::string_view note);
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.

@@ -31,16 +31,16 @@ Dict principal_dict(const PrincipalInfo& who) {
   return out;
 }
 
-void bind_epochs(nb::class_<Session>& session) {
-  session.def("keys", [](Session& s) { return key_list(released([&] { return take(s.keys()); })); })
+void bind_epochs(nb::class_<Open>& session) {
+  session.def("keys", [](Open& s) { return key_list(released([&] { return take(s.keys()); })); })
       .def("rotate",
-           [](Session& s, const std::string& compartment) {
+           [](Open& s, const std::string& compartment) {
              const Rotation made = released([&] { return take(s.rotate(compartment)); });
              return std::tuple(made.old_epoch, made.new_epoch, made.entry);
            })
-      .def("rotate_vault_key", [](Session& s) { return released([&] { return take(s.rotate_vault_key()); }); })
+      .def("rotate_vault_key", [](Open& s) { return released([&] { return take(s.rotate_vault_key()); }); })
       .def("reencrypt",
-           [](Session& s, const std::string& compartment, std::uint64_t rate, bool index, const Callback& progress) {
+           [](Open& s, const std::string& compartment, std::uint64_t rate, bool index, const Callback& progress) {
              const Reencryption done = watched(progress, [&](const ProgressCallback& callback) {
                return s.reencrypt({.compartment = compartment, .rate = rate, .index = index, .progress = callback});
              });
@@ -54,7 +54,7 @@ void bind_epochs(nb::class_<Session>& session) {
              return out;
            })
       .def("census",
-           [](Session& s) {
+           [](Open& s) {
              const Census census = released([&] { return take(s.census()); });
              Dict out;
              out["keys"] = key_list(census.keys);
@@ -64,25 +64,25 @@ void bind_epochs(nb::class_<Session>& session) {
              return out;
            })
       .def("retire_epoch",
-           [](Session& s, const std::string& compartment, std::uint32_t epoch) {
+           [](Open& s, const std::string& compartment, std::uint32_t epoch) {
              return released([&] { return take(s.retire_epoch(compartment, epoch)); });
            })
-      .def("destroy_epoch", [](Session& s, const std::string& compartment, std::uint32_t epoch) {
+      .def("destroy_epoch", [](Open& s, const std::string& compartment, std::uint32_t epoch) {
         return released([&] { return take(s.destroy_epoch(compartment, epoch)); });
       });
 }
 
-void bind_people(nb::class_<Session>& session) {
+void bind_people(nb::class_<Open>& session) {
   session
       .def("principals",
-           [](Session& s) {
+           [](Open& s) {
              const auto all = released([&] { return take(s.principals()); });
              Dicts out;
              for (const PrincipalInfo& who : all) out.append(principal_dict(who));
              return out;
            })
       .def("add_principal",
-           [](Session& s, const std::string& name, const std::string& public_string, const std::string& role,
+           [](Open& s, const std::string& name, const std::string& public_string, const std::string& role,
               const std::string& unit, const std::vector<std::string>& functional_roles,
               const std::vector<std::string>& grants, bool may_grant, std::int64_t expires_ms) {
              return released([&] {
@@ -96,26 +96,26 @@ void bind_people(nb::class_<Session>& session) {
                                             .expires_ms = expires_ms}));
              });
            })
-      .def("revoke", [](Session& s, const std::string& name) { return released([&] { return take(s.revoke(name)); }); })
+      .def("revoke", [](Open& s, const std::string& name) { return released([&] { return take(s.revoke(name)); }); })
       .def("grant",
-           [](Session& s, const std::string& principal, const std::vector<std::string>& compartments, bool may_grant,
+           [](Open& s, const std::string& principal, const std::vector<std::string>& compartments, bool may_grant,
               std::int64_t expires_ms) {
              return released([&] {
                return take(s.grant(principal, compartments, {.may_grant = may_grant, .expires_ms = expires_ms}));
              });
            })
       .def("revoke_grant",
-           [](Session& s, const std::string& principal, const std::vector<std::string>& compartments) {
+           [](Open& s, const std::string& principal, const std::vector<std::string>& compartments) {
              return released([&] { return take(s.revoke_grant(principal, compartments)); });
            })
-      .def("rekey", [](Session& s, const std::string& public_string) {
+      .def("rekey", [](Open& s, const std::string& public_string) {
         return released([&] { return take(s.rekey(public_string)); });
       });
 }
 
 }  // namespace
 
-void bind_keys(nb::class_<Session>& session) {
+void bind_keys(nb::class_<Open>& session) {
   bind_epochs(session);
   bind_people(session);
 }

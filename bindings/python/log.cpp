@@ -33,15 +33,15 @@ Dict entry_dict(const LogEntry& entry) {
 
 }  // namespace
 
-void bind_log(nb::class_<Session>& session) {
+void bind_log(nb::class_<Open>& session) {
   session
       .def("verify",
-           [](Session& s, const std::string& anchor, const Callback& progress) {
+           [](Open& s, const std::string& anchor, const Callback& progress) {
              return verify_dict(
                  watched(progress, [&](const ProgressCallback& callback) { return s.verify_log(anchor, callback); }));
            })
       .def("entries",
-           [](Session& s, std::uint64_t from, const std::string& actor, const std::optional<std::string>& subject,
+           [](Open& s, std::uint64_t from, const std::string& actor, const std::optional<std::string>& subject,
               bool details, std::size_t limit) {
              LogQuery query{.from = from, .actor = actor, .subject = {}, .details = details};
              if (subject) query.subject = id_of(*subject);
@@ -57,8 +57,8 @@ void bind_log(nb::class_<Session>& session) {
              for (const LogEntry& entry : entries) out.append(entry_dict(entry));
              return out;
            })
-      .def("prove", [](Session& s, std::uint64_t entry) { return released([&] { return take(s.prove(entry)); }); })
-      .def("checkpoint", [](Session& s) { return released([&] { return take(s.checkpoint()); }); });
+      .def("prove", [](Open& s, std::uint64_t entry) { return released([&] { return take(s.prove(entry)); }); })
+      .def("checkpoint", [](Open& s) { return released([&] { return take(s.checkpoint()); }); });
 }
 
 }  // namespace casevault::python

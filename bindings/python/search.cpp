@@ -29,7 +29,7 @@ Pair pair_of(const DuplicatePair& pair) {
 
 }  // namespace
 
-void bind_search(nb::module_& m, nb::class_<Session>& session) {
+void bind_search(nb::module_& m, nb::class_<Open>& session) {
   using Hit = FindResult::Hit;
   nb::class_<Hit>(m, "Hit", "A record that was found: its id, and how close it is to what was typed.")
       .def_prop_ro("id", [](const Hit& hit) { return hit.id.to_string(); })
@@ -78,7 +78,7 @@ void bind_search(nb::module_& m, nb::class_<Session>& session) {
 
   session
       .def("find",
-           [](Session& s, const std::string& type, const std::vector<Pairs>& searches, const std::string& purpose,
+           [](Open& s, const std::string& type, const std::vector<Pairs>& searches, const std::string& purpose,
               const std::string& basis, bool loose, std::size_t limit) {
              std::vector<Found> out;
              released([&] {
@@ -92,8 +92,8 @@ void bind_search(nb::module_& m, nb::class_<Session>& session) {
              return out;
            })
       .def("duplicates",
-           [](Session& s, const std::string& type, const std::string& purpose, const std::string& basis,
-              double min_score, const Callback& found, const Callback& progress) {
+           [](Open& s, const std::string& type, const std::string& purpose, const std::string& basis, double min_score,
+              const Callback& found, const Callback& progress) {
              nb::list pairs;
              Raised raised;
              const DuplicatesRequest request{
@@ -124,13 +124,13 @@ void bind_search(nb::module_& m, nb::class_<Session>& session) {
              return out;
            })
       .def("merge",
-           [](Session& s, std::string_view a, std::string_view b, const std::string& reason, bool undo) {
+           [](Open& s, std::string_view a, std::string_view b, const std::string& reason, bool undo) {
              const RecordId first = id_of(a);
              const RecordId second = id_of(b);
              const Merged merged = released([&] { return take(s.merge(first, second, reason, undo)); });
              return std::tuple(merged.entry, texts_of(merged.person));
            })
-      .def("same_person", [](Session& s, std::string_view text) {
+      .def("same_person", [](Open& s, std::string_view text) {
         const RecordId id = id_of(text);
         return texts_of(released([&] { return take(s.same_person(id)); }));
       });

@@ -54,7 +54,7 @@ auto written_tuple(const Written& written) {
   return std::tuple(written.id.to_string(), written.version, written.entry, written.warnings);
 }
 
-Dict import_rows(Session& s, const std::string& type, const std::vector<Pairs>& rows, bool dry_run, bool skip_bad_rows,
+Dict import_rows(Open& s, const std::string& type, const std::vector<Pairs>& rows, bool dry_run, bool skip_bad_rows,
                  const Callback& progress) {
   std::vector<RowProblem> rejects;
   const ImportReport report = watched(progress, [&](const ProgressCallback& callback) {
@@ -83,10 +83,10 @@ Dict import_rows(Session& s, const std::string& type, const std::vector<Pairs>& 
   return out;
 }
 
-void bind_records(nb::class_<Session>& session) {
+void bind_records(nb::class_<Open>& session) {
   session
       .def("records",
-           [](Session& s, const std::string& type, std::size_t limit, const std::optional<std::string>& after) {
+           [](Open& s, const std::string& type, std::size_t limit, const std::optional<std::string>& after) {
              std::optional<RecordId> id;
              if (after) id = id_of(*after);
              const auto page = released([&] { return take(s.list(type, limit, id)); });
@@ -104,7 +104,7 @@ void bind_records(nb::class_<Session>& session) {
              return out;
            })
       .def("history",
-           [](Session& s, std::string_view text) {
+           [](Open& s, std::string_view text) {
              const RecordId id = id_of(text);
              const auto versions = released([&] { return take(s.history(id)); });
              Dicts out;
@@ -120,11 +120,11 @@ void bind_records(nb::class_<Session>& session) {
              return out;
            })
       .def("add",
-           [](Session& s, const std::string& type, const Pairs& fields, const std::optional<std::uint64_t>& searched) {
+           [](Open& s, const std::string& type, const Pairs& fields, const std::optional<std::uint64_t>& searched) {
              return written_tuple(released([&] { return take(s.add(type, inputs_of(fields), searched)); }));
            })
       .def("update",
-           [](Session& s, std::string_view text, const Pairs& fields, const std::optional<std::uint32_t>& expect) {
+           [](Open& s, std::string_view text, const Pairs& fields, const std::optional<std::uint32_t>& expect) {
              const RecordId id = id_of(text);
              return written_tuple(released([&] { return take(s.update(id, inputs_of(fields), expect)); }));
            })
@@ -134,24 +134,28 @@ void bind_records(nb::class_<Session>& session) {
 }  // namespace
 
 void bind_session(nb::module_& m) {
-  nb::class_<Session> session(m, "Session");
+  nb::class_<Open> session(m, "Session");
   session
-      .def_static(
-          "open",
-          [](const Path& folder, Holder& holder, bool read_only, const Path& state_folder,
-             const std::vector<Path>& anchors, const std::string& trust_id) {
-            return released([&] {
-              const OpenOptions options{.read_only = read_only,
-                                        .state_folder = state_folder,
-                                        .anchors = {anchors.begin(), anchors.end()},
-                                        .trust_id = trust_id};
-              return holder.with([&](Identity& identity) { return take(Session::open(folder, identity, options)); });
-            });
-          })
-      .def("close", [](Session& s) { released([&] { s.close(); }); })
-      .def("schema", [](const Session& s) { return s.schema(); })
-      .def("status", [](Session& s) { return status_dict(released([&] { return take(s.status()); })); })
-      .def("__reduce__", not_pickled<Session>, kReduce);
+      .def_static("open",
+                  [](const Path& folder, Holder& holder, bool read_only, const Path& state_folder,
+                     const std::vector<Path>& anchors, const std::string& trust_id) {
+                    return released([&] {
+                      const OpenOptions options{.read_only = read_only,
+                                                .state_folder = state_folder,
+                                                .anchors = {anchors.begin(), anchors.end()},
+                                                .trust_id = trust_id};
+                      return holder.with(
+                          [&](Identity& identity) { return Open(take(Session::open(folder, identity, options))); });
+                    });
+                  })
+      .def("close",
+           [](Open& s) {
+             *s.closed = true;
+             released([&] { s.close(); });
+           })
+      .def("schema", [](const Open& s) { return s.schema(); })
+      .def("status", [](Open& s) { return status_dict(released([&] { return take(s.status()); })); })
+      .def("__reduce__", not_pickled<Open>, kReduce);
   bind_records(session);
   bind_disclosing(session);
   bind_search(m, session);

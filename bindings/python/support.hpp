@@ -15,6 +15,7 @@
 #include <nanobind/stl/vector.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <tuple>
@@ -151,16 +152,35 @@ nb::object not_pickled(const T& /*self*/) {
   throw nb::type_error("this is not pickled: what it holds must not leave the process unseen");
 }
 
-/// Values are kept in locked memory; only reveal() makes Python objects of them, which nobody can wipe. A forked child
-/// finds its memory wiped: the first byte, which is 1, tells.
-class Secret {
+/// Plaintext in locked memory. A forked child finds it wiped: the first byte, which is 1 elsewhere, tells.
+class Plaintext {
  public:
-  explicit Secret(std::string_view text);
-  [[nodiscard]] std::string_view text() const;  ///< Failure in a forked child
-  [[nodiscard]] std::size_t size() const noexcept { return bytes_.size() - 1; }
+  explicit Plaintext(std::size_t size) : bytes_(size + 1) { bytes_.mutable_view().front() = kAlive; }
+  [[nodiscard]] MutableBytes room() noexcept { return bytes_.mutable_view().subspan(1); }
+  [[nodiscard]] std::string_view text() const {
+    if (bytes_.view().front() != kAlive)
+      throw Failure{{.code = ErrorCode::kUsage, .message = "what was disclosed is wiped in a forked child"}};
+    return bytes_.text().substr(1);
+  }
 
  private:
+  static constexpr std::uint8_t kAlive = 1;
   SecretBytes bytes_;
+};
+
+/// A part of a plaintext, which lives as long as somebody holds a part. Only reveal() makes a Python object of it,
+/// which nobody can wipe.
+struct Secret {
+  std::shared_ptr<const Plaintext> plaintext;
+  std::size_t at = 0;
+  std::size_t size = 0;
+  [[nodiscard]] std::string_view text() const { return plaintext->text().substr(at, size); }
+};
+
+/// A session that can be asked, without taking any lock, whether it was closed.
+struct Open : Session {
+  explicit Open(Session session) : Session(std::move(session)) {}
+  std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);
 };
 
 /// The keys of one principal, until closed.
@@ -191,10 +211,10 @@ void bind_identity(nb::module_& m);
 void bind_session(nb::module_& m);
 
 // Parts of the session.
-void bind_search(nb::module_& m, nb::class_<Session>& session);
-void bind_disclosing(nb::class_<Session>& session);
-void bind_publishing(nb::class_<Session>& session);
-void bind_log(nb::class_<Session>& session);
-void bind_keys(nb::class_<Session>& session);
+void bind_search(nb::module_& m, nb::class_<Open>& session);
+void bind_disclosing(nb::class_<Open>& session);
+void bind_publishing(nb::class_<Open>& session);
+void bind_log(nb::class_<Open>& session);
+void bind_keys(nb::class_<Open>& session);
 
 }  // namespace casevault::python

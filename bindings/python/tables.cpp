@@ -230,10 +230,10 @@ void bind_tables(nb::module_& m) {
       .def("__reduce__", not_pickled<Release>, kReduce);
 }
 
-void bind_publishing(nb::class_<Session>& session) {
+void bind_publishing(nb::class_<Open>& session) {
   session
       .def("table",
-           [](Session& s, const std::string& type, const std::vector<std::string>& columns, bool ids,
+           [](Open& s, const std::string& type, const std::vector<std::string>& columns, bool ids,
               const std::string& purpose, const std::string& basis, const std::string& recipient,
               const std::string& recipient_class, const Callback& progress) {
              const Callable kept = keep(progress);
@@ -248,7 +248,7 @@ void bind_publishing(nb::class_<Session>& session) {
              return Columns{released([&] { return take(s.table(request)); }), kept};
            })
       .def("tabulate",
-           [](Session& s, const std::string& type, const std::string& rows, const std::string& columns,
+           [](Open& s, const std::string& type, const std::string& rows, const std::string& columns,
               const Conditions& where, int era, std::uint64_t min_cell, std::uint64_t round_to,
               const std::string& purpose, const std::string& basis, const std::string& recipient,
               const std::string& name) {
@@ -267,7 +267,7 @@ void bind_publishing(nb::class_<Session>& session) {
              });
            })
       .def("release",
-           [](Session& s, const std::string& type,
+           [](Open& s, const std::string& type,
               const std::vector<std::tuple<std::string, int, std::vector<std::int64_t>, std::string, bool>>& columns,
               const Conditions& where, const std::string& name, std::uint64_t k, std::uint64_t distinct, bool star,
               bool pseudonyms, int era, const std::string& purpose, const std::string& basis,
@@ -295,7 +295,7 @@ void bind_publishing(nb::class_<Session>& session) {
              });
            })
       .def("ledger",
-           [](Session& s) {
+           [](Open& s) {
              const auto ledger = released([&] { return take(s.ledger()); });
              Dicts out;
              for (const LedgerEntry& entry : ledger) {
@@ -311,7 +311,7 @@ void bind_publishing(nb::class_<Session>& session) {
              }
              return out;
            })
-      .def("record_budget", [](Session& s, const std::string& purpose, const std::string& tool, const std::string& name,
+      .def("record_budget", [](Open& s, const std::string& purpose, const std::string& tool, const std::string& name,
                                const std::string& epsilon) {
         return released([&] {
           return take(s.record_budget({.purpose = purpose, .tool = tool, .name = name, .epsilon = epsilon}));

@@ -168,10 +168,10 @@ class Imported(_Imported):
 
 
 class Duplicates(list[Pair]):
-    """Pairs that may be one person, the best explained first, under one entry of the log."""
+    """Pairs that may be one person, the likeliest first, under one entry of the log."""
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
-        super().__init__(facts["pairs"])
+        super().__init__(sorted(facts["pairs"], key=lambda pair: -pair.score))
         self.entry: int = facts["entry"]
         self.basis: str = facts["basis"]
         self.records: int = facts["records"]
@@ -408,7 +408,7 @@ class Vault:
                    found: Callable[[Pair], bool | None] | None = None, progress: Progress | Bar | None = None) -> Duplicates:
         """Pairs of records that may be about one person, scored and explained without values; nothing joins them but `merge`.
 
-        `found` is called with each pair instead of keeping it, and stops by answering False. `unheard` of the answer names
+        `found` is called with each pair as it comes, instead of keeping it, and stops by answering False. `unheard` of the answer names
         fields that tell of a person and that this identity may not read."""
         return Duplicates(self._session.duplicates(type, purpose, basis, min_score, found, callback_of(progress)))
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.hpp"
 
-#include <algorithm>
-
 namespace casevault::python {
 namespace {
 
@@ -261,8 +259,8 @@ void bind_identity(nb::module_& m) {
   m.def("generate_passphrase", [](unsigned words) {
     const Passphrase made = released([&] { return take(generate_passphrase(words)); });
     const std::string_view text = made.secret().text();
-    const auto plaintext = std::make_shared<Plaintext>(text.size());
-    std::ranges::copy(as_bytes(text), plaintext->room().begin());
+    const auto plaintext = std::make_shared<Plaintext>();
+    plaintext->append(text);
     return Secret{.plaintext = plaintext, .at = 0, .size = text.size()};
   });
   m.def("default_state_folder", [] { return default_state_folder().string(); });

@@ -14,6 +14,7 @@
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <memory>
@@ -155,17 +156,27 @@ nb::object not_pickled(const T& /*self*/) {
 /// Plaintext in locked memory. A forked child finds it wiped: the first byte, which is 1 elsewhere, tells.
 class Plaintext {
  public:
-  explicit Plaintext(std::size_t size) : bytes_(size + 1) { bytes_.mutable_view().front() = kAlive; }
-  [[nodiscard]] MutableBytes room() noexcept { return bytes_.mutable_view().subspan(1); }
-  [[nodiscard]] std::string_view text() const {
+  explicit Plaintext(std::size_t room = 0) : bytes_(room + 1) { bytes_.mutable_view().front() = kAlive; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  void append(std::string_view text) {
+    if (bytes_.size() - 1 - size_ < text.size()) {
+      SecretBytes larger(std::max(2 * bytes_.size(), size_ + text.size() + 1));
+      std::ranges::copy(bytes_.view().first(size_ + 1), larger.mutable_view().begin());
+      bytes_ = std::move(larger);
+    }
+    std::ranges::copy(as_bytes(text), bytes_.mutable_view().subspan(size_ + 1).begin());
+    size_ += text.size();
+  }
+  [[nodiscard]] std::string_view text(std::size_t at, std::size_t size) const {
     if (bytes_.view().front() != kAlive)
       throw Failure{{.code = ErrorCode::kUsage, .message = "what was disclosed is wiped in a forked child"}};
-    return bytes_.text().substr(1);
+    return bytes_.text().substr(at + 1, size);
   }
 
  private:
   static constexpr std::uint8_t kAlive = 1;
   SecretBytes bytes_;
+  std::size_t size_ = 0;
 };
 
 /// A part of a plaintext, which lives as long as somebody holds a part. Only reveal() makes a Python object of it,
@@ -174,7 +185,7 @@ struct Secret {
   std::shared_ptr<const Plaintext> plaintext;
   std::size_t at = 0;
   std::size_t size = 0;
-  [[nodiscard]] std::string_view text() const { return plaintext->text().substr(at, size); }
+  [[nodiscard]] std::string_view text() const { return plaintext->text(at, size); }
 };
 
 /// A session that can be asked, without taking any lock, whether it was closed.

@@ -1,72 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "support.hpp"
 
-#include <algorithm>
 #include <deque>
-#include <iterator>
 
 namespace casevault::python {
 namespace {
 
-/// So many records are taken at a time: to let the GIL go for each alone takes longer than all the rest.
+/// So much is taken at a time: to let the GIL go for each record alone takes longer than all the rest.
 constexpr std::size_t kAhead = 32;
+constexpr std::size_t kAheadBytes = 4096;
 
 nb::str string(std::string_view text) { return nb::str(text.data(), text.size()); }
 
-/// One disclosed record: its values one after another in one plaintext.
-class Row {
- public:
-  using Fields = std::shared_ptr<const std::vector<std::string>>;
-
-  Row(const Disclosure::Record& record, Fields fields) : id_(record.id), fields_(std::move(fields)) {
-    std::size_t size = 0;
-    places_.reserve(record.values.size());
-    for (const auto& value : record.values) {
-      places_.push_back({.at = size, .size = value ? value->size() : kNothing});
-      size += value ? value->size() : 0;
-    }
-    const auto plaintext = std::make_shared<Plaintext>(size);
-    auto out = plaintext->room().begin();
-    for (const auto& value : record.values) {
-      if (value) out = std::ranges::copy(as_bytes(*value), out).out;
-    }
-    plaintext_ = plaintext;
-  }
-
-  [[nodiscard]] const RecordId& id() const noexcept { return id_; }
-  [[nodiscard]] const std::vector<std::string>& fields() const noexcept { return *fields_; }
-  [[nodiscard]] std::optional<Secret> at(std::string_view field) const {
-    const auto found = std::ranges::find(*fields_, field);
-    if (found == fields_->end()) throw nb::key_error(std::string(field).c_str());
-    (void)plaintext_->text();  // in a forked child this is the place to say so
-    return value(static_cast<std::size_t>(found - fields_->begin()));
-  }
-  [[nodiscard]] nb::typed<nb::dict, nb::str, std::optional<nb::str>> reveal() const {
-    nb::dict out;
-    for (std::size_t i = 0; i < fields_->size(); ++i) {
-      const auto secret = value(i);
-      out[string((*fields_)[i])] = secret ? nb::object(string(secret->text())) : nb::object(nb::none());
-    }
-    return out;
-  }
-
- private:
+/// Some disclosed records, in one plaintext.
+struct Group {
   static constexpr std::size_t kNothing = ~std::size_t{0};
   struct Place {
     std::size_t at = 0;
     std::size_t size = 0;
   };
 
-  [[nodiscard]] std::optional<Secret> value(std::size_t field) const {
-    const Place place = places_[field];
-    if (place.size == kNothing) return std::nullopt;
-    return Secret{.plaintext = plaintext_, .at = place.at, .size = place.size};
-  }
+  std::shared_ptr<const std::vector<std::string>> fields;
+  std::vector<RecordId> ids;
+  std::vector<Place> places;  ///< of each record those of each field
+  Plaintext plaintext{kAheadBytes};
 
-  RecordId id_;
-  Fields fields_;
-  std::shared_ptr<const Plaintext> plaintext_;
-  std::vector<Place> places_;
+  [[nodiscard]] bool full() const { return ids.size() == kAhead || plaintext.size() >= kAheadBytes; }
+  void add(const Disclosure::Record& record) {
+    ids.push_back(record.id);
+    for (const auto& value : record.values) {
+      places.push_back({.at = plaintext.size(), .size = value ? value->size() : kNothing});
+      if (value) plaintext.append(*value);
+    }
+  }
+};
+
+/// One disclosed record.
+struct Row {
+  std::shared_ptr<const Group> group;
+  std::size_t number = 0;
+
+  [[nodiscard]] const RecordId& id() const { return group->ids[number]; }
+  [[nodiscard]] const std::vector<std::string>& fields() const { return *group->fields; }
+  [[nodiscard]] std::optional<Secret> value(std::size_t field) const {
+    const Group::Place place = group->places[number * fields().size() + field];
+    if (place.size == Group::kNothing) return std::nullopt;
+    return Secret{.plaintext = {group, &group->plaintext}, .at = place.at, .size = place.size};
+  }
+  [[nodiscard]] std::optional<Secret> at(std::string_view field) const {
+    const auto found = std::ranges::find(fields(), field);
+    if (found == fields().end()) throw nb::key_error(std::string(field).c_str());
+    return value(static_cast<std::size_t>(found - fields().begin()));
+  }
+  [[nodiscard]] nb::typed<nb::dict, nb::str, std::optional<nb::str>> reveal() const {
+    nb::dict out;
+    for (std::size_t i = 0; i < fields().size(); ++i) {
+      const auto secret = value(i);
+      out[string(fields()[i])] = secret ? nb::object(string(secret->text())) : nb::object(nb::none());
+    }
+    return out;
+  }
 };
 
 /// A disclosure that threads may share: each takes the next record.
@@ -87,48 +80,47 @@ class Disclosed {
   /// nullopt at the end. The GIL guards `ready_`.
   [[nodiscard]] std::optional<Row> next() {
     if (ready_.empty() || *closed_) {
-      Taken taken = released([&] { return take_some(); });
-      ready_.insert(ready_.end(), std::move_iterator(taken.rows.begin()), std::move_iterator(taken.rows.end()));
-      if (ready_.empty()) {
-        if (taken.error) throw Failure{*std::move(taken.error)};
-        return std::nullopt;
-      }
+      auto group = released([&] { return take_some(); });
+      if (group->ids.empty()) return std::nullopt;
+      ready_.push_back(std::move(group));
     }
-    std::optional<Row> row(std::move(ready_.front()));
-    ready_.pop_front();
+    Row row{.group = ready_.front(), .number = at_};
+    if (++at_ == row.group->ids.size()) {
+      at_ = 0;
+      ready_.pop_front();
+    }
     return row;
   }
 
  private:
-  struct Taken {
-    std::vector<Row> rows;
-    std::optional<Error> error;
-  };
-
-  /// Rows that came before an error are handed over first: it comes again.
-  Taken take_some() {
-    Taken out;
+  /// Records that came before an error are handed over first; then it comes, again and again.
+  std::shared_ptr<const Group> take_some() {
     const std::lock_guard lock(mutex_);
     if (*closed_) throw Failure{{.code = ErrorCode::kUsage, .message = "the vault of this disclosure is closed"}};
-    if (failed_) out.error = failed_;
-    while (!out.error && out.rows.size() < kAhead) {
+    auto group = std::make_shared<Group>();
+    group->fields = fields_;
+    group->ids.reserve(kAhead);
+    group->places.reserve(kAhead * fields_->size());
+    while (!failed_ && !group->full()) {
       auto record = disclosure_.next();
       if (!record.has_value())
-        out.error = failed_ = std::move(record).error();
+        failed_ = std::move(record).error();
       else if (*record == nullptr)
         break;
       else
-        out.rows.emplace_back(**record, fields_);
+        group->add(**record);
     }
-    return out;
+    if (failed_ && group->ids.empty()) throw Failure{*failed_};
+    return group;
   }
 
   std::mutex mutex_;
   Disclosure disclosure_;
   std::optional<Error> failed_;
-  Row::Fields fields_;
+  std::shared_ptr<const std::vector<std::string>> fields_;
   std::shared_ptr<const std::atomic<bool>> closed_;
-  std::deque<Row> ready_;
+  std::deque<std::shared_ptr<const Group>> ready_;  ///< more than one only when threads took some at once
+  std::size_t at_ = 0;                              ///< in the first of them
 };
 
 std::vector<RecordId> ids_of(const nb::sequence& texts) {
@@ -142,7 +134,8 @@ std::vector<RecordId> ids_of(const nb::sequence& texts) {
 
 void bind_values(nb::module_& m) {
   nb::class_<Secret>(m, "Secret",
-                     "A value in locked memory, wiped when it and its row go. Shows itself to nobody but `reveal()`.")
+                     "A value in locked memory, wiped when it and those that it came with (at most 32 records) go. "
+                     "Shows itself to nobody but `reveal()`.")
       .def(
           "reveal", [](const Secret& s) { return string(s.text()); },
           "The text as a Python string, which cannot be wiped: keep it short.")

@@ -23,6 +23,10 @@ double microseconds_now() {
   return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
 }
 
+std::uint64_t characters_of(std::string_view text) {
+  return static_cast<std::uint64_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
 struct Seen {
   double microseconds = 0;  ///< an operation
   std::uint64_t sum = 0;
@@ -89,7 +93,7 @@ class Peer {
 
   /// One field of `count` records, many of them under one entry.
   Seen field(std::size_t count) {
-    std::uint64_t bytes = 0;
+    std::uint64_t characters = 0;
     const double start = microseconds_now();
     for (std::size_t from = 0; from < count; from += kRecordsPerDisclosure) {
       const std::size_t to = std::min(count, from + kRecordsPerDisclosure);
@@ -101,9 +105,9 @@ class Peer {
       request.recipient = "bench";
       Disclosure disclosure = session_->disclose(request).value();
       while (const Disclosure::Record* const record = disclosure.next().value())
-        bytes += record->values.front().value_or(std::string_view()).size();
+        characters += characters_of(record->values.front().value_or(std::string_view()));
     }
-    return {.microseconds = (microseconds_now() - start) / static_cast<double>(count), .sum = bytes};
+    return {.microseconds = (microseconds_now() - start) / static_cast<double>(count), .sum = characters};
   }
 
  private:

@@ -35,14 +35,13 @@ def table(vault, ids, columns):
 
 
 def field(vault, ids):
-    """One field of each record as a Python string: microseconds a record, and the bytes seen."""
-    values = []
+    """One field of each record as a Python string: microseconds a record, and the characters seen."""
+    seen = 0
     start = time.thread_time()
     for at in range(0, len(ids), IDS_A_DISCLOSURE):
         for row in vault.disclose(ids[at:at + IDS_A_DISCLOSURE], fields=[FIELD], purpose="support", recipient="bench"):
-            values.append(row[FIELD].reveal())
-    took = (time.thread_time() - start) * 1e6 / len(ids)
-    return took, sum(len(value.encode()) for value in values)
+            seen += len(row[FIELD].reveal())
+    return (time.thread_time() - start) * 1e6 / len(ids), seen
 
 
 class Peer:

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Identities, principals, grants, epochs, doctor: what key administrators do, from Python."""
 
+import copy
 import datetime
 import os
 import pathlib
+import pickle
 import re
 import shutil
 
@@ -167,6 +169,10 @@ def test_an_identity_opens_by_each_of_its_slots_and_the_last_cannot_go(tmp_path)
     for slot in (made, lambda: made.name):
         with pytest.raises(casevault.Usage):
             casevault.accept("x", identity=made) if slot is made else slot()
+    for held in (made, passphrase, casevault.Unlock.passphrase(passphrase), casevault.NewSlot.age("age1x")):
+        for take_away in (pickle.dumps, copy.copy, copy.deepcopy):
+            with pytest.raises(TypeError):
+                take_away(held)
     shares = sorted((tmp_path / "shares").iterdir())
     with casevault.Identity.open(file, casevault.Unlock.key_file(tmp_path / "key"), tmp_path / "s") as opened:
         assert opened.public == casevault.Identity.inspect(file)["public"]

@@ -3,9 +3,12 @@
 
 import collections
 import doctest
+import io
 import os
 import pathlib
 import pickle
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -226,16 +229,9 @@ def test_errors_are_named_after_their_cause(place):
 
 def test_progress_is_a_callback_or_a_bar_and_can_stop(place):
     import pyarrow
+    import tqdm
 
-    class Bar:
-        total = 0
-        n = 0
-
-        def update(self, n=1):
-            self.n += n
-
-    bar = Bar()
-    with place.open() as vault:
+    with place.open() as vault, tqdm.tqdm(file=io.StringIO()) as bar:
         pyarrow.table(coded(vault, progress=bar))
         assert bar.n == bar.total == vault.status()["records"]["person"]
         stopped = coded(vault, progress=lambda stage, done, total: False)
@@ -354,6 +350,22 @@ def test_stubs_are_checked_by_mypy(tmp_path):
         assert done.returncode == 0, done.stdout
     script.write_text("import casevault\ndef work(vault: casevault.Vault) -> None:\n    vault.tabulate('person', rows=3)\n")
     assert subprocess.run([sys.executable, "-m", "mypy", "--strict", str(script)], capture_output=True, cwd=tmp_path, check=False).returncode == 1
+
+
+def test_what_the_readme_says_to_an_analyst_runs(place, tmp_path, monkeypatch):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) == 2
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.chdir(place.folder)
+    shutil.copy("owner.identity", "linh.identity")
+    names = {"passphrase": PASSPHRASE}
+    exec("".join(blocks), names)
+    matplotlib.pyplot.close("all")
+    assert names["found"].entry and names["pair"].because and len(names["frame"]) == 2000
 
 
 def run(*words):

@@ -105,10 +105,10 @@ def main():
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dir")
     given = parser.parse_args()
+    whole = json.load(sys.stdin) if given.json else {}  # the other bench has ended before this one begins
     with tempfile.TemporaryDirectory(dir=given.dir) as folder:
         rows, bars = report(*measure(given.peer, given.records, given.rounds, pathlib.Path(folder)))
     if given.json:
-        whole = json.load(sys.stdin)
         whole["python"] = rows
         whole["bars"] += bars
         print(json.dumps(whole, indent=2))

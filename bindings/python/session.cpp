@@ -71,7 +71,7 @@ Dict import_rows(Open& s, const std::string& type, const std::vector<Pairs>& row
                           .progress = callback});
   });
   nb::list problems;
-  for (const RowProblem& problem : skip_bad_rows ? rejects : report.problems)
+  for (const RowProblem& problem : rejects.empty() ? report.problems : rejects)
     problems.append(std::tuple(problem.row, problem.column, problem.reason));
   Dict out;
   out["imported"] = report.imported;

@@ -18,7 +18,6 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <tuple>
 
 namespace nb = nanobind;
@@ -194,24 +193,39 @@ struct Open : Session {
   std::shared_ptr<std::atomic<bool>> closed = std::make_shared<std::atomic<bool>>(false);
 };
 
-/// The keys of one principal, until closed.
+/// The keys of one principal, until closed. Who comes while they are in use is told so and does not wait: it may be the
+/// callback of the work that uses them.
 class Holder {
  public:
   explicit Holder(Identity identity) : identity_(std::move(identity)) {}
-  /// One thread at a time; called without the GIL.
+  /// Called without the GIL.
   template <typename Work>
   auto with(const Work& work) {
-    const std::lock_guard lock(mutex_);
+    const Turn turn(busy_);
     if (!identity_) throw Failure{{.code = ErrorCode::kUsage, .message = "this identity is closed"}};
     return work(*identity_);
   }
   void close() {
-    const std::lock_guard lock(mutex_);
+    const Turn turn(busy_);
     identity_.reset();
   }
 
  private:
-  std::mutex mutex_;
+  class Turn {
+   public:
+    explicit Turn(std::atomic_flag& busy) : busy_(busy) {
+      if (busy_.test_and_set())
+        throw Failure{{.code = ErrorCode::kBusy, .message = "this identity is in use; try again"}};
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() { busy_.clear(); }
+
+   private:
+    std::atomic_flag& busy_;
+  };
+
+  std::atomic_flag busy_;
   std::optional<Identity> identity_;
 };
 

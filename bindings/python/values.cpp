@@ -2,13 +2,14 @@
 #include "support.hpp"
 
 #include <deque>
+#include <mutex>
 
 namespace casevault::python {
 namespace {
 
 /// So much is taken at a time: to let the GIL go for each record alone takes longer than all the rest.
 constexpr std::size_t kAhead = 32;
-constexpr std::size_t kAheadBytes = 4096;
+constexpr std::size_t kAheadBytes = 4095;  // with the byte before them a block of the arena
 
 nb::str string(std::string_view text) { return nb::str(text.data(), text.size()); }
 

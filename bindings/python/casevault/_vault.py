@@ -399,10 +399,9 @@ class Vault:
         >>> found = vault.find("person", {"full_name": "nguyen thi hoa"}, purpose="reception")  # doctest: +SKIP
         >>> [(hit.id, hit.match) for hit in found], found.count, found.entry                     # doctest: +SKIP
         """
-        one = isinstance(typed, Mapping)
-        searches: Iterable[Mapping[str, str]] = [typed] if isinstance(typed, Mapping) else typed
-        found = self._session.find(type, [list(each.items()) for each in searches], purpose, basis, loose, limit)
-        return found[0] if one else found
+        if isinstance(typed, Mapping):
+            return self._session.find(type, [list(typed.items())], purpose, basis, loose, limit)[0]
+        return self._session.find(type, [list(each.items()) for each in typed], purpose, basis, loose, limit)
 
     def duplicates(self, type: str, *, purpose: str, basis: str = "", min_score: float = 0.5,
                    found: Callable[[Pair], bool | None] | None = None, progress: Progress | Bar | None = None) -> Duplicates:

@@ -127,7 +127,11 @@ class Disclosed {
 std::vector<RecordId> ids_of(const nb::sequence& texts) {
   std::vector<RecordId> out;
   out.reserve(nb::len(texts));
-  for (const nb::handle text : texts) out.push_back(id_of(nb::cast<std::string_view>(text)));
+  for (const nb::handle text : texts) {
+    std::string_view view;
+    if (!nb::try_cast(text, view)) throw nb::type_error("an id is a string");
+    out.push_back(id_of(view));
+  }
   return out;
 }
 

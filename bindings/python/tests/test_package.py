@@ -220,6 +220,11 @@ def test_errors_are_named_after_their_cause(place):
         assert vault.tabulate("person", rows="sex", era="2025").era == "2025"
         with pytest.raises(casevault.Refused):
             vault.disclose([next(vault.records("person")).id], fields=["sex"], purpose="nothing", recipient="x")
+        for ids in ([3], [None], [b"x"], ["\ud800"]):
+            with pytest.raises(TypeError):
+                vault.disclose(ids, fields=["sex"], purpose="reception", recipient="x")
+        with pytest.raises(casevault.NotFound):
+            vault.disclose(["no id at all"], fields=["sex"], purpose="reception", recipient="x")
         table = coded(vault)
     with pytest.raises(casevault.Usage):
         table.__arrow_c_stream__()

@@ -53,8 +53,6 @@ struct ArrowArrayStream {
 
 namespace casevault {
 
-inline constexpr std::uint64_t kDefaultMinCell = 11;
-
 // --- tables of exact values ---
 
 struct TableRequest {
@@ -73,7 +71,7 @@ struct TableRequest {
 /// again gives the same rows under the same entry. Batches hold at most 65,536 rows, are decrypted one by one from
 /// fresh snapshots straight into locked memory that their release wipes, and are refused (kConflict) when a record of
 /// them changed since the entry. The library starts no thread: several threads of the caller may take batches at a
-/// time.
+/// time. A forked child reads nothing (kUsage), and batches that it took over hold zeros there.
 ///
 /// Types: code = dictionary of int16 and text, multi-code = list of text, date = struct of date32 and precision (year,
 /// month, day: the date is the first day that it may be), integer = int64, boolean, text = utf8, bytes = binary.
@@ -84,7 +82,8 @@ class CASEVAULT_API Table {
   class CASEVAULT_API Reader {
    public:
     /// False at the end. After an error (kConflict, kIntegrity, kCancelled, which leaves a `failed` entry unless the
-    /// caller stopped) every further call gives the same one.
+    /// caller stopped) every further call gives the same one. A progress callback that throws ends the table like an
+    /// error, after which what it threw goes on.
     [[nodiscard]] Result<bool> next(ArrowArray& out);
     Reader(Reader&&) noexcept;
     Reader& operator=(Reader&&) noexcept;
@@ -132,16 +131,19 @@ struct TabulateRequest {
   std::string columns;        ///< likewise; empty: rows alone
   std::vector<Filter> where;  ///< all must hold
   Era era = Era::kRecorded;
-  std::uint64_t min_cell = kDefaultMinCell;  ///< at least 2
-  std::uint64_t round_to = 0;                ///< not 0: the other rule, every count to the nearest multiple (5 to 1000)
+  std::uint64_t min_cell = 0;  ///< 0: that of the purpose, below which nothing is published
+  std::uint64_t round_to = 0;  ///< not 0: the other rule, every count to the nearest multiple (5 to 1000)
   std::string purpose = "statistics";
   std::string basis;
   std::string recipient;  ///< for the sealed details; empty: published
   std::string name;       ///< of the publication, for the ledger; may be empty
 };
 
-/// A cross table as it may be published. Numbers that are hidden are small, or hidden so that these cannot be worked
-/// out; which of them does not show. Every number of it may be shown, added and divided.
+/// A cross table as it may be published. A set of fewer records than the purpose's min_cell, or of none, has no table
+/// (kRefused, the same for all of them). Labels do not tell what a set holds: a short code list stands there whole; of
+/// a longer one, and of places, what few records of the type have is one line "(other)", whatever the filter; dates run
+/// from the first to the last year or month of the set. Numbers that are hidden are small, or hidden so that these
+/// cannot be worked out; which of them does not show. Every number of it may be shown, added and divided.
 struct Tabulation {
   std::string type;
   std::string rows;     ///< as asked; empty for the total alone
@@ -169,7 +171,7 @@ struct IndicatorsRequest {
   std::string to;
   std::vector<std::string> names;  ///< of the schema's indicators; empty: all, in the schema's order
   Era era = Era::kRecorded;
-  std::uint64_t min_cell = kDefaultMinCell;
+  std::uint64_t min_cell = 0;  ///< 0: that of the purpose
   std::string purpose = "statistics";
   std::string basis;
   std::string recipient;
@@ -184,41 +186,48 @@ struct IndicatorResult {
 
 struct ReleaseColumn {
   std::string field;
-  Coarseness coarseness = Coarseness::kExact;
-  std::vector<std::int64_t> bands;  ///< where each band begins; what is below the first is a band of its own
-  std::string age_on;               ///< of bands of a date of birth: the day, YYYY-MM-DD, that ages are of
-  bool sensitive = false;           ///< not known to others: protected by `distinct`, not part of the k rule
+  std::optional<Coarseness> coarseness;  ///< none: bands where there are any, else years of dates and exactly all else
+  std::vector<std::int64_t> bands;       ///< where each band begins; what is below the first is a band of its own
+  std::string age_on;                    ///< of bands of a date of birth: the day, YYYY-MM-DD, that ages are of
+  /// Not known to others: protected by `distinct`, not part of the k rule. Only of fields that the schema calls so.
+  bool sensitive = false;
 };
 
 struct ReleaseRequest {
   std::string type;
-  std::vector<ReleaseColumn> columns;
+  std::vector<ReleaseColumn> columns;  ///< one at least that is not sensitive
   std::vector<Filter> where;
-  std::string name;                   ///< required: what the ledger calls it
-  std::uint64_t k = kDefaultMinCell;  ///< at least 2
-  std::uint64_t distinct = 1;         ///< different values of each sensitive column that a group must have
-  bool star = false;                  ///< star values of small groups, before rows are left out
-  bool pseudonyms = true;             ///< a first column `pseudonym`; no two releases share one
+  std::string name;     ///< required: what the ledger calls it
+  std::uint64_t k = 0;  ///< 0: min_cell of the purpose, below which nothing is published
+  /// Different values of each sensitive column that a group must have, from 2 to k; 0: 2, or 1 without such a column.
+  std::uint64_t distinct = 0;
+  bool star = false;       ///< star values of small groups, before rows are left out
+  bool pseudonyms = true;  ///< a first column `pseudonym`; no two releases share one
   Era era = Era::kRecorded;
   std::string purpose = "statistics";
   std::string basis;
   std::string recipient;
+  std::string recipient_class;  ///< what rules match; may be empty
 };
 
 /// Rows that may be handed on, in random order. Every combination of values that are not sensitive stands in at least k
-/// of them. Thread-safe. Values live as long as the object, in locked memory.
+/// of them. A set of fewer records than the purpose's min_cell has no rows (kRefused). Thread-safe. Values live as long
+/// as the object, in locked memory; making them uses ordinary memory for one at a time.
 class CASEVAULT_API Release {
  public:
   [[nodiscard]] const std::vector<std::string>& columns() const noexcept;
   [[nodiscard]] std::size_t rows() const noexcept;
-  [[nodiscard]] std::string_view value(std::size_t row, std::size_t column) const;  ///< "*" where it was starred
+  /// "*" where it was starred. kUsage in a forked child, where locked memory is wiped; so does the stream.
+  [[nodiscard]] Result<std::string_view> value(std::size_t row, std::size_t column) const;
   [[nodiscard]] std::uint64_t entry() const noexcept;
   [[nodiscard]] const std::string& name() const noexcept;
   [[nodiscard]] const std::string& basis() const noexcept;
   [[nodiscard]] std::uint64_t k() const noexcept;         ///< reached: size of the smallest group, 0 without rows
   [[nodiscard]] std::uint64_t distinct() const noexcept;  ///< reached; 0 without sensitive columns or rows
-  [[nodiscard]] std::uint64_t dropped() const noexcept;   ///< rows left out
-  [[nodiscard]] const std::vector<std::uint64_t>& starred() const noexcept;  ///< values taken out, of each column
+  /// Rows left out; nothing when these are some, but fewer than k: then their number is nobody's business.
+  [[nodiscard]] std::optional<std::uint64_t> dropped() const noexcept;
+  [[nodiscard]] const std::vector<std::uint64_t>& starred()
+      const noexcept;  ///< values taken out, of each column: none, or k at least
   /// Columns of text, null where nothing is recorded, with class (the compartment), release and k as metadata of each.
   /// Reading them again is not another release.
   void schema(ArrowSchema& out) const;
@@ -238,11 +247,11 @@ class CASEVAULT_API Release {
 struct LedgerEntry {
   std::uint64_t entry = 0;
   std::int64_t time_ms = 0;
-  std::string kind;  ///< "table", "rows", "budget"
+  std::string kind;  ///< "table", "rows", "budget", or "unknown" where it cannot be read
   std::string actor;
   std::string type;
   std::string name;
-  std::string definition;  ///< in words
+  std::string definition;  ///< in words; without the values of filters of fields that this identity cannot read
 };
 
 /// Privacy budget that a tool outside has spent on data of this vault.

@@ -64,6 +64,8 @@ struct Field {
   std::string list;  ///< name of the code list, for the coded types
   IndexKind index = IndexKind::kNone;
   Trait trait = Trait::kNone;
+  bool sensitive =
+      false;  ///< nobody else knows it: a release may leave it out of the k rule (ReleaseColumn::sensitive)
 };
 
 struct RecordType {
@@ -98,6 +100,7 @@ struct Purpose {
   std::uint16_t tables_a_year = 0;    ///< that may be published in a calendar year (UTC); 0: no limit
   std::uint16_t row_sets_a_year = 0;  ///< likewise
   std::uint64_t epsilon_a_year = 0;   ///< privacy budget of tools outside, in millionths; 0: no limit
+  std::uint16_t min_cell = 11;        ///< least minimum cell of a table and least k of rows; no request goes below it
 };
 
 /// "These roles, for these purposes, may see these compartments and fields." Everything no rule admits is denied.

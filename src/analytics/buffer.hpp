@@ -7,6 +7,7 @@
 #include <cstring>
 #include <span>
 #include <type_traits>
+#include <unordered_map>
 
 namespace casevault::analytics {
 
@@ -52,6 +53,35 @@ class SecretArray {
   static constexpr std::size_t kLeast = 64 / sizeof(T);  ///< blocks of 64 bytes are aligned to 64
   SecretBytes bytes_;
   std::size_t size_ = 0;
+};
+
+/// Texts by number, in locked memory, wiped on destruction.
+class SecretTexts {
+ public:
+  void push_back(std::string_view text) {
+    known_.emplace(std::hash<std::string_view>()(text), static_cast<std::uint32_t>(size()));
+    std::ranges::copy(text, text_.grow(text.size()).begin());
+    ends_.push_back(text_.size());
+  }
+  /// Of this text, which is added when it is new.
+  [[nodiscard]] std::uint32_t number_of(std::string_view text) {
+    const auto [first, last] = known_.equal_range(std::hash<std::string_view>()(text));
+    for (auto each = first; each != last; ++each) {
+      if ((*this)[each->second] == text) return each->second;
+    }
+    push_back(text);
+    return static_cast<std::uint32_t>(size() - 1);
+  }
+  [[nodiscard]] std::string_view operator[](std::size_t number) const noexcept {
+    const std::size_t begin = number == 0 ? 0 : ends_[number - 1];
+    return {text_.view().data() + begin, ends_[number] - begin};
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return ends_.size(); }
+
+ private:
+  SecretArray<char> text_;
+  SecretArray<std::size_t> ends_;
+  std::unordered_multimap<std::size_t, std::uint32_t> known_;  ///< by hash: no text outside of locked memory
 };
 
 }  // namespace casevault::analytics

@@ -14,23 +14,11 @@ namespace {
 
 constexpr std::size_t kMaxText = std::size_t{1} << 16U;
 constexpr std::string_view kPlaces = "vn_province_mergers.old_code";
+constexpr std::string_view kOldest = "2024";
 constexpr std::string_view kNewest = "2025";
+constexpr std::size_t kShortList = 64;
 
 bool is_place(const Field& field) { return field.list == kPlaces; }
-
-struct Hash : std::hash<std::string_view> {
-  using is_transparent = void;
-};
-using Known = std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>>;
-
-std::uint32_t number_of_value(DataColumn& column, Known& known, std::string_view text) {
-  const auto found = known.find(text);
-  if (found != known.end()) return found->second;
-  const auto number = static_cast<std::uint32_t>(column.values.size());
-  column.values.emplace_back(text);
-  known.emplace(text, number);
-  return number;
-}
 
 /// Old codes of the administrative units and the new ones that they became.
 struct Mergers {
@@ -75,19 +63,17 @@ bool is_date(std::string_view text) {
 /// Which values of a column a filter takes.
 Result<std::vector<bool>> taken(const DataColumn& column, const Filter& filter) {
   const Field& field = *column.field;
+  CASEVAULT_CHECK(check_filter(field, filter));
   std::vector<bool> out(column.values.size(), false);
-  const bool one = filter.from == filter.to;
   const auto take = [&](const auto& fits) {
     for (std::size_t i = 0; i < out.size(); ++i) out[i] = !column.values[i].empty() && fits(column.values[i]);
     return out;
   };
-  if (one && filter.from.empty()) {
+  if (filter.from.empty() && filter.to.empty()) {
     out.front() = true;
     return out;
   }
   if (field.type == FieldType::kDate) {
-    if (!is_date(filter.from) || !is_date(filter.to))
-      return Error{ErrorCode::kBadInput, "field " + field.name + " is a date: the filter's bound is none"};
     return take([&](std::string_view value) {
       // A value that says less than a bound cannot be placed by it.
       return value.size() >= std::max(filter.from.size(), filter.to.size()) &&
@@ -102,8 +88,6 @@ Result<std::vector<bool>> taken(const DataColumn& column, const Filter& filter) 
       return own && from <= *own && *own <= to;
     });
   }
-  if (!one)
-    return Error{ErrorCode::kBadInput, "field " + field.name + " has no order: a range needs a date or a number"};
   return take([&](std::string_view value) { return value == filter.from; });
 }
 
@@ -111,15 +95,26 @@ Result<std::vector<bool>> taken(const DataColumn& column, const Filter& filter) 
 
 std::size_t number_of(const Chosen& chosen) { return static_cast<std::size_t>(std::ranges::count(chosen, true)); }
 
+Result<void> check_filter(const Field& field, const Filter& filter) {
+  const bool one = filter.from == filter.to;
+  if (one && filter.from.empty()) return {};
+  if (field.type == FieldType::kDate) {
+    if (!is_date(filter.from) || !is_date(filter.to))
+      return Error{ErrorCode::kBadInput, "field " + field.name + " is a date: the filter's bound is none"};
+  } else if (field.type == FieldType::kInteger) {
+    CASEVAULT_CHECK(number(field, filter.from));
+    CASEVAULT_CHECK(number(field, filter.to));
+  } else if (!one) {
+    return Error{ErrorCode::kBadInput, "field " + field.name + " has no order: a range needs a date or a number"};
+  }
+  return {};
+}
+
 Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot, const RecordType& type,
                               std::span<const Field* const> fields) {
-  struct Source {
-    DataColumn* column;
-    Known known;
-  };
   Dataset out;
   const vault::Authority& authority = *snapshot.authority;
-  std::map<std::uint16_t, std::vector<Source>> by_compartment;  // persisted ids
+  std::map<std::uint16_t, std::vector<DataColumn*>> by_compartment;  // persisted ids
   for (const Field* const field : fields) {
     if (field->type == FieldType::kText || field->type == FieldType::kBytes) {
       return Error{ErrorCode::kBadInput, "field " + field->name + " is " + std::string(name_of(field->type)) +
@@ -128,9 +123,9 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
     const auto [place, fresh] = out.columns_.try_emplace(field->id);
     if (!fresh) continue;
     place->second.field = field;
-    place->second.values.emplace_back();
+    place->second.values.push_back({});
     const Compartment& compartment = authority.schema().compartments()[field->compartment];
-    by_compartment[compartment.id].push_back({&place->second, {{std::string(), 0}}});
+    by_compartment[compartment.id].push_back(&place->second);
     CASEVAULT_CHECK(core.epoch_key(*snapshot.txn, snapshot.db, authority, authority.state.current(compartment.id)));
   }
   std::set<std::string, std::less<>> units;
@@ -147,7 +142,7 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
     if (opened.type != type.id) return true;
     out.rows_.push_back(row);
     if (!units.contains(opened.unit)) units.emplace(opened.unit);
-    for (auto& [id, sources] : by_compartment) {
+    for (const auto& [id, columns] : by_compartment) {
       const auto place = std::ranges::find(opened.cells, id, &model::CellView::compartment);
       if (place != opened.cells.end()) {
         auto& key = epochs[{id, place->epoch}];
@@ -158,8 +153,8 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
                                 crypto::key_of(*key), opened.record_key.first<32>());
         if (!begun) return std::move(begun).error();
       }
-      for (Source& source : sources) {
-        DataColumn& column = *source.column;
+      for (DataColumn* const each : columns) {
+        DataColumn& column = *each;
         std::string_view value;
         if (place != opened.cells.end()) {
           CASEVAULT_TRY(const std::optional<ByteView> encoded, cell.open(column.field->id));
@@ -172,12 +167,12 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
           }
         }
         if (column.field->type != FieldType::kMultiCode) {
-          column.codes.push_back(number_of_value(column, source.known, value));
+          column.codes.push_back(column.values.number_of(value));
           continue;
         }
         for (bool more = true; more;) {
           const std::size_t end = value.find(';');
-          column.codes.push_back(number_of_value(column, source.known, value.substr(0, end)));
+          column.codes.push_back(column.values.number_of(value.substr(0, end)));
           more = end != std::string_view::npos;
           if (more) value.remove_prefix(end + 1);
         }
@@ -251,47 +246,154 @@ std::string place_in(Era era, std::string_view code, std::string_view edition) {
   return newest && olds != mergers.olds_of.end() && olds->second > 1 ? marked(edition) : std::string(code);
 }
 
+namespace {
+
+/// Every year (of four characters) or month (of seven) from one to another.
+std::vector<std::string> span_of(std::string_view first, std::string_view last) {
+  const auto number = [&](std::string_view text, std::size_t begin) {
+    int out = 0;
+    std::from_chars(text.data() + begin, text.data() + text.size(), out);
+    return out;
+  };
+  const auto padded = [](int value, std::size_t size) {
+    std::string out = std::to_string(value);
+    return std::string(size - std::min(size, out.size()), '0') + out;
+  };
+  const bool months = first.size() > 4;
+  const auto place = [&](std::string_view text) {
+    return months ? number(text.substr(0, 4), 0) * 12 + number(text, 5) - 1 : number(text, 0);
+  };
+  std::vector<std::string> out;
+  for (int i = place(first); i <= place(last); ++i)
+    out.push_back(months ? padded(i / 12, 4) + "-" + padded(i % 12 + 1, 2) : padded(i, 4));
+  return out;
+}
+
+/// The lines of an axis, and in which of them a value is.
+class Lines {
+ public:
+  /// A value, and the edition it is recorded in, by their numbers in their columns.
+  using Value = std::pair<std::uint32_t, std::uint32_t>;
+
+  Lines(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era)
+      : column_(data.column(axis.field->id)),
+        list_(schema.find_list(axis.field->list)),
+        axis_(axis),
+        era_(era),
+        place_(is_place(*axis.field)) {
+    if (const Field* const edition = edition_of(type, *axis.field)) editions_ = &data.column(edition->id);
+    std::uint64_t least = 0;
+    for (const Purpose& purpose : schema.purposes()) least = std::max<std::uint64_t>(least, purpose.min_cell);
+    std::map<Value, std::uint64_t> found;
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      for (const std::uint32_t code : column_.of(i)) ++found[value_of(i, code)];
+    }
+    std::map<std::string, std::uint64_t, std::less<>> units;
+    for (const auto& [value, count] : found) units[unit_of(value)] += count;
+    for (const auto& [unit, count] : units) {
+      if (count >= least) frequent_.emplace(unit);
+    }
+  }
+
+  [[nodiscard]] Value value_of(std::size_t record, std::uint32_t code) const {
+    return {code, editions_ == nullptr ? 0U : editions_->of(record)[0]};
+  }
+
+  /// Numbers of the lines that these values are in; afterwards labels() are complete.
+  [[nodiscard]] std::map<Value, std::uint32_t> number(const std::set<Value>& values) {
+    if (!axis_.field->required) labels_.insert(kAbsent);
+    if (is_long()) labels_.insert(kRest);
+    if (place_) {
+      for (const auto& [old, unit] : Mergers::get().to_new) {
+        if (!frequent_.contains(unit)) continue;
+        labels_.emplace(0, place_in(era_, old, editions_ == nullptr ? "" : kOldest));
+        labels_.emplace(0, place_in(era_, unit, editions_ == nullptr ? "" : kNewest));
+      }
+    } else if (axis_.field->type == FieldType::kBoolean) {
+      labels_.insert({{0, "false"}, {0, "true"}});
+    } else if (list_ != nullptr) {
+      for (std::size_t i = 0; i < list_->codes.size(); ++i) {
+        if (!is_long() || frequent_.contains(list_->codes[i])) labels_.emplace(i, list_->codes[i]);
+      }
+    }
+    std::map<Value, std::uint32_t> out;
+    for (const Value& value : values) labels_.insert(label_of(value));
+    if (axis_.coarseness != Coarseness::kExact) fill_span();
+    for (const Value& value : values) {
+      out.emplace(value, static_cast<std::uint32_t>(std::distance(labels_.begin(), labels_.find(label_of(value)))));
+    }
+    return out;
+  }
+  [[nodiscard]] std::vector<std::string> labels() const {
+    std::vector<std::string> out;
+    for (const Label& label : labels_) out.push_back(label.second);
+    return out;
+  }
+
+ private:
+  /// In the order of the list as far as it has one, then of themselves; what was not recorded last.
+  using Label = std::pair<std::size_t, std::string>;
+  inline static const Label kAbsent{SIZE_MAX, kNotRecorded};
+  inline static const Label kRest{SIZE_MAX - 1, kOther};
+
+  [[nodiscard]] bool is_long() const { return place_ || (list_ != nullptr && list_->codes.size() > kShortList); }
+  [[nodiscard]] std::string_view edition(const Value& value) const {
+    return editions_ == nullptr ? std::string_view() : editions_->values[value.second];
+  }
+  /// What must be frequent for the value to be a line of its own.
+  [[nodiscard]] std::string unit_of(const Value& value) const {
+    const std::string_view text = column_.values[value.first];
+    return place_ ? place_in(Era::k2025, text, edition(value)) : std::string(text);
+  }
+  [[nodiscard]] Label label_of(const Value& value) const {
+    const std::string_view text = column_.values[value.first];
+    if (text.empty()) return kAbsent;
+    if (axis_.coarseness != Coarseness::kExact)
+      return Label(0, text.substr(0, axis_.coarseness == Coarseness::kYear ? 4 : 7));
+    if (is_long() && !frequent_.contains(unit_of(value))) return kRest;
+    if (place_) return Label(0, place_in(era_, text, edition(value)));
+    if (list_ == nullptr) return Label(0, text);
+    const auto found = std::ranges::find(list_->codes, text);
+    if (found == list_->codes.end()) return kRest;
+    return Label(static_cast<std::size_t>(found - list_->codes.begin()), text);
+  }
+  void fill_span() {
+    const std::size_t size = axis_.coarseness == Coarseness::kYear ? 4 : 7;
+    std::vector<std::string_view> dates;
+    for (const Label& label : labels_) {
+      if (label.first == 0 && label.second.size() == size) dates.push_back(label.second);
+    }
+    if (dates.empty()) return;
+    for (std::string& each : span_of(dates.front(), dates.back())) labels_.emplace(0, std::move(each));
+  }
+
+  const DataColumn& column_;
+  const DataColumn* editions_ = nullptr;
+  const CodeList* list_;
+  Axis axis_;
+  Era era_;
+  bool place_;
+  std::set<std::string, std::less<>> frequent_;
+  std::set<Label> labels_;
+};
+
+}  // namespace
+
 CodedColumn categories(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era,
                        const Chosen& chosen) {
   const DataColumn& column = data.column(axis.field->id);
-  const Field* const edition = edition_of(type, *axis.field);
-  const DataColumn* const editions = edition == nullptr ? nullptr : &data.column(edition->id);
-  const CodeList* const list = schema.find_list(axis.field->list);
-  // Labels in the order of the list as far as it has one, then of themselves; what was not recorded last.
-  using Label = std::pair<std::size_t, std::string>;
-  const auto label_of = [&](const std::string& value, std::string_view of) {
-    if (value.empty()) return Label(SIZE_MAX, kNotRecorded);
-    if (is_place(*axis.field)) return Label(0, place_in(era, value, of));
-    if (axis.coarseness != Coarseness::kExact)
-      return Label(0, value.substr(0, axis.coarseness == Coarseness::kYear ? 4 : 7));
-    const std::size_t place =
-        list == nullptr ? 0 : static_cast<std::size_t>(std::ranges::find(list->codes, value) - list->codes.begin());
-    return Label(place, value);
-  };
-  // Few values are different: what each is called is found out once.
-  const auto pair_of = [&](std::size_t record, std::uint32_t code) {
-    return std::pair(code, editions == nullptr ? 0U : editions->of(record)[0]);
-  };
-  std::map<std::pair<std::uint32_t, std::uint32_t>, std::uint32_t> numbers;
+  Lines lines(data, type, schema, axis, era);
+  std::set<Lines::Value> values;
   for (std::size_t i = 0; i < data.size(); ++i) {
     if (!chosen[i]) continue;
-    for (const std::uint32_t code : column.of(i)) numbers.try_emplace(pair_of(i, code), 0);
+    for (const std::uint32_t code : column.of(i)) values.insert(lines.value_of(i, code));
   }
-  std::map<Label, std::uint32_t> labels;
-  const auto named = [&](const std::pair<std::uint32_t, std::uint32_t>& pair) {
-    return label_of(column.values[pair.first], editions == nullptr ? "" : editions->values[pair.second]);
-  };
-  for (const auto& [pair, unused] : numbers) labels.try_emplace(named(pair), 0);
-  CodedColumn out;
-  for (auto& [label, place] : labels) {
-    place = static_cast<std::uint32_t>(out.categories.size());
-    out.categories.push_back(label.second);
-  }
-  for (auto& [pair, place] : numbers) place = labels.at(named(pair));
+  const std::map<Lines::Value, std::uint32_t> numbers = lines.number(values);
+  CodedColumn out{lines.labels(), {}, {}};
   for (std::size_t i = 0; i < data.size(); ++i) {
     if (!chosen[i]) continue;
     const auto begin = static_cast<std::ptrdiff_t>(out.codes.size());
-    for (const std::uint32_t code : column.of(i)) out.codes.push_back(numbers.at(pair_of(i, code)));
+    for (const std::uint32_t code : column.of(i)) out.codes.push_back(numbers.at(lines.value_of(i, code)));
     std::sort(out.codes.begin() + begin, out.codes.end());
     out.codes.erase(std::unique(out.codes.begin() + begin, out.codes.end()), out.codes.end());
     out.ends.push_back(out.codes.size());

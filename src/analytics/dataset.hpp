@@ -9,12 +9,13 @@
 
 #include <map>
 
-/// Coded columns of all records of a type, for counting: every different value once, records by numbers.
+/// Coded columns of all records of a type, for counting: every different value once, records by numbers. Values lie in
+/// locked memory; which records were chosen, labels and counts do not.
 namespace casevault::analytics {
 
 struct DataColumn {
   const Field* field = nullptr;
-  std::vector<std::string> values;  ///< the first is empty: nothing recorded
+  SecretTexts values;  ///< the first is empty: nothing recorded
   SecretArray<std::uint32_t> codes;
   SecretArray<std::uint32_t> ends;  ///< of each record in `codes`; empty for a column with one code a record
   [[nodiscard]] std::span<const std::uint32_t> of(std::size_t record) const {
@@ -27,6 +28,9 @@ struct DataColumn {
 /// Records of the dataset, one bit each.
 using Chosen = std::vector<bool>;
 [[nodiscard]] std::size_t number_of(const Chosen& chosen);
+
+/// kBadInput when a filter does not fit the field.
+[[nodiscard]] Result<void> check_filter(const Field& field, const Filter& filter);
 
 class Dataset {
  public:
@@ -58,7 +62,11 @@ struct Axis {
   [[nodiscard]] static Result<Axis> parse(const RecordType& type, std::string_view text);
 };
 
-/// The chosen records as categories of an axis, in the order of the code list or of the labels; only those that occur.
+/// The chosen records as categories of an axis, in the order of the code list or of the labels. Which categories there
+/// are does not tell what a small set holds: all of a list of up to 64 codes and both of a boolean; of a longer list
+/// the codes that as many records of the type have, chosen or not, as the greatest min_cell of the schema's purposes,
+/// and one for all others; of places those of units of 2025 that have so many, and one for all others, so that those of
+/// a finer era stay parts of those of a coarser one; of dates every year or month from the first to the last chosen.
 [[nodiscard]] CodedColumn categories(const Dataset& data, const RecordType& type, const Schema& schema,
                                      const Axis& axis, Era era, const Chosen& chosen);
 
@@ -66,5 +74,6 @@ struct Axis {
 [[nodiscard]] std::string place_in(Era era, std::string_view code, std::string_view edition);
 
 inline constexpr std::string_view kNotRecorded = "(not recorded)";
+inline constexpr std::string_view kOther = "(other)";
 
 }  // namespace casevault::analytics

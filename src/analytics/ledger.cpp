@@ -55,6 +55,7 @@ DefinedSet read_set(CborReader& r) {
     require(r, r.array() == 3);
     DefinedFilter filter;
     filter.field = r.narrow<std::uint16_t>();
+    require(r, filter.field != 0);
     filter.from = r.text();
     filter.to = r.text();
     set.where.push_back(std::move(filter));

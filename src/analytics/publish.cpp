@@ -11,7 +11,9 @@
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
 
+#include <unistd.h>
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace casevault {
@@ -24,12 +26,62 @@ using vault::Snapshot;
 constexpr std::size_t kMaxWords = 256;
 constexpr std::size_t kMaxFilters = 64;
 constexpr std::uint64_t kMaxMinCell = 1'000'000;
+constexpr std::uint64_t kMaxRound = 1000;
 constexpr int kMaxAttempts = 4;
 
 Result<void> check_words(std::initializer_list<std::pair<std::string_view, std::string_view>> texts) {
   for (const auto& [what, text] : texts) {
     if (text.size() > kMaxWords || !base::valid_utf8(text))
       return Error{ErrorCode::kBadInput, std::string(what) + " is at most 256 bytes of UTF-8"};
+  }
+  return {};
+}
+
+/// Whether the current key of the field's compartment is held.
+bool covers(const vault::Authority& authority, const Field& field) {
+  const Compartment& compartment = authority.schema().compartments()[field.compartment];
+  return authority.me().holds(authority.state.current(compartment.id));
+}
+
+Error refused(std::string why) { return {ErrorCode::kRefused, "refused: " + std::move(why)}; }
+
+/// Definitions are written by whoever may publish, with whatever program: one that cannot be made again is named, since
+/// nothing can be held against it.
+Result<void> check_comparable(const RecordType& type, const Published& earlier) {
+  const auto no = [&](std::string why) {
+    return refused("entry " + std::to_string(earlier.entry) +
+                   " of the ledger is something that nothing can be compared with: " + std::move(why));
+  };
+  const auto check_axis = [&](const DefinedAxis& axis) -> Result<void> {
+    const Field* const field = type.find(axis.field);
+    if (field == nullptr) return {};
+    const bool date = field->type == FieldType::kDate;
+    const bool coarse = axis.coarseness == Coarseness::kMonth || axis.coarseness == Coarseness::kYear;
+    const bool exact = axis.coarseness == Coarseness::kExact;
+    const bool coded =
+        field->type == FieldType::kCode || field->type == FieldType::kMultiCode || field->type == FieldType::kBoolean;
+    return (date && coarse) || (coded && exact) ? Result<void>() : no("a line by field " + field->name);
+  };
+  const auto check_set = [&](const DefinedSet& set, std::uint64_t least) -> Result<void> {
+    if (least < 2 || least > kMaxMinCell) return no("its least number");
+    for (const DefinedFilter& filter : set.where) {
+      const Field* const field = type.find(filter.field);
+      if (field == nullptr) continue;
+      const bool text = field->type == FieldType::kText || field->type == FieldType::kBytes;
+      if (text || !check_filter(*field, {field->name, filter.from, filter.to}))
+        return no("a filter of field " + field->name);
+    }
+    return {};
+  };
+  if (const auto* table = std::get_if<DefinedTable>(&earlier.definition);
+      table != nullptr && table->set.type == type.id) {
+    CASEVAULT_CHECK(check_set(table->set, table->min_cell));
+    CASEVAULT_CHECK(check_axis(table->rows));
+    CASEVAULT_CHECK(check_axis(table->columns));
+    if (table->round_to > kMaxRound) return no("what it rounds to");
+  }
+  if (const auto* rows = std::get_if<DefinedRows>(&earlier.definition); rows != nullptr && rows->set.type == type.id) {
+    CASEVAULT_CHECK(check_set(rows->set, rows->k));
   }
   return {};
 }
@@ -44,22 +96,21 @@ class Publication {
     std::string type;
     std::vector<Filter> where;
     Era era = Era::kRecorded;
-    std::string purpose, basis, recipient, name;
+    std::string purpose, basis, recipient, recipient_class, name;
+    std::uint64_t least = 0;  ///< minimum cell or k; 0: the floor of the purpose
   };
   Publication(Core& core, Asked asked)
       : core_(core),
         asked_(std::move(asked)),
-        access_(core, {asked_.action,
-                       names(),
-                       asked_.purpose,
-                       asked_.basis,
-                       asked_.recipient.empty() ? "published" : asked_.recipient,
-                       {}}) {}
+        access_(core, {asked_.action, names(), asked_.purpose, asked_.basis,
+                       asked_.recipient.empty() ? "published" : asked_.recipient, asked_.recipient_class}) {}
 
   /// Finds, decides and reads; what the rest works on.
   Result<void> prepare() {
     if (asked_.where.size() > kMaxFilters) return Error{ErrorCode::kBadInput, "too many filters; 64 at most"};
-    CASEVAULT_CHECK(check_words({{"a name", asked_.name}, {"a recipient", asked_.recipient}}));
+    CASEVAULT_CHECK(check_words({{"a name", asked_.name},
+                                 {"a recipient", asked_.recipient},
+                                 {"the class of a recipient", asked_.recipient_class}}));
     for (const Filter& filter : asked_.where)
       CASEVAULT_CHECK(check_words({{"a filter", filter.from}, {"a filter", filter.to}}));
     CASEVAULT_TRY(snapshot, core_.snapshot());
@@ -69,16 +120,27 @@ class Publication {
     CASEVAULT_CHECK(access_.resolve(authority.schema(), *type));
     // Decided before anything is opened, and again for the units that the records turn out to be of.
     const std::string own = authority.me().unit;
-    CASEVAULT_CHECK(access_.admit(snapshot, std::span(&own, 1)));
-    CASEVAULT_TRY(ledger, read_ledger(authority));
+    CASEVAULT_TRY(basis, access_.admit(snapshot, std::span(&own, 1)));
+    // No number of the requester's: what is refused must not tell how many there are.
+    const std::uint64_t floor = authority.schema().find_purpose(asked_.purpose)->min_cell;
+    least = asked_.least == 0 ? floor : asked_.least;
+    if (least < floor) {
+      return refuse(refused("purpose " + asked_.purpose + " publishes nothing with a least number below " +
+                            std::to_string(floor)));
+    }
+    auto known = read_ledger(authority);
+    if (!known) return refuse(refused(known.error().message));
+    ledger = *std::move(known);
+    for (const Published& each : ledger) {
+      if (auto comparable = check_comparable(*type, each); !comparable) return refuse(std::move(comparable).error());
+    }
     fields = access_.fields();
     const auto add = [&](const Field* field) {
       if (field != nullptr && std::ranges::find(fields, field) == fields.end()) fields.push_back(field);
     };
     for (const Field* const field : access_.fields()) add(edition_of(*type, *field));
     for (const Field* const field : fields_to_compare(*type, ledger)) {
-      const Compartment& compartment = authority.schema().compartments()[field->compartment];
-      if (authority.me().holds(authority.state.current(compartment.id))) add(field);
+      if (covers(authority, *field)) add(field);
     }
     auto read = Dataset::read(core_, snapshot, *type, fields);
     if (!read) return refuse(std::move(read).error());
@@ -88,6 +150,8 @@ class Publication {
     } else {
       CASEVAULT_TRY(basis, access_.admit(snapshot, std::span(&own, 1)));
     }
+    CASEVAULT_TRY(chosen, data.choose(asked_.where));
+    if (number_of(chosen) < floor) return refuse(refused("fewer than " + std::to_string(floor) + " records fit"));
     judge.emplace(authority.schema(), *type, data, ledger, fields);
     return {};
   }
@@ -133,8 +197,10 @@ class Publication {
   std::vector<Published> ledger;
   std::vector<const Field*> fields;
   Dataset data;
+  Chosen chosen;
   std::optional<Judge> judge;
   std::string basis;
+  std::uint64_t least = 0;  ///< minimum cell or k
 
  private:
   [[nodiscard]] std::vector<std::string> names() const {
@@ -161,7 +227,7 @@ auto retried(const Attempt& attempt) -> decltype(attempt()) {
 }
 
 Result<void> check_min_cell(std::uint64_t min_cell) {
-  if (min_cell >= 2 && min_cell <= kMaxMinCell) return {};
+  if (min_cell != 1 && min_cell <= kMaxMinCell) return {};
   return Error{ErrorCode::kUsage, "the minimum cell is a number from 2 to 1000000"};
 }
 
@@ -172,8 +238,17 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
   for (const std::string* const axis : {&request.rows, &request.columns}) {
     if (!axis->empty()) counted.push_back(field_of(*axis));
   }
-  Publication work(core, {audit::Action::kTabulate, std::move(counted), request.type, request.where, request.era,
-                          request.purpose, request.basis, request.recipient, request.name});
+  Publication work(core, {audit::Action::kTabulate,
+                          std::move(counted),
+                          request.type,
+                          request.where,
+                          request.era,
+                          request.purpose,
+                          request.basis,
+                          request.recipient,
+                          {},
+                          request.name,
+                          request.min_cell});
   CASEVAULT_CHECK(work.prepare());
   DefinedTable definition;
   definition.time_ms = work.now();
@@ -190,7 +265,7 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
     if (definition.rows.field == definition.columns.field)
       return Error{ErrorCode::kUsage, "rows and columns are the same field"};
   }
-  definition.min_cell = request.min_cell;
+  definition.min_cell = work.least;
   definition.round_to = request.round_to;
   auto judged = work.judge->table(definition);
   if (!judged) return work.refuse(std::move(judged).error());
@@ -205,7 +280,7 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
   out.columns = request.columns;
   out.row_labels = std::move(judged->row_labels);
   out.column_labels = std::move(judged->column_labels);
-  out.min_cell = request.round_to == 0 ? request.min_cell : 0;
+  out.min_cell = request.round_to == 0 ? work.least : 0;
   out.round_to = request.round_to;
   out.era = request.era;
   out.purpose = request.purpose;
@@ -222,7 +297,7 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
 Result<Tabulation> Session::tabulate(const TabulateRequest& request) {
   if (request.rows.empty()) return Error{ErrorCode::kUsage, "a table needs a field for its rows"};
   CASEVAULT_CHECK(check_min_cell(request.min_cell));
-  if (request.round_to != 0 && (request.round_to < 5 || request.round_to > 1000))
+  if (request.round_to != 0 && (request.round_to < 5 || request.round_to > kMaxRound))
     return Error{ErrorCode::kUsage, "counts are rounded to a multiple of 5 to 1000"};
   CASEVAULT_TRY(const auto core, impl_->core());
   return retried([&] { return tabulate_once(*core, request); });
@@ -287,13 +362,15 @@ void Tabulation::schema(ArrowSchema& out) const {
 }
 
 void Tabulation::stream(ArrowArrayStream& out) const {
+  const auto shared = std::make_shared<const Tabulation>(*this);
   make_stream(
-      [table = *this](ArrowSchema& schema) {
-        table.schema(schema);
+      [shared](ArrowSchema& schema) {
+        shared->schema(schema);
         return Result<void>();
       },
-      [table = *this, done = false](ArrowArray& batch) mutable -> Result<bool> {
+      [shared, done = false](ArrowArray& batch) mutable -> Result<bool> {
         if (std::exchange(done, true)) return false;
+        const Tabulation& table = *shared;
         const std::size_t lines = table.row_labels.size() + 1;
         TextBuilder labels;
         for (const std::string& label : table.row_labels) labels.put(label, true);
@@ -327,8 +404,16 @@ struct Release::Impl {
   std::vector<std::uint64_t> starred;
   std::vector<std::string> classes;  ///< compartments, of each column
   std::string name, basis;
-  std::uint64_t entry = 0, dropped = 0;
+  std::uint64_t entry = 0;
+  std::optional<std::uint64_t> dropped;
+  pid_t owner = ::getpid();
 
+  /// Secret memory is wiped in forked children: rows would come out wrong, and look well.
+  [[nodiscard]] Result<void> check_process() const {
+    if (::getpid() == owner) return {};
+    return Error{ErrorCode::kUsage,
+                 "release " + name + " was made by the parent of this process, where its values are; read it there"};
+  }
   [[nodiscard]] std::string_view value(std::size_t row, std::size_t column) const {
     if (!pseudonyms.empty() || names.size() > columns.size()) {
       if (column == 0) return pseudonyms[row];
@@ -341,62 +426,85 @@ struct Release::Impl {
 
 namespace {
 
+/// Which columns others may be said not to know is not the requester's choice.
+Result<void> check_sensitive(const RecordType& type, std::span<const ReleaseColumn> columns) {
+  for (const ReleaseColumn& column : columns) {
+    if (column.sensitive && !type.find(column.field)->sensitive) {
+      return refused("field " + column.field +
+                     " is not sensitive in the schema: others may know it, so it is part of what k rows share");
+    }
+  }
+  return {};
+}
+
+/// One column of the chosen records, as coarse as declared.
+Result<CoarseColumn> coarse_column(const Publication& work, const ReleaseColumn& column, Era era) {
+  const Field& field = *work.type->find(column.field);
+  CASEVAULT_TRY(const Generaliser coarser, Generaliser::make(column, field.type));
+  const DataColumn& source = work.data.column(field.id);
+  const Field* const edition = edition_of(*work.type, field);
+  CoarseColumn out;
+  out.sensitive = column.sensitive;
+  std::set<std::string, std::less<>> parts;  // codes of several may become the same one
+  for (std::size_t i = 0; i < work.data.size(); ++i) {
+    if (!work.chosen[i]) continue;
+    parts.clear();
+    for (const std::uint32_t code : source.of(i)) {
+      if (edition != nullptr) {
+        const DataColumn& editions = work.data.column(edition->id);
+        parts.insert(place_in(era, source.values[code], editions.values[editions.of(i)[0]]));
+      } else {
+        parts.insert(coarser.apply(source.values[code]));
+      }
+    }
+    std::string text;
+    for (const std::string& part : parts) text += (text.empty() ? "" : ";") + part;
+    out.codes.push_back(out.values.number_of(text));
+  }
+  return out;
+}
+
 Result<std::shared_ptr<const Release::Impl>> release_once(Core& core, const ReleaseRequest& request) {
   std::vector<std::string> names;
   for (const ReleaseColumn& column : request.columns) names.push_back(column.field);
   Publication work(core, {audit::Action::kRelease, names, request.type, request.where, request.era, request.purpose,
-                          request.basis, request.recipient, request.name});
+                          request.basis, request.recipient, request.recipient_class, request.name, request.k});
   CASEVAULT_CHECK(work.prepare());
+  if (auto allowed = check_sensitive(*work.type, request.columns); !allowed)
+    return work.refuse(std::move(allowed).error());
   DefinedRows definition;
   definition.time_ms = work.now();
   CASEVAULT_TRY(definition.set, work.set());
-  definition.k = request.k;
+  definition.k = work.least;
   definition.distinct = request.distinct;
+  if (request.distinct == 0)
+    definition.distinct = std::ranges::any_of(request.columns, &ReleaseColumn::sensitive) ? 2 : 1;
+  if (definition.distinct > definition.k) return Error{ErrorCode::kUsage, "distinct is at most k"};
   definition.star = request.star;
   for (const ReleaseColumn& column : request.columns) {
+    const Field& field = *work.type->find(column.field);
     definition.columns.push_back(
-        {work.type->find(column.field)->id, column.coarseness, column.bands, column.age_on, column.sensitive});
+        {field.id, level_of(column, field.type), column.bands, column.age_on, column.sensitive});
   }
-  if (auto judged = work.judge->rows(definition); !judged) return work.refuse(std::move(judged).error());
-  CASEVAULT_TRY(const Chosen chosen, work.judge->choose(definition.set));
-
   auto out = std::make_shared<Release::Impl>();
   const Schema& schema = work.snapshot.authority->schema();
   for (const ReleaseColumn& column : request.columns) {
-    const Field& field = *work.type->find(column.field);
-    CASEVAULT_TRY(const Generaliser coarser, Generaliser::make(column, field.type));
-    const DataColumn& source = work.data.column(field.id);
-    const Field* const edition = edition_of(*work.type, field);
-    CoarseColumn coarse;
-    coarse.sensitive = column.sensitive;
-    std::map<std::string, std::uint32_t, std::less<>> known;
-    for (std::size_t i = 0; i < work.data.size(); ++i) {
-      if (!chosen[i]) continue;
-      std::string text;
-      for (const std::uint32_t code : source.of(i)) text += (text.empty() ? "" : ";") + source.values[code];
-      if (edition != nullptr) {
-        const DataColumn& editions = work.data.column(edition->id);
-        text = place_in(request.era, text, editions.values[editions.of(i)[0]]);
-      } else {
-        text = coarser.apply(text);
-      }
-      const auto [at, fresh] = known.try_emplace(text, static_cast<std::uint32_t>(coarse.values.size()));
-      if (fresh) coarse.values.push_back(text);
-      coarse.codes.push_back(at->second);
-    }
+    CASEVAULT_TRY(CoarseColumn coarse, coarse_column(work, column, request.era));
     out->columns.push_back(std::move(coarse));
     out->names.push_back(column.field);
-    out->classes.push_back(schema.compartments()[field.compartment].name);
+    out->classes.push_back(schema.compartments()[work.type->find(column.field)->compartment].name);
   }
-  const std::size_t rows = number_of(chosen);
-  out->kept = apply_rule(out->columns, rows, {request.k, request.distinct, request.star}, core.random());
-  out->dropped = rows - out->kept.rows.size();
+  if (auto judged = work.judge->rows(definition); !judged) return work.refuse(std::move(judged).error());
+  const std::size_t rows = number_of(work.chosen);
+  out->kept = apply_rule(out->columns, rows, {definition.k, definition.distinct, request.star}, core.random());
+  const std::size_t dropped = rows - out->kept.rows.size();
+  if (dropped == 0 || dropped >= definition.k) out->dropped = dropped;
   out->starred = out->kept.starred;
   if (request.pseudonyms) {
     const SecretBytes key = crypto::random_key(core.random());
     std::vector<std::uint64_t> numbers;
-    for (std::size_t i = 0; i < chosen.size(); ++i) {
-      if (chosen[i]) numbers.push_back(work.data.row(i));
+    for (std::size_t i = 0; i < work.chosen.size(); ++i) {
+      if (work.chosen[i]) numbers.push_back(work.data.row(i));
     }
     for (const std::uint32_t row : out->kept.rows.view())
       out->pseudonyms.push_back(pseudonym(key, core.id_of(numbers[row])));
@@ -417,9 +525,11 @@ Result<std::shared_ptr<const Release::Impl>> release_once(Core& core, const Rele
 Result<Release> Session::release(const ReleaseRequest& request) {
   if (request.name.empty()) return Error{ErrorCode::kUsage, "a release needs a name"};
   if (request.columns.empty()) return Error{ErrorCode::kUsage, "a release needs columns"};
-  if (request.k < 2 || request.k > kMaxMinCell) return Error{ErrorCode::kUsage, "k is a number from 2 to 1000000"};
-  if (request.distinct < 1 || request.distinct > request.k)
-    return Error{ErrorCode::kUsage, "distinct is a number from 1 to k"};
+  if (request.k == 1 || request.k > kMaxMinCell) return Error{ErrorCode::kUsage, "k is a number from 2 to 1000000"};
+  if (std::ranges::all_of(request.columns, &ReleaseColumn::sensitive))
+    return Error{ErrorCode::kUsage, "a release needs a column that is not sensitive: by it rows look alike"};
+  if (request.distinct == 1 && std::ranges::any_of(request.columns, &ReleaseColumn::sensitive))
+    return Error{ErrorCode::kUsage, "distinct is a number from 2 to k where a column is sensitive"};
   for (std::size_t i = 0; i < request.columns.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {
       if (request.columns[i].field == request.columns[j].field)
@@ -431,16 +541,41 @@ Result<Release> Session::release(const ReleaseRequest& request) {
   return Release(std::move(made));
 }
 
+namespace {
+
+/// Everybody may see what was published, but values of a field only who can read it.
+Definition without_values(Definition definition, const vault::Authority& authority) {
+  const auto clear = [&](DefinedSet& set) {
+    const RecordType* const type = authority.schema().find_type(set.type);
+    for (DefinedFilter& filter : set.where) {
+      const Field* const field = type == nullptr ? nullptr : type->find(filter.field);
+      if (field == nullptr || !covers(authority, *field)) filter.from = filter.to = "(not shown)";
+    }
+  };
+  if (auto* table = std::get_if<DefinedTable>(&definition)) clear(table->set);
+  if (auto* rows = std::get_if<DefinedRows>(&definition)) clear(rows->set);
+  return definition;
+}
+
+}  // namespace
+
 Result<std::vector<LedgerEntry>> Session::ledger() {
   CASEVAULT_TRY(const auto core, impl_->core());
   CASEVAULT_TRY(const Snapshot snapshot, core->snapshot());
   const vault::Authority& authority = *snapshot.authority;
   std::vector<LedgerEntry> out;
   for (const vault::ReleaseState& state : authority.state.releases) {
-    CASEVAULT_TRY(const Definition definition, decode_definition(state));
     LedgerEntry entry;
     entry.entry = state.entry;
     entry.actor = authority.state.principals.at(state.actor).who.name;
+    auto decoded = decode_definition(state);
+    if (!decoded) {
+      entry.kind = "unknown";
+      entry.definition = decoded.error().message;
+      out.push_back(std::move(entry));
+      continue;
+    }
+    const Definition definition = without_values(*std::move(decoded), authority);
     entry.definition = describe(definition, authority.schema());
     std::visit([&](const auto& each) { entry.time_ms = each.time_ms; }, definition);
     const auto of_set = [&](std::string_view kind, const DefinedSet& set) {
@@ -525,13 +660,16 @@ Release& Release::operator=(Release&&) noexcept = default;
 Release::~Release() = default;
 const std::vector<std::string>& Release::columns() const noexcept { return impl_->names; }
 std::size_t Release::rows() const noexcept { return impl_->kept.rows.size(); }
-std::string_view Release::value(std::size_t row, std::size_t column) const { return impl_->value(row, column); }
+Result<std::string_view> Release::value(std::size_t row, std::size_t column) const {
+  CASEVAULT_CHECK(impl_->check_process());
+  return impl_->value(row, column);
+}
 std::uint64_t Release::entry() const noexcept { return impl_->entry; }
 const std::string& Release::name() const noexcept { return impl_->name; }
 const std::string& Release::basis() const noexcept { return impl_->basis; }
 std::uint64_t Release::k() const noexcept { return impl_->kept.k; }
 std::uint64_t Release::distinct() const noexcept { return impl_->kept.l; }
-std::uint64_t Release::dropped() const noexcept { return impl_->dropped; }
+std::optional<std::uint64_t> Release::dropped() const noexcept { return impl_->dropped; }
 const std::vector<std::uint64_t>& Release::starred() const noexcept { return impl_->starred; }
 
 void Release::schema(ArrowSchema& out) const {
@@ -554,6 +692,7 @@ void Release::stream(ArrowArrayStream& out) const {
         return Result<void>();
       },
       [impl, next = std::size_t{0}](ArrowArray& batch) mutable -> Result<bool> {
+        CASEVAULT_CHECK(impl->check_process());
         const std::size_t rows = std::min(impl->kept.rows.size() - next, kMaxBatchRows);
         if (rows == 0) return false;
         std::vector<ArrowNode> columns;

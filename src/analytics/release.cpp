@@ -97,18 +97,27 @@ class Groups {
 
 }  // namespace
 
+Coarseness level_of(const ReleaseColumn& column, FieldType type) {
+  if (column.coarseness) return *column.coarseness;
+  if (!column.bands.empty()) return Coarseness::kBands;
+  return type == FieldType::kDate ? Coarseness::kYear : Coarseness::kExact;
+}
+
 Result<Generaliser> Generaliser::make(const ReleaseColumn& column, FieldType type) {
   const auto bad = [&](std::string_view why) {
     return Error{ErrorCode::kBadInput, "column " + column.field + ": " + std::string(why)};
   };
   Generaliser out;
-  out.level_ = column.coarseness;
+  out.level_ = level_of(column, type);
   out.type_ = type;
   if (type == FieldType::kText || type == FieldType::kBytes)
     return bad("free text cannot be made coarser; leave it out, or disclose it");
-  if ((column.coarseness == Coarseness::kMonth || column.coarseness == Coarseness::kYear) && type != FieldType::kDate)
+  if ((out.level_ == Coarseness::kMonth || out.level_ == Coarseness::kYear) && type != FieldType::kDate)
     return bad("months and years are made of dates");
-  if (column.coarseness != Coarseness::kBands) return out;
+  if (out.level_ != Coarseness::kBands) {
+    if (!column.bands.empty()) return bad("either bands or a level, not both");
+    return out;
+  }
   if (type != FieldType::kInteger && type != FieldType::kDate)
     return bad("bands are made of numbers, or of dates of birth");
   if (column.bands.empty() || column.bands.size() > kMaxBands ||

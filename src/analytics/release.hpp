@@ -10,6 +10,9 @@
 /// starred or left out, in random order. Pure; randomness is passed in.
 namespace casevault::analytics {
 
+/// How much coarser a column becomes: what was asked for, or what suits its type.
+[[nodiscard]] Coarseness level_of(const ReleaseColumn& column, FieldType type);
+
 /// Makes single values coarser. Made once for a column: parses what was declared.
 class Generaliser {
  public:
@@ -29,13 +32,13 @@ class Generaliser {
 /// One column of rows, values by number; kStarred where a value was taken out.
 inline constexpr std::uint32_t kStarred = UINT32_MAX;
 struct CoarseColumn {
-  std::vector<std::string> values;
+  SecretTexts values;
   SecretArray<std::uint32_t> codes;  ///< of each row
   bool sensitive = false;            ///< protected by distinct-l; the others are taken to be known to an attacker
 };
 
 struct Rule {
-  std::size_t k = kDefaultMinCell;
+  std::size_t k = 2;
   std::size_t l = 1;
   bool star = false;  ///< star values of small groups before rows are dropped
 };

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 namespace casevault {
 namespace {
@@ -323,10 +324,23 @@ Result<bool> Table::Reader::next(ArrowArray& out) {
     done = impl_->done += groups[mine].rows;
   }
   const ProgressCallback& progress = impl_->table->request.progress;
-  if (progress && !progress({"table", done, impl_->table->rows})) {
-    out.release(&out);
+  if (!progress) return true;
+  // The batch is the caller's only once its callback has said so.
+  ArrowArray batch = std::exchange(out, {});
+  bool more = false;
+  try {
+    more = progress({"table", done, impl_->table->rows});
+  } catch (...) {
+    batch.release(&batch);
+    (void)impl_->fail(
+        impl_->table->log_failure(*core, {ErrorCode::kCancelled, "the progress callback of the table threw"}));
+    throw;
+  }
+  if (!more) {
+    batch.release(&batch);
     return impl_->fail({ErrorCode::kCancelled, "the table was stopped"});
   }
+  out = batch;
   return true;
 }
 

@@ -159,12 +159,12 @@ struct RevokeArguments {
 Result<int> principal_revoke(Context& context, const RevokeArguments& arguments);
 
 struct ReportTableArguments {
-  std::string type, rows, columns, era = "recorded", min_cell = "11", round_to, out, name, purpose, basis, to;
+  std::string type, rows, columns, era = "recorded", min_cell, round_to, out, name, purpose, basis, to;
   std::vector<std::string> where;
 };
 Result<int> report_table(Context& context, const ReportTableArguments& arguments);
 struct ReportIndicatorsArguments {
-  std::string from, until, era = "recorded", min_cell = "11", only, out, purpose, basis, to;
+  std::string from, until, era = "recorded", min_cell, only, out, purpose, basis, to;
 };
 Result<int> report_indicators(Context& context, const ReportIndicatorsArguments& arguments);
 Result<int> report_ledger(Context& context);
@@ -173,8 +173,8 @@ struct ReportBudgetArguments {
 };
 Result<int> report_budget(Context& context, const ReportBudgetArguments& arguments);
 struct ExportArguments {
-  std::string type, columns, out, purpose, basis, to, to_class, release, era = "recorded", k = "11", distinct = "1",
-                                                                         sensitive, age_on;
+  std::string type, columns, out, purpose, basis, to, to_class, release, era = "recorded", k, distinct, sensitive,
+                                                                         age_on;
   std::vector<std::string> where, bands;
   bool star = false;
 };

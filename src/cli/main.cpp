@@ -395,7 +395,7 @@ class Table {
         ->allow_extra_args(false);
     text(table, "--era", t.era, "", "Places as recorded, or in the units of 2024 or 2025")
         ->check(CLI::IsMember({"recorded", "2024", "2025"}));
-    text(table, "--min-cell", t.min_cell, "N", "Counts below N are hidden; default 11");
+    text(table, "--min-cell", t.min_cell, "N", "Counts below N are hidden; default and least: min_cell of the purpose");
     text(table, "--round-to", t.round_to, "N", "Instead: every count to the nearest multiple of N");
     text(table, "--out", t.out, "FILE", "Also writes a .csv, or an .html page with bars");
     text(table, "--name", t.name, "NAME", "What the ledger calls it");
@@ -408,7 +408,8 @@ class Table {
     ReportIndicatorsArguments& i = report_indicators_args_;
     text(indicators, "--from", i.from, "D", "Begin: YYYY, YYYY-MM or YYYY-MM-DD")->required();
     text(indicators, "--to", i.until, "D", "End, itself included")->required();
-    text(indicators, "--min-cell", i.min_cell, "N", "Counts below N are hidden; default 11");
+    text(indicators, "--min-cell", i.min_cell, "N",
+         "Counts below N are hidden; default and least: min_cell of the purpose");
     text(indicators, "--only", i.only, "NAME,...", "These indicators; default: all");
     text(indicators, "--era", i.era, "", "Places as recorded, or in the units of 2024 or 2025")
         ->check(CLI::IsMember({"recorded", "2024", "2025"}));
@@ -441,9 +442,13 @@ class Table {
     texts(rows, "--where", e.where, "FIELD=VALUE", "Release: only these records; FIELD=FROM..TO for dates and numbers")
         ->allow_extra_args(false)
         ->needs(release);
-    text(rows, "--k", e.k, "N", "Release: least number of rows that look alike; default 11")->needs(release);
-    text(rows, "--sensitive", e.sensitive, "F,G", "Release: fields that nobody knows otherwise")->needs(release);
-    text(rows, "--distinct", e.distinct, "L", "Release: different values of these in each group; default 1")
+    text(rows, "--k", e.k, "N",
+         "Release: least number of rows that look alike; default and least: min_cell of the purpose")
+        ->needs(release);
+    text(rows, "--sensitive", e.sensitive, "F,G",
+         "Release: fields that nobody knows otherwise, of those that the schema calls sensitive")
+        ->needs(release);
+    text(rows, "--distinct", e.distinct, "L", "Release: different values of these in each group; from 2, the default")
         ->needs(release);
     rows.add_flag("--star", e.star, "Release: stars values of small groups before rows are left out")->needs(release);
     texts(rows, "--bands", e.bands, "FIELD=N,N", "Release: numbers, or ages of dates of birth, in bands that begin so")

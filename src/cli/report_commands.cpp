@@ -18,6 +18,14 @@ Result<Era> parse_era(std::string_view text) {
   return usage("--era is recorded, 2024 or 2025");
 }
 
+/// 0, which stands for the default, when the option is not given.
+Result<std::uint64_t> parse_least(const std::string& text, std::string_view option) {
+  if (text.empty()) return std::uint64_t{0};
+  CASEVAULT_TRY(const std::uint64_t number, parse_number(text, option));
+  if (number == 0) return usage(std::string(option) + " is a number from 1");
+  return number;
+}
+
 std::string_view name_of(Era era) { return era == Era::k2024 ? "2024" : era == Era::k2025 ? "2025" : "recorded"; }
 
 Result<std::vector<Filter>> parse_filters(const std::vector<std::string>& texts) {
@@ -301,16 +309,17 @@ Result<ReleaseColumn> release_column(std::string_view text, const ExportArgument
   if (field == nullptr) return Error{ErrorCode::kBadInput, "type " + type.name + " has no field " + visible(out.field)};
   if (level == "month") {
     out.coarseness = Coarseness::kMonth;
-  } else if (level == "year" || (level.empty() && field->type == FieldType::kDate)) {
+  } else if (level == "year") {
     out.coarseness = Coarseness::kYear;
-  } else if (!level.empty() && level != "exact") {
+  } else if (level == "exact") {
+    out.coarseness = Coarseness::kExact;
+  } else if (!level.empty()) {
     return usage("a column of a release is FIELD, FIELD:month, FIELD:year or FIELD:exact");
   }
   for (const std::string& bands : arguments.bands) {
     const std::size_t equals = bands.find('=');
     if (equals == std::string::npos) return usage("--bands is FIELD=N,N,...");
     if (bands.substr(0, equals) != out.field) continue;
-    out.coarseness = Coarseness::kBands;
     out.age_on = field->type == FieldType::kDate ? arguments.age_on : std::string();
     CASEVAULT_TRY(const std::vector<std::string> starts, parse_names(bands.substr(equals + 1), "--bands"));
     for (const std::string& start : starts) {
@@ -342,20 +351,21 @@ Result<int> export_release(Context& context, const ExportArguments& arguments) {
   }
   CASEVAULT_TRY(request.where, parse_filters(arguments.where));
   CASEVAULT_TRY(request.era, parse_era(arguments.era));
-  CASEVAULT_TRY(request.k, parse_number(arguments.k, "--k"));
-  CASEVAULT_TRY(request.distinct, parse_number(arguments.distinct, "--distinct"));
+  CASEVAULT_TRY(request.k, parse_least(arguments.k, "--k"));
+  CASEVAULT_TRY(request.distinct, parse_least(arguments.distinct, "--distinct"));
   request.star = arguments.star;
   request.name = arguments.release;
   request.purpose = arguments.purpose;
   request.basis = arguments.basis;
   request.recipient = arguments.to;
+  request.recipient_class = arguments.to_class;
   CASEVAULT_TRY(const Release release, session.release(request));
   const auto write = [&]() -> Result<void> {
     CASEVAULT_TRY(RowFile file, RowFile::create(arguments.out, release.columns()));
     std::vector<std::optional<std::string_view>> values(release.columns().size());
     for (std::size_t r = 0; r < release.rows(); ++r) {
       for (std::size_t c = 0; c < values.size(); ++c) {
-        const std::string_view value = release.value(r, c);
+        CASEVAULT_TRY(const std::string_view value, release.value(r, c));
         values[c] = value.empty() ? std::nullopt : std::optional(value);
       }
       CASEVAULT_CHECK(file.add(values));
@@ -373,7 +383,7 @@ Result<int> export_release(Context& context, const ExportArguments& arguments) {
     if (release.starred()[c] != 0) starred[release.columns()[c]] = release.starred()[c];
   }
   CASEVAULT_CHECK(context.print(Json{{"rows", release.rows()},
-                                     {"dropped", release.dropped()},
+                                     {"dropped", number(release.dropped())},
                                      {"starred", starred},
                                      {"k", release.k()},
                                      {"distinct", release.distinct()},
@@ -382,9 +392,10 @@ Result<int> export_release(Context& context, const ExportArguments& arguments) {
                                      {"basis", release.basis()},
                                      {"out", arguments.out}},
                                 std::to_string(release.rows()) + " rows in " + arguments.out + ", " +
-                                    std::to_string(release.dropped()) + " left out, " + std::to_string(stars) +
-                                    " values starred, smallest group " + std::to_string(release.k()) + ", entry " +
-                                    std::to_string(release.entry()) + ", basis " + visible(release.basis())));
+                                    (release.dropped() ? std::to_string(*release.dropped()) : "fewer than k") +
+                                    " left out, " + std::to_string(stars) + " values starred, smallest group " +
+                                    std::to_string(release.k()) + ", entry " + std::to_string(release.entry()) +
+                                    ", basis " + visible(release.basis())));
   return 0;
 }
 
@@ -438,7 +449,7 @@ Result<int> report_table(Context& context, const ReportTableArguments& arguments
   request.columns = arguments.columns;
   CASEVAULT_TRY(request.where, parse_filters(arguments.where));
   CASEVAULT_TRY(request.era, parse_era(arguments.era));
-  CASEVAULT_TRY(request.min_cell, parse_number(arguments.min_cell, "--min-cell"));
+  CASEVAULT_TRY(request.min_cell, parse_least(arguments.min_cell, "--min-cell"));
   if (!arguments.round_to.empty()) {
     CASEVAULT_TRY(request.round_to, parse_number(arguments.round_to, "--round-to"));
     if (request.round_to == 0) return usage("--round-to is a number from 5 to 1000");
@@ -501,7 +512,7 @@ Result<int> report_indicators(Context& context, const ReportIndicatorsArguments&
     CASEVAULT_TRY(request.names, parse_names(arguments.only, "--only"));
   }
   CASEVAULT_TRY(request.era, parse_era(arguments.era));
-  CASEVAULT_TRY(request.min_cell, parse_number(arguments.min_cell, "--min-cell"));
+  CASEVAULT_TRY(request.min_cell, parse_least(arguments.min_cell, "--min-cell"));
   if (!arguments.purpose.empty()) request.purpose = arguments.purpose;
   request.basis = arguments.basis;
   request.recipient = arguments.to;

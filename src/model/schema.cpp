@@ -46,6 +46,7 @@ constexpr std::size_t kMaxDots = 64;
 constexpr std::size_t kMaxTitle = 256;
 constexpr std::size_t kMaxWhere = 16;
 constexpr std::size_t kMaxBy = 2;
+constexpr std::uint16_t kLeastMinCell = 3;  ///< of two people each knows the other
 
 constexpr std::uint16_t kAuditId = 64;
 constexpr std::string_view kAuditName = "audit";
@@ -433,7 +434,8 @@ Result<void> Schema::State::resolve_list(const Section& section, const Field& fi
 }
 
 Result<Field> Schema::State::read_field(const Section& section, Lists from) {
-  CASEVAULT_CHECK(section.only({"id", "name", "type", "compartment", "required", "list", "index", "trait"}));
+  CASEVAULT_CHECK(
+      section.only({"id", "name", "type", "compartment", "required", "list", "index", "trait", "sensitive"}));
   Field field;
   CASEVAULT_TRY(field.id, section.number("id"));
   CASEVAULT_TRY(field.name, section.text("name", kNameCharacters));
@@ -466,6 +468,14 @@ Result<Field> Schema::State::read_field(const Section& section, Lists from) {
     return section.refuse("trait", std::string(kTraitNames.at(trait)) + " does not fit a field of type " + type +
                                        ": a birth_date is a date, codes and places may be codes, all else is text");
   }
+  CASEVAULT_TRY(field.sensitive, section.flag("sensitive"));
+  if (field.sensitive && field.type != FieldType::kCode && field.type != FieldType::kMultiCode &&
+      field.type != FieldType::kBoolean) {
+    return section.refuse("sensitive", "does not fit a field of type " + type +
+                                           ": dates, numbers and texts tell people apart; codes and booleans may be");
+  }
+  if (field.sensitive && field.trait != Trait::kNone)
+    return section.refuse("sensitive", "does not go with trait: by a trait others know people");
   return field;
 }
 
@@ -551,8 +561,8 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
 Result<void> Schema::State::read_purposes(const Section& root) {
   CASEVAULT_TRY(const auto sections, root.sections("purposes", kMaxNames));
   for (const Section& section : sections) {
-    CASEVAULT_CHECK(section.only(
-        {"code", "bases", "default_basis", "requires_consent", "tables_a_year", "row_sets_a_year", "epsilon_a_year"}));
+    CASEVAULT_CHECK(section.only({"code", "bases", "default_basis", "requires_consent", "tables_a_year",
+                                  "row_sets_a_year", "epsilon_a_year", "min_cell"}));
     Purpose purpose;
     CASEVAULT_TRY(purpose.code, section.text("code", kNameCharacters));
     CASEVAULT_TRY(purpose.bases, section.names("bases"));
@@ -562,6 +572,10 @@ Result<void> Schema::State::read_purposes(const Section& root) {
     CASEVAULT_TRY(purpose.row_sets_a_year, section.limit("row_sets_a_year"));
     CASEVAULT_TRY(const std::uint16_t epsilon, section.limit("epsilon_a_year"));
     purpose.epsilon_a_year = epsilon * std::uint64_t{1'000'000};
+    if (section.has("min_cell")) {
+      CASEVAULT_TRY(purpose.min_cell, section.number("min_cell"));
+      if (purpose.min_cell < kLeastMinCell) return section.refuse("min_cell", "must be at least 3");
+    }
     if (find_in(purposes, purpose.code, &Purpose::code) != nullptr) return section.refuse("code", "is used twice");
     if (purpose.bases.empty()) return section.refuse("needs bases");
     for (const std::string& basis : purpose.bases) {

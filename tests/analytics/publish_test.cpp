@@ -9,23 +9,6 @@
 namespace casevault::test {
 namespace {
 
-TabulateRequest table_of(std::string rows, std::string columns = {}, const std::vector<std::string>& where = {}) {
-  TabulateRequest request;
-  request.type = "person";
-  request.rows = std::move(rows);
-  request.columns = std::move(columns);
-  for (const std::string& filter : where) request.where.push_back(REQUIRE_OK(Filter::parse(filter)));
-  return request;
-}
-
-/// A number by its labels; "" is the total.
-std::optional<std::uint64_t> at(const Tabulation& table, const std::string& row, const std::string& column = {}) {
-  const auto place = [](const std::vector<std::string>& labels, const std::string& label) {
-    return label.empty() ? labels.size() : static_cast<std::size_t>(std::ranges::find(labels, label) - labels.begin());
-  };
-  return table.at(place(table.row_labels, row), place(table.column_labels, column));
-}
-
 void fill(Bureau& bureau) {
   bureau.add(50, {{"sex", "female"}, {"status", "identified"}, {"district", "north"}, {"intake", "2023-05-01"}});
   bureau.add(40, {{"sex", "male"}, {"status", "identified"}, {"district", "north"}, {"intake", "2024-05-01"}});
@@ -39,8 +22,8 @@ TEST_CASE("traced: a published table has its entry and stands in the ledger, whi
   TabulateRequest request = table_of("sex", "status");
   request.name = "yearbook";
   const Tabulation table = REQUIRE_OK(bureau.session.tabulate(request));
-  CHECK(table.row_labels == std::vector<std::string>{"female", "male"});
-  CHECK(table.column_labels == std::vector<std::string>{"suspected", "identified"});
+  CHECK(table.row_labels == std::vector<std::string>{"female", "male", "unknown", "(not recorded)"});
+  CHECK(table.column_labels == std::vector<std::string>{"suspected", "identified", "closed", "(not recorded)"});
   CHECK_FALSE(at(table, "male", "suspected").has_value());
   CHECK_FALSE(at(table, "female", "suspected").has_value());
   CHECK(at(table, "", "").value() == 123);
@@ -294,7 +277,9 @@ TEST_CASE("a place is never counted under a unit of another edition unless that 
     request.era = era;
     const Tabulation table = REQUIRE_OK(bureau.session.tabulate(request));
     std::map<std::string, std::uint64_t> out;
-    for (const std::string& label : table.row_labels) out[label] = at(table, label).value();
+    for (const std::string& label : table.row_labels) {
+      if (at(table, label).value() != 0) out[label] = at(table, label).value();
+    }
     return out;
   };
   CHECK(labels(Era::kRecorded) ==
@@ -494,30 +479,22 @@ TEST_CASE("quotas of a purpose are kept, and what outside tools spent is one of 
   require_sound(bureau.session);
 }
 
-ReleaseRequest rows_of(std::vector<ReleaseColumn> columns) {
-  ReleaseRequest request;
-  request.type = "person";
-  request.columns = std::move(columns);
-  request.name = "study";
-  return request;
-}
-
 TEST_CASE("released rows are coarser, k times each, shuffled, under new names, and what was dropped is said") {
   Bureau bureau;
   fill(bureau);
   ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}, {"intake", Coarseness::kYear, {}, {}, false}});
   const Release release = REQUIRE_OK(bureau.session.release(request));
   CHECK(release.rows() == 120);
-  CHECK(release.dropped() == 3);
+  CHECK_FALSE(release.dropped().has_value());  // fewer than k
   CHECK(release.k() == 30);
   CHECK(release.columns() == std::vector<std::string>{"pseudonym", "sex", "intake"});
   std::map<std::string, int> groups;
   std::set<std::string> names;
   std::string order;
   for (std::size_t i = 0; i < release.rows(); ++i) {
-    names.emplace(release.value(i, 0));
-    ++groups[std::string(release.value(i, 1)) + std::string(release.value(i, 2))];
-    order += release.value(i, 1).front();
+    names.emplace(REQUIRE_OK(release.value(i, 0)));
+    ++groups[std::string(REQUIRE_OK(release.value(i, 1))) + std::string(REQUIRE_OK(release.value(i, 2)))];
+    order += REQUIRE_OK(release.value(i, 1)).front();
   }
   CHECK(names.size() == 120);
   CHECK(groups == std::map<std::string, int>{{"female2023", 50}, {"male2024", 40}, {"female2024", 30}});
@@ -530,7 +507,8 @@ TEST_CASE("released rows are coarser, k times each, shuffled, under new names, a
   CHECK(entry.details.find("study: rows of sex, intake:year, k 11") != std::string::npos);
   // The same rows again have other names.
   const Release again = REQUIRE_OK(bureau.session.release(request));
-  for (std::size_t i = 0; i < again.rows(); ++i) CHECK_FALSE(names.contains(std::string(again.value(i, 0))));
+  for (std::size_t i = 0; i < again.rows(); ++i)
+    CHECK_FALSE(names.contains(std::string(REQUIRE_OK(again.value(i, 0)))));
   require_sound(bureau.session);
 }
 

@@ -483,6 +483,32 @@ TEST_CASE("a type can want a search before a new record, if anything of it can b
   CHECK(REQUIRE_OK(Schema::parse(indexed)).find_type("person")->search_before_add);
 }
 
+TEST_CASE("what is published for a purpose has a floor of three at least, eleven where the schema says nothing") {
+  const auto floor = [](std::string_view value) {
+    return Schema::parse(
+        with("default_basis = \"duty\"", "default_basis = \"duty\"\nmin_cell = " + std::string(value)));
+  };
+  REQUIRE(REQUIRE_OK(Schema::parse(with("purposes", "purposes"))).find_purpose("care")->min_cell == 11);
+  REQUIRE(REQUIRE_OK(floor("3")).find_purpose("care")->min_cell == 3);
+  REQUIRE(REQUIRE_OK(floor("30")).find_purpose("care")->min_cell == 30);
+  for (const char* bad : {"0", "1", "2", "-3", "65536", "\"11\""}) REQUIRE_ERROR(ErrorCode::kBadInput, floor(bad));
+}
+
+TEST_CASE("a field is sensitive when the schema says so, which it cannot of what others know people by") {
+  const Schema schema = REQUIRE_OK(Schema::parse(with("list = \"sex\" }", "list = \"sex\", sensitive = true }")));
+  REQUIRE(schema.find_type("person")->find("sex")->sensitive);
+  REQUIRE_FALSE(schema.find_type("person")->find("full_name")->sensitive);
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("required = true }", "required = true, sensitive = true }")));
+  REQUIRE_ERROR(ErrorCode::kBadInput,
+                Schema::parse(with("list = \"sex\" }", "list = \"sex\", trait = \"sex\", sensitive = true }")));
+  REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("list = \"sex\" }", "list = \"sex\", sensitive = 1 }")));
+  for (const RecordType& type : REQUIRE_OK(Schema::bundled("vn-victim-support")).types()) {
+    for (const Field& field : type.fields) {
+      if (field.sensitive) REQUIRE((field.type == FieldType::kCode || field.type == FieldType::kMultiCode));
+    }
+  }
+}
+
 TEST_CASE("the bundled schema has the compartments, purposes and bases of the published lists") {
   const Schema schema = REQUIRE_OK(Schema::bundled("vn-victim-support"));
   REQUIRE(schema.name() == "vn-victim-support");

@@ -700,7 +700,10 @@ Result<Judge::Numbers> Judge::numbers_of(const DefinedRows& definition, const Ch
     for (std::size_t i = 0; i < data_.size(); ++i) {
       if (!chosen[i]) continue;
       std::string text;
-      for (const std::uint32_t code : source.of(i)) text += (text.empty() ? "" : ";") + source.values[code];
+      for (const std::uint32_t code : source.of(i)) {
+        if (!text.empty()) text += ';';
+        text += source.values[code];
+      }
       text = edition == nullptr ? coarser.apply(text)
                                 : place_in(definition.set.era, text,
                                            data_.column(edition->id).values[data_.column(edition->id).of(i)[0]]);

@@ -73,11 +73,15 @@ ProgressCallback progress_of(const Callable& kept) {
     if (!kept->is_valid()) return true;
     try {
       const nb::object answer = (*kept)(std::string(progress.stage), progress.done, progress.total);
-      return answer.is_none() || nb::cast<bool>(answer);
+      if (answer.is_none()) return true;
+      const int goes_on = PyObject_IsTrue(answer.ptr());
+      if (goes_on < 0) throw nb::python_error();
+      return goes_on == 1;
     } catch (nb::python_error& error) {
       error.discard_as_unraisable("a progress callback of casevault");
-      return false;
+    } catch (...) {  // nothing is thrown through the frames of the library
     }
+    return false;
   };
 }
 ProgressCallback progress_of(const std::optional<nb::object>& callable) { return progress_of(keep(callable)); }
@@ -326,21 +330,21 @@ void bind_tables(nb::module_& m) {
           },
           "requested_schema"_a = nb::none())
       .def_prop_ro(
-          "entry", [](const Columns& self) { return self.table.entry(); },
+          "entry", [](const Columns& self) { return released([&] { return self.table.entry(); }); },
           "The log entry, or None before the first read.")
       .def_prop_ro(
-          "rows", [](const Columns& self) { return self.table.rows(); },
+          "rows", [](const Columns& self) { return released([&] { return self.table.rows(); }); },
           "How many records the entry fixed, or None before the first read.")
-      .def_prop_ro("basis", [](const Columns& self) { return self.table.basis(); })
+      .def_prop_ro("basis", [](const Columns& self) { return released([&] { return self.table.basis(); }); })
       .def(
           "check",
           [](const Columns& self) {
-            if (auto error = self.table.last_error()) throw Failure{*std::move(error)};
+            if (auto error = released([&] { return self.table.last_error(); })) throw Failure{*std::move(error)};
           },
           "Raises what went wrong in the last read, with its own exception.")
       .def("__repr__",
            [](const Columns& self) {
-             const auto entry = self.table.entry();
+             const auto entry = released([&] { return self.table.entry(); });
              return entry ? "<casevault.Table, entry " + std::to_string(*entry) + ">"
                           : std::string("<casevault.Table, not read>");
            })
@@ -406,14 +410,15 @@ void bind_tables(nb::module_& m) {
            })
       .def("__reduce__", [](const Tabulation&) -> nb::object { throw nb::type_error("a tabulation is not pickled"); });
 
-  nb::class_<Release>(m, "Release", "Rows that may be handed on: coarser, in groups of k, shuffled.")
+  nb::class_<Release>(m, "Release",
+                      "Rows that may be handed on: coarser, in groups of k, shuffled. Not readable in a forked child.")
       .def_prop_ro("columns", &Release::columns)
       .def_prop_ro("entry", &Release::entry)
       .def_prop_ro("name", &Release::name)
       .def_prop_ro("basis", &Release::basis)
       .def_prop_ro("k", &Release::k)
       .def_prop_ro("distinct", &Release::distinct)
-      .def_prop_ro("dropped", &Release::dropped)
+      .def_prop_ro("dropped", &Release::dropped, "Rows left out, or None when these are some, but fewer than k.")
       .def_prop_ro("starred", &Release::starred)
       .def("__len__", &Release::rows)
       .def("__arrow_c_schema__", [](const Release& release) { return schema_capsule(release); })
@@ -540,15 +545,18 @@ void bind_session(nb::module_& m) {
            })
       .def("release",
            [](Session& s, const std::string& type,
-              const std::vector<std::tuple<std::string, int, std::vector<std::int64_t>, std::string, bool>>& columns,
+              const std::vector<
+                  std::tuple<std::string, std::optional<int>, std::vector<std::int64_t>, std::string, bool>>& columns,
               const std::vector<std::tuple<std::string, std::string, std::string>>& where, const std::string& name,
               std::uint64_t k, std::uint64_t distinct, bool star, bool pseudonyms, int era, const std::string& purpose,
-              const std::string& basis, const std::string& recipient) {
+              const std::string& basis, const std::string& recipient, const std::string& recipient_class) {
              return released([&] {
                ReleaseRequest request;
                request.type = type;
-               for (const auto& [field, coarseness, bands, age_on, sensitive] : columns)
-                 request.columns.push_back({field, static_cast<Coarseness>(coarseness), bands, age_on, sensitive});
+               for (const auto& [field, level, bands, age_on, sensitive] : columns) {
+                 const auto coarseness = level ? std::optional(static_cast<Coarseness>(*level)) : std::nullopt;
+                 request.columns.push_back({field, coarseness, bands, age_on, sensitive});
+               }
                request.where = filters_of(where);
                request.name = name;
                request.k = k;
@@ -559,6 +567,7 @@ void bind_session(nb::module_& m) {
                request.purpose = purpose;
                request.basis = basis;
                request.recipient = recipient;
+               request.recipient_class = recipient_class;
                return take(s.release(request));
              });
            })

@@ -450,6 +450,9 @@ int guarded(OwnedStream& stream, const Work& work) {
   } catch (const std::exception& thrown) {
     stream.error = thrown.what();
     return EIO;
+  } catch (...) {  // of a callback of the host
+    stream.error = "something was thrown that is no exception";
+    return EIO;
   }
 }
 

@@ -15,9 +15,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const auto again = model::name_keys(keys->folded);
     require(again && again->folded == keys->folded && again->bag == keys->bag && again->joined == keys->joined);
     require(model::edit_distance(keys->exact, keys->exact) == 0);
+    const auto plain = model::name_keys(text, false);
+    require(plain && plain->exact == keys->exact && plain->folded == keys->folded && plain->marked == keys->marked);
     for (const model::NameKeys& alias : model::name_aliases(text)) require(alias.exact != keys->exact);
   }
-  (void)model::has_diacritics(text);
   for (const std::string_view part : model::name_parts(text)) require(!part.empty());
   const auto suggestion = model::typing_suggestion(text);
   require(!suggestion || *suggestion != text);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "analytics/release.hpp"
 #include "base/text.hpp"
 #include "format/cbor.hpp"
 
@@ -641,16 +642,280 @@ Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const
   return {};
 }
 
+Judge::Numbers Judge::numbers_of(const CodedColumn& rows, const CodedColumn& columns, const Chosen& chosen,
+                                 std::uint64_t least) const {
+  const std::size_t width = columns.categories.size() + 1;
+  Numbers out;
+  out.least = least;
+  out.sums.resize((rows.categories.size() + 1) * width);
+  std::size_t nth = 0;
+  const auto of = [&](const CodedColumn& line) {
+    const std::size_t begin = nth == 0 ? 0 : line.ends[nth - 1];
+    return std::span(line.codes).subspan(begin, line.ends[nth] - begin);
+  };
+  for (std::size_t record = 0; record < chosen.size(); ++record) {
+    if (!chosen[record]) continue;
+    for (const std::uint32_t row : of(rows)) {
+      for (const std::uint32_t column : of(columns)) {
+        for (const std::size_t at : {row * width + column, row * width + width - 1,
+                                     rows.categories.size() * width + column, out.sums.size() - 1})
+          out.sums[at].push_back(static_cast<std::uint32_t>(record));
+      }
+    }
+    ++nth;
+  }
+  out.shown.assign(out.sums.size(), false);
+  for (const Sum& sum : out.sums) {
+    std::size_t different = 0;  // records come in order
+    for (std::size_t i = 0; i < sum.size(); ++i) different += i == 0 || sum[i] != sum[i - 1] ? 1U : 0U;
+    out.records.push_back(different);
+  }
+  return out;
+}
+
+Result<Judge::Numbers> Judge::numbers_of(const DefinedTable& definition, const Judged& judged,
+                                         const Chosen& chosen) const {
+  Numbers out = numbers_of(line(definition.rows, definition.set.era, chosen),
+                           line(definition.columns, definition.set.era, chosen), chosen, definition.min_cell);
+  if (judged.hidden.size() != out.sums.size()) return Error{ErrorCode::kInternal, "a table was counted in two ways"};
+  for (std::size_t at = 0; at < out.sums.size(); ++at) out.shown[at] = !judged.hidden[at];
+  return out;
+}
+
+Result<Judge::Numbers> Judge::numbers_of(const DefinedRows& definition, const Chosen& chosen) const {
+  // Rows that agree in all columns, and within them those that agree in what may be known of them: what a reader
+  // counts.
+  std::map<std::string, std::pair<Sum, std::map<std::string, Sum>>> groups;
+  std::vector<std::string> open(data_.size());
+  std::vector<std::string> whole(data_.size());
+  for (const DefinedColumn& column : definition.columns) {
+    const Field* const field = type_.find(column.field);
+    if (field == nullptr || !can_read(column.field))
+      return Error{ErrorCode::kRefused, "a column of it cannot be read by this identity"};
+    CASEVAULT_TRY(const Generaliser coarser,
+                  Generaliser::make({field->name, column.coarseness, column.bands, column.age_on, column.sensitive},
+                                    field->type));
+    const Field* const edition = edition_of(type_, *field);
+    const DataColumn& source = data_.column(field->id);
+    for (std::size_t i = 0; i < data_.size(); ++i) {
+      if (!chosen[i]) continue;
+      std::string text;
+      for (const std::uint32_t code : source.of(i)) {
+        if (!text.empty()) text += ';';
+        text += source.values[code];
+      }
+      text = edition == nullptr ? coarser.apply(text)
+                                : place_in(definition.set.era, text,
+                                           data_.column(edition->id).values[data_.column(edition->id).of(i)[0]]);
+      text += '\n';
+      whole[i] += text;
+      if (!column.sensitive) open[i] += text;
+    }
+  }
+  for (std::size_t i = 0; i < data_.size(); ++i) {
+    if (!chosen[i]) continue;
+    auto& [all, parts] = groups[open[i]];
+    all.push_back(static_cast<std::uint32_t>(i));
+    parts[whole[i]].push_back(static_cast<std::uint32_t>(i));
+  }
+  Numbers out;
+  out.least = definition.k;
+  const auto add = [&](const Sum& sum, bool shown) {
+    out.sums.push_back(sum);
+    out.shown.push_back(shown);
+    out.records.push_back(sum.size());
+  };
+  Sum kept;
+  Sum dropped;
+  for (const auto& [key, group] : groups) {
+    const bool stays = group.first.size() >= definition.k;
+    add(group.first, stays);
+    Sum& side = stays ? kept : dropped;
+    side.insert(side.end(), group.first.begin(), group.first.end());
+    // What is kept of a group shows how its sensitive values are spread: the rule admits that.
+    if (stays && group.second.size() > 1) {
+      for (const auto& [unused, part] : group.second) add(part, true);
+    }
+  }
+  add(kept, true);
+  add(dropped, false);
+  return out;
+}
+
+Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, const Numbers& fresh,
+                                  std::span<const DefinedAxis> axes, std::uint64_t round_to) {
+  struct Before {
+    std::uint64_t entry;
+    Chosen chosen;
+    Numbers numbers;
+  };
+  std::vector<Before> all;
+  std::vector<DefinedAxis> lines(axes.begin(), axes.end());
+  const auto with = [&](std::uint64_t entry, std::string what) {
+    return Error{ErrorCode::kRefused, "refused: together with " + named(entry) + ", " + std::move(what)};
+  };
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    const Definition& definition = ledger_[i].definition;
+    const DefinedSet* const earlier = set_of(definition);
+    if (earlier == nullptr || earlier->type != set.type || !can_read(*earlier)) continue;  // the last was told before
+    CASEVAULT_TRY(Chosen records, choose(*earlier));
+    bool meet = false;
+    for (std::size_t r = 0; r < records.size() && !meet; ++r) meet = records[r] && chosen[r];
+    if (number_of(records) == 0) continue;
+    const auto* const table = std::get_if<DefinedTable>(&definition);
+    // Where two rules say something of one record, each narrows what the other leaves open.
+    const std::uint64_t was_rounded_to = table == nullptr ? 0 : table->round_to;
+    if (meet && round_to != was_rounded_to) {
+      return with(ledger_[i].entry,
+                  "which has records in common, counts that are not rounded to the same would show more than either");
+    }
+    if (round_to != 0 || was_rounded_to != 0) continue;
+    if (table != nullptr) {
+      if (!can_read(table->rows.field) || !can_read(table->columns.field)) {
+        if (meet)
+          return with(ledger_[i].entry,
+                      "which counts by a field that this identity cannot read, it cannot be judged; somebody who can "
+                      "must publish this");
+        continue;
+      }
+      const auto [known, made] = judged_.try_emplace(i);
+      if (made) {
+        if (auto judged = publish(*table, records, i)) known->second = *std::move(judged);
+      }
+      Judged judged;
+      if (known->second) {
+        judged = *known->second;
+      } else {  // it could not be made of the records as they are: then it is taken to show everything
+        CASEVAULT_TRY(judged, count_table(*table, records));
+        judged.hidden.assign(judged.counts.values.size(), false);
+      }
+      CASEVAULT_TRY(Numbers numbers, numbers_of(*table, judged, records));
+      for (const DefinedAxis& axis : {table->rows, table->columns}) {
+        if (axis.field != 0 && std::ranges::find(lines, axis) == lines.end()) lines.push_back(axis);
+      }
+      all.push_back({ledger_[i].entry, std::move(records), std::move(numbers)});
+    } else {
+      const auto& rows = std::get<DefinedRows>(definition);
+      if (rows.star && meet)
+        return with(ledger_[i].entry, "which starred values of records in common, it cannot be judged");
+      auto numbers = numbers_of(rows, records);
+      if (!numbers) {
+        if (meet) return with(ledger_[i].entry, "it cannot be judged: " + numbers.error().message);
+        continue;
+      }
+      all.push_back({ledger_[i].entry, std::move(records), *std::move(numbers)});
+    }
+  }
+  if (all.empty()) return {};
+
+  std::size_t shown = static_cast<std::size_t>(std::ranges::count(fresh.shown, true));
+  for (const Before& each : all) shown += static_cast<std::size_t>(std::ranges::count(each.numbers.shown, true));
+  JointSystem system(shown);
+  const auto know = [&](const Numbers& numbers) {
+    for (std::size_t at = 0; at < numbers.sums.size(); ++at) {
+      if (numbers.shown[at] && !numbers.sums[at].empty() && !system.know(0, numbers.sums[at])) return false;
+    }
+    return true;
+  };
+  const Error full{
+      ErrorCode::kRefused,
+      "refused: so much was published of these records that this cannot be held against all of it; publish "
+      "coarser tables, or of other records"};
+  for (const Before& each : all) {
+    if (!know(each.numbers)) return full;
+  }
+  system.mark();
+  if (!know(fresh)) return full;
+
+  std::uint64_t least = fresh.least;
+  for (const Before& each : all) least = std::max(least, each.numbers.least);
+  const auto secret = [&](const Sum& sum, std::size_t records) {
+    return records != 0 && records < least && system.used(sum).has_value();
+  };
+  // Hidden numbers, of the new one and of all before.
+  const auto hidden = [&](const Numbers& numbers) {
+    for (std::size_t at = 0; at < numbers.sums.size(); ++at) {
+      if (!numbers.shown[at] && numbers.records[at] < numbers.least && secret(numbers.sums[at], numbers.records[at]))
+        return true;
+    }
+    return false;
+  };
+  const std::string told = "a number of fewer than " + std::to_string(least) + " records could be worked out";
+  if (hidden(fresh)) return with(all.back().entry, told);
+  for (const Before& each : all) {
+    if (hidden(each.numbers)) return with(each.entry, told);
+  }
+  // What lies between sets: records that are in the same of them, as a whole and along each line.
+  std::vector<const Chosen*> sets{&chosen};
+  std::vector<std::uint64_t> entry_of{0};
+  for (const Before& each : all) {
+    if (std::ranges::none_of(sets, [&](const Chosen* other) { return *other == each.chosen; })) {
+      sets.push_back(&each.chosen);
+      entry_of.push_back(each.entry);
+    }
+  }
+  const auto between = [&](const Chosen& records) -> Result<bool> {
+    const std::size_t number = number_of(records);
+    if (number == 0) return false;
+    Sum whole;
+    for (std::size_t r = 0; r < records.size(); ++r) {
+      if (records[r]) whole.push_back(static_cast<std::uint32_t>(r));
+    }
+    if (secret(whole, number)) return true;
+    for (const DefinedAxis& axis : lines) {
+      const Numbers parts = numbers_of(line(axis, set.era, records), line({}, set.era, records), records, least);
+      for (std::size_t at = 0; at < parts.sums.size(); ++at) {
+        if (secret(parts.sums[at], parts.records[at])) return true;
+      }
+    }
+    return false;
+  };
+  std::map<std::vector<bool>, Chosen> classes;
+  for (std::size_t i = 1; i < sets.size(); ++i) {
+    for (const auto& [a, b] : {std::pair(sets[0], sets[i]), std::pair(sets[i], sets[0])}) {
+      CASEVAULT_TRY(const bool small, between(without(*a, *b)));
+      if (small) return with(entry_of[i], told);
+    }
+    CASEVAULT_TRY(const bool small, between(without(*sets[0], without(*sets[0], *sets[i]))));
+    if (small) return with(entry_of[i], told);
+  }
+  if (sets.size() < 3) return {};
+  for (std::size_t r = 0; r < data_.size(); ++r) {
+    std::vector<bool> in;
+    for (const Chosen* const each : sets) in.push_back((*each)[r]);
+    if (std::ranges::find(in, true) == in.end()) continue;
+    Chosen& own = classes[std::move(in)];
+    own.resize(data_.size(), false);
+    own[r] = true;
+  }
+  for (const auto& [in, records] : classes) {
+    CASEVAULT_TRY(const bool small, between(records));
+    if (small) return with(all.back().entry, told);
+  }
+  return {};
+}
+
 Result<Judged> Judge::table(const DefinedTable& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
   CASEVAULT_TRY(Judged out, publish(definition, chosen, ledger_.size()));
   CASEVAULT_CHECK(compare(definition.set, definition.min_cell, chosen, &definition, &out, ledger_.size()));
+  CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, out, chosen));
+  std::vector<DefinedAxis> axes;
+  for (const DefinedAxis& axis : {definition.rows, definition.columns}) {
+    if (axis.field != 0) axes.push_back(axis);
+  }
+  CASEVAULT_CHECK(hold_together(definition.set, chosen, numbers, axes, definition.round_to));
   return out;
 }
 
 Result<void> Judge::rows(const DefinedRows& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
-  return compare(definition.set, definition.k, chosen, nullptr, nullptr, ledger_.size());
+  CASEVAULT_CHECK(compare(definition.set, definition.k, chosen, nullptr, nullptr, ledger_.size()));
+  CASEVAULT_TRY(Numbers numbers, numbers_of(definition, chosen));
+  if (definition.star) {  // which values stay is not a sum: every row is taken to be told
+    for (std::size_t at = 0; at < numbers.shown.size(); ++at) numbers.shown[at] = true;
+  }
+  return hold_together(definition.set, chosen, numbers, {}, 0);
 }
 
 }  // namespace casevault::analytics

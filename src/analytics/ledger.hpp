@@ -2,6 +2,7 @@
 #pragma once
 
 #include "analytics/dataset.hpp"
+#include "analytics/joint.hpp"
 #include "vault/authority.hpp"
 
 #include <variant>
@@ -118,6 +119,22 @@ class Judge {
   /// Whether what lies between a new set and an earlier one is a small set, or has a small cell that both show.
   [[nodiscard]] Result<void> compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
                                      const DefinedTable* table, const Judged* judged, std::size_t before);
+
+  /// Numbers as sums of records: those of a table, totals included, or of the groups of rows that a release keeps.
+  struct Numbers {
+    std::vector<Sum> sums;
+    std::vector<bool> shown;
+    std::vector<std::size_t> records;  ///< different ones behind each
+    std::uint64_t least = 0;           ///< fewer than these are a secret
+  };
+  [[nodiscard]] Numbers numbers_of(const CodedColumn& rows, const CodedColumn& columns, const Chosen& chosen,
+                                   std::uint64_t least) const;
+  [[nodiscard]] Result<Numbers> numbers_of(const DefinedTable& definition, const Judged& judged,
+                                           const Chosen& chosen) const;
+  [[nodiscard]] Result<Numbers> numbers_of(const DefinedRows& definition, const Chosen& chosen) const;
+  /// Whether a small number follows from all that was published and the new numbers that did not follow before.
+  [[nodiscard]] Result<void> hold_together(const DefinedSet& set, const Chosen& chosen, const Numbers& fresh,
+                                           std::span<const DefinedAxis> axes, std::uint64_t round_to);
 
   const Schema& schema_;
   const RecordType& type_;

@@ -97,6 +97,7 @@ class Search {
       if (!answer) return refuse(audit::Outcome::kFailed, std::move(answer).error());
       result.answers.push_back(*std::move(answer));
     }
+    name_records(result);
     CASEVAULT_TRY(result.entry, log());
     result.basis = basis_;
     return result;
@@ -208,11 +209,22 @@ class Search {
     answer.count -= looked_at - found_.size();
     for (Found& found : found_) {
       if (answer.matches.size() == request_.limit) break;
-      answer.matches.push_back({core_.id_of(found.candidate.row), found.candidate.match,
-                                vault::other_records(core_, authority().state, found.candidate.row)});
-      leaving_.try_emplace(found.candidate.row, std::pair(found.version, std::move(found.record_key)));
+      answer.matches.push_back(
+          {{}, found.candidate.match, vault::other_records(core_, authority().state, found.candidate.row)});
+      leaving_.push_back(found.candidate.row);
+      if (subjects_.size() <= vault::kMaxSubjectParts)
+        subjects_.try_emplace(found.candidate.row, std::pair(found.version, std::move(found.record_key)));
     }
     return answer;
+  }
+
+  /// All at once: a cipher is set up for each call.
+  void name_records(FindResult& result) {
+    const std::vector<RecordId> ids = core_.ids_of(leaving_);
+    auto id = ids.begin();
+    for (FindResult::Answer& answer : result.answers) {
+      for (FindResult::Hit& hit : answer.matches) hit.id = *id++;
+    }
   }
 
   /// Rows that any word of the term leads to, ascending, each with its closest match.
@@ -280,7 +292,8 @@ class Search {
     for (const Candidate& candidate : candidates_) {
       CASEVAULT_TRY(const bool there, open_head(candidate.row));
       if (!there) continue;
-      Found found{{candidate.row, Match::kExact, 0}, head_.version, SecretBytes::copy(head_.record_key)};
+      Found found{{candidate.row, Match::kExact, 0}, head_.version, {}};
+      if (subjects_.size() <= vault::kMaxSubjectParts) found.record_key = SecretBytes::copy(head_.record_key);
       for (const Term& term : terms) {
         auto fits = open_value(candidate.row, term);
         if (fits && !*fits) fits = Error{ErrorCode::kIntegrity, kStale};
@@ -331,7 +344,10 @@ class Search {
     for (const std::vector<Term>& terms : searches_) {
       if (!out.empty()) out += ' ';
       for (const Term& term : terms) {
-        out += (&term == &terms.front() ? "" : " and ") + term.field->name + "=" + std::string(term.typed);
+        if (&term != &terms.front()) out += " and ";
+        out += term.field->name;
+        out += '=';
+        out += term.typed;
       }
       out += ';';
     }
@@ -348,12 +364,12 @@ class Search {
   Result<std::uint64_t> log() {
     vault::DetailsDraft details = describe();
     details.text = typed();
-    for (auto& [row, found] : leaving_) {
-      if (leaving_.size() <= vault::kMaxSubjectParts) {
-        details.subjects.push_back({row, found.first, std::move(found.second)});
-      } else {
-        details.rows.push_back(row);
-      }
+    std::ranges::sort(leaving_);
+    leaving_.erase(std::unique(leaving_.begin(), leaving_.end()), leaving_.end());
+    if (leaving_.size() <= vault::kMaxSubjectParts) {
+      for (auto& [row, found] : subjects_) details.subjects.push_back({row, found.first, std::move(found.second)});
+    } else {
+      details.rows.assign(leaving_.begin(), leaving_.end());
     }
     CASEVAULT_TRY(vault::EntryDraft entry,
                   core_.draft(authority(), audit::Action::kFind, audit::Outcome::kOk, std::move(details)));
@@ -376,7 +392,8 @@ class Search {
   std::string basis_;
   bool any_unit_ = false;
   std::map<std::uint16_t, vault::IndexCache::Keys> indexes_;  ///< by compartment; null: nothing was written there
-  std::map<std::uint32_t, std::pair<std::uint32_t, SecretBytes>> leaving_;  ///< row: version and key
+  std::vector<std::uint32_t> leaving_;                        ///< rows, in the order of the hits
+  std::map<std::uint32_t, std::pair<std::uint32_t, SecretBytes>> subjects_;  ///< of few rows: version and key
 
   std::vector<Candidate> candidates_;  ///< of the search at hand, like all below
   std::vector<Candidate> others_;

@@ -51,8 +51,7 @@ struct Name {
   Mark family = 0;  ///< the first syllable
   Mark given = 0;   ///< the last
   std::size_t syllables = 0;
-  bool marked = false;  ///< typed with diacritics
-  bool meant = false;   ///< not as written: as typing_suggestion has it
+  bool meant = false;  ///< not as written: as typing_suggestion has it
 
   Name() = default;
   Name(Name&&) noexcept = default;
@@ -80,7 +79,6 @@ bool read_name(std::string_view text, Name& name) {
   if (!keys) return false;
   name.keys = std::move(*keys);
   name.joined = mark_of(name.keys.joined, kJoined);
-  name.marked = has_diacritics(text);
   Mark sum = 0;  // order-free
   for_syllables(name.keys.folded, [&](std::string_view syllable) {
     const std::string_view one = regional_form(syllable);
@@ -355,7 +353,7 @@ class Weighing {
     const double rarity = crowd_.rarity(left.bag);
     if (left.keys.exact == right.keys.exact) return {rarity - 0.4, rarity - 6, Reason::kSameName};
     if (left.keys.folded == right.keys.folded) {
-      if (!left.marked || !right.marked) return {rarity - 0.7, rarity - 5, Reason::kSameNamePlain};
+      if (!left.keys.marked || !right.keys.marked) return {rarity - 0.7, rarity - 5, Reason::kSameNamePlain};
       return {rarity - 2, rarity - 4, Reason::kOtherTones};
     }
     if (left.keys.bag == right.keys.bag) return {rarity - 2.5, rarity - 5, Reason::kNameReordered};

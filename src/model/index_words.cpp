@@ -75,13 +75,13 @@ Result<TypedWords> words_of_query(IndexKind kind, std::string_view typed, bool l
   if (kind == IndexKind::kDate) return words_of_dates(typed);
   TypedWords out;
   if (kind == IndexKind::kName) {
-    CASEVAULT_TRY(NameKeys keys, name_keys(typed));
-    out.exact_only = !loose && has_diacritics(typed);
-    add_name(std::move(keys), out.words);
+    CASEVAULT_TRY(NameKeys keys, name_keys(typed, loose));
     if (!loose) {
-      out.words.resize(1);
+      out.exact_only = keys.marked;
+      out.words.emplace_back(WordClass::kFolded, std::move(keys.folded), std::move(keys.exact));
       return out;
     }
+    add_name(std::move(keys), out.words);
     std::vector<IndexWord> regional;
     for (NameKeys& alias : name_aliases(typed)) add_name(std::move(alias), regional);
     for (IndexWord& word : regional) {

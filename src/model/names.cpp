@@ -139,9 +139,10 @@ void join(std::span<const Syllable> syllables, Piece Syllable::* part, std::stri
   }
 }
 
-void keys_of(std::span<const Syllable> syllables, NameKeys& out) {
+void keys_of(std::span<const Syllable> syllables, bool loosely, NameKeys& out) {
   join(syllables, &Syllable::exact, " ", out.exact);
   join(syllables, &Syllable::folded, " ", out.folded);
+  if (!loosely) return;
   join(syllables, &Syllable::folded, "", out.joined);
   std::array<Syllable, kMaxSyllables> sorted;
   const std::span<Syllable> bag = std::span(sorted).first(syllables.size());
@@ -178,12 +179,15 @@ std::optional<Syllable> other_of(const Syllable& syllable) {
 
 }  // namespace
 
-Result<NameKeys> name_keys(std::string_view text) {
+Result<NameKeys> name_keys(std::string_view text, bool loosely) {
   Folded name;
   CASEVAULT_CHECK(name.assign(text));
   const Syllables syllables(name);
   Result<NameKeys> keys = NameKeys{};  // filled where it stands: a move would leave short keys behind
-  keys_of(syllables.list(), *keys);
+  keys_of(syllables.list(), loosely, *keys);
+  keys->marked = std::ranges::any_of(name.units(), [](Unit unit) {
+    return Folded::kind(unit) == unicode::kAccent || unicode::plain_letter(Folded::point(unit)) != Folded::point(unit);
+  });
   return keys;
 }
 
@@ -201,14 +205,6 @@ std::vector<std::string_view> name_parts(std::string_view cell) {
     if (!part.empty()) parts.push_back(part);
   }
   return parts;
-}
-
-bool has_diacritics(std::string_view text) {
-  Folded name;
-  if (!name.assign(text)) return false;
-  return std::ranges::any_of(name.units(), [](Unit unit) {
-    return Folded::kind(unit) == unicode::kAccent || unicode::plain_letter(Folded::point(unit)) != Folded::point(unit);
-  });
 }
 
 std::vector<NameKeys> name_aliases(std::string_view text) {
@@ -233,7 +229,7 @@ std::vector<NameKeys> name_aliases(std::string_view text) {
       for (std::size_t i = 0; i < count; ++i) {
         if ((set >> i & 1U) != 0) changed[others[i].first] = others[i].second;
       }
-      keys_of(changed, aliases.emplace_back());
+      keys_of(changed, true, aliases.emplace_back());
     }
   }
   return aliases;

@@ -22,15 +22,16 @@ struct NameKeys {
   std::string folded;  ///< K2: as typed without diacritics; -y after consonants or qu is -i
   std::string bag;     ///< K3: the syllables of K2 in byte order
   std::string joined;  ///< K4: K2 without spaces
+  /// Whether the text tells letters apart that plain typing does not: of a query, its K1 is asked first. Not of an
+  /// alias.
+  bool marked = false;
 };
-/// Fails where nothing would be left, so that no name is indexed under an empty key.
-[[nodiscard]] Result<NameKeys> name_keys(std::string_view text);
+/// Fails where nothing would be left, so that no name is indexed under an empty key. Not `loosely`: K3 and K4 are left
+/// empty, for a query that does not ask for them.
+[[nodiscard]] Result<NameKeys> name_keys(std::string_view text, bool loosely = true);
 /// The names in a cell of several (between ; | or line breaks), without a label before a colon ("at home: Ty"). Empty
 /// parts are left out. The views are of `cell`.
 [[nodiscard]] std::vector<std::string_view> name_parts(std::string_view cell);
-/// Whether a query tells letters apart that plain typing does not: then its K1 is asked first. False for what is no
-/// name.
-[[nodiscard]] bool has_diacritics(std::string_view text);
 /// What a query may also mean, where regions write one name in two ways (Hoang and Huynh, Vu and Vo, Phuc and Phuoc,
 /// with their tones; without any tone in what is typed without). At most seven, those with fewest changes first; none
 /// for what is no name. Never stored.

@@ -20,7 +20,7 @@ namespace {
 
 constexpr std::uint8_t kHeadFormat = 1;
 constexpr std::size_t kHeadStep = 32;
-constexpr std::size_t kNonceSize = 12;
+constexpr std::size_t kNonceSize = kHeadNonceSize;
 constexpr std::size_t kPrefixSize = kNonceSize + 2;
 constexpr std::size_t kCommitmentSize = 32;
 constexpr std::size_t kMaxUnit = 64;
@@ -313,7 +313,7 @@ Result<ByteView> OpenedRow::cell_bytes(std::size_t index) const {
 
 Result<void> HeadOpener::open(const RowContext& context, ByteView row, const LeafKey& leaf) {
   base::Reader in(row);
-  const Nonce nonce = in.fixed<kNonceSize>();
+  nonce = in.fixed<kNonceSize>();
   const std::size_t size = in.u16() ^ length_mask(leaf, nonce);
   const ByteView sealed = in.take(size + crypto::kTagSize);
   const MutableBytes plain = room(plain_, in.ok() ? size : 0);

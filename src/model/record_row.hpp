@@ -29,6 +29,9 @@
 /// kUnsupported.
 namespace casevault::model {
 
+/// A row begins with the nonce of its head: random, a new one whenever the head is sealed.
+inline constexpr std::size_t kHeadNonceSize = 12;
+
 struct RowContext {
   std::array<std::uint8_t, 16> vault{};
   std::uint64_t row = 0;
@@ -142,6 +145,7 @@ class HeadOpener {
   /// As open_row. All below is about the row that was opened last, and lives until the next one is.
   [[nodiscard]] Result<void> open(const RowContext& context, ByteView row, const LeafKey& leaf);
 
+  std::array<std::uint8_t, kHeadNonceSize> nonce{};
   ByteView record_key;
   std::array<std::uint8_t, 16> stamp{};
   std::uint16_t type = 0;

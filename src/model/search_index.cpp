@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
 
 #include "base/cursor.hpp"
 #include "crypto/hash.hpp"
@@ -18,7 +19,9 @@ constexpr std::uint8_t kExactName = 6;  ///< the class of words that only prints
 constexpr std::uint64_t kPrintBits = (std::uint64_t{1} << 56U) - 1;
 constexpr std::uint32_t kMostPostings = UINT32_MAX - 1;
 constexpr std::size_t kMostKept = std::size_t{1} << 18U;
-constexpr std::size_t kMostPending = std::size_t{1} << 18U;
+constexpr std::size_t kMostWaiting = std::size_t{1} << 17U;
+constexpr std::uint32_t kWorthKeeping = 4;  ///< fewer postings are counted again at once
+constexpr std::size_t kKeysPerBlock = 128;  ///< 4 KiB of the arena: little for one record, and not many for an import
 
 template <std::size_t N>
 void put_number(std::span<std::uint8_t, N> out, std::uint64_t value) {
@@ -140,7 +143,7 @@ IndexRowKey Labels::at(std::uint64_t position) {
     block_ = position / kLabelsPerHash;
     std::array<std::uint8_t, 8> message{};
     put_number(std::span(message).first<8>(), block_);
-    crypto::derive64(format::kIndexLabel, word_.key.view(), message, bytes_.out());
+    crypto::derive64(format::kIndexLabel, word_, message, bytes_.out());
   }
   IndexRowKey out{};
   put_number(std::span(out).first<4>(), slot_);
@@ -199,29 +202,56 @@ std::uint32_t KeptCounts::of(const IndexRowKey& first) const {
   return known == counts_.end() ? 0 : known->second;
 }
 
-void KeptCounts::keep(const WordCounts& counts) {
+void KeptCounts::keep(std::span<const WordCount> counts) {
   const std::lock_guard lock(mutex_);
   if (counts_.size() + counts.size() > kMostKept) counts_.clear();
   if (counts.size() > kMostKept) return;
-  for (const auto& [first, count] : counts) counts_[first] = std::max(counts_[first], count);
+  for (const auto& [first, count] : counts) {
+    std::uint32_t& kept = counts_[first];
+    kept = std::max(kept, count);
+  }
 }
 
-Result<std::uint32_t> IndexWriter::add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
-                                       PostingKind kind, std::uint32_t row, const KeptCounts& known) {
-  Labels labels(keys.slot(), word);
-  const IndexRowKey first = labels.at(0);
-  const auto [counted, fresh] = counts_.try_emplace(first, 0);
-  std::uint32_t& count = counted->second;
-  if (fresh) {
-    CASEVAULT_TRY(count, count_postings(txn, labels, known.of(first)));
+MutableBytes IndexWriter::Part::word_key(std::size_t number) {
+  constexpr std::size_t kSize = crypto::KeyView::extent;
+  return words[number / kKeysPerBlock].mutable_view().subspan(number % kKeysPerBlock * kSize, kSize);
+}
+
+Result<void> IndexWriter::add(store::WriteTxn& txn, const Keys& keys, const WordKey& word, PostingKind kind,
+                              std::uint32_t row, bool telling) {
+  if (waiting_.size_ == kMostWaiting) CASEVAULT_CHECK(flush(txn));
+  auto generation = std::ranges::find(waiting_.generations_, keys);
+  if (generation == waiting_.generations_.end()) generation = waiting_.generations_.insert(generation, keys);
+  const IndexRowKey first = Labels(keys->slot(), word).at(0);
+  Part& part = waiting_.parts_[first[kIndexKeySize - kLabelSize] * kParts >> 8U];
+  const std::uint32_t number = part.added++;
+  if (number / kKeysPerBlock == part.words.size()) part.words.emplace_back(kKeysPerBlock * word.key.view().size());
+  std::ranges::copy(word.key.view(), part.word_key(number).begin());
+  part.postings.push_back({first, number, row, word.print,
+                           static_cast<std::uint32_t>(generation - waiting_.generations_.begin()), kind, telling});
+  ++waiting_.size_;
+  return {};
+}
+
+Result<void> IndexWriter::place(store::ReadTxn& txn, Part& part, std::span<const Pending> of_one_word) {
+  const Pending& front = of_one_word.front();
+  const IndexKeys& keys = *waiting_.generations_[front.generation];
+  Labels labels(keys.slot(), ByteView(part.word_key(front.number)).first<crypto::KeyView::extent>());
+  CASEVAULT_TRY(const auto there, txn.get(store::Table::kIndex, front.first));
+  std::uint32_t count = 0;
+  if (there) {
+    CASEVAULT_TRY(count, count_postings(txn, labels, std::max(known_->of(front.first), 1U)));
   }
-  if (count >= kMostPostings) return damaged("a word has as many postings as an index holds");
-  const IndexRowKey at = labels.at(count);
-  pending_.emplace_back(at, keys.seal(at, {kind, word.print, row, count}));
-  ++added_[keys.slot()];
-  const std::uint32_t position = count++;
-  if (pending_.size() >= kMostPending) CASEVAULT_CHECK(flush(txn));
-  return position;
+  if (of_one_word.size() > kMostPostings - count) return damaged("a word has as many postings as an index holds");
+  for (const Pending& each : of_one_word) {
+    const IndexRowKey at = count == 0 ? each.first : labels.at(count);
+    placed_.emplace_back(at, keys.seal(at, {each.kind, each.print, each.row, count}));
+    if (each.telling && count > 0) shared_.push_back(each.row);
+    ++count;
+  }
+  added_[keys.slot()] += of_one_word.size();
+  if (count >= kWorthKeeping) counts_.emplace_back(front.first, count);
+  return {};
 }
 
 Result<bool> IndexWriter::remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word, std::uint32_t row) {
@@ -238,11 +268,44 @@ Result<bool> IndexWriter::remove(store::WriteTxn& txn, const IndexKeys& keys, co
   return true;
 }
 
-Result<void> IndexWriter::flush(store::WriteTxn& txn) {
-  std::ranges::sort(pending_, {}, &decltype(pending_)::value_type::first);
-  for (const auto& [at, value] : pending_) CASEVAULT_CHECK(txn.put(store::Table::kIndex, at, value));
-  pending_.clear();
+Result<void> IndexWriter::flush(store::WriteTxn& txn, Part& part) {
+  std::vector<Pending>& postings = part.postings;
+  std::ranges::sort(postings, {}, [](const Pending& each) { return std::tie(each.first, each.number); });
+  for (auto from = postings.begin(); from != postings.end();) {
+    const auto to = std::find_if(from, postings.end(), [&](const Pending& each) { return each.first != from->first; });
+    CASEVAULT_CHECK(place(txn, part, {from, to}));
+    from = to;
+  }
+  waiting_.size_ -= postings.size();
+  part = {};
+  std::ranges::sort(placed_, {}, &decltype(placed_)::value_type::first);
+  for (const auto& [at, value] : placed_) CASEVAULT_CHECK(txn.put(store::Table::kIndex, at, value));
+  placed_.clear();
   return {};
+}
+
+Result<void> IndexWriter::flush(store::WriteTxn& txn) {
+  for (Part& part : waiting_.parts_) CASEVAULT_CHECK(flush(txn, part));
+  waiting_.generations_.clear();
+  return {};
+}
+
+Result<void> IndexWriter::flush_part(store::WriteTxn& txn, std::size_t turn) {
+  return flush(txn, waiting_.parts_[turn % kParts]);
+}
+
+void IndexWriter::resume(Waiting waiting, const std::function<bool(std::uint32_t slot)>& alive) {
+  waiting_ = std::move(waiting);
+  for (Part& part : waiting_.parts_) {
+    waiting_.size_ -= std::erase_if(
+        part.postings, [&](const Pending& each) { return !alive(waiting_.generations_[each.generation]->slot()); });
+  }
+}
+
+std::vector<std::uint32_t> IndexWriter::take_shared() {
+  std::ranges::sort(shared_);
+  shared_.erase(std::unique(shared_.begin(), shared_.end()), shared_.end());
+  return std::exchange(shared_, {});
 }
 
 std::uint32_t slot_of_index_key(ByteView key) noexcept { return base::Reader(key).u32(); }

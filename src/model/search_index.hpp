@@ -2,8 +2,10 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 #include "crypto/types.hpp"
 #include "model/index_words.hpp"
@@ -76,14 +78,15 @@ class IndexKeys {
   std::map<IndexedField, SecretBytes> fields_;
 };
 
-/// The labels of one word, in any order; neighbours share a hash.
+/// The labels of the word with a key, in any order; neighbours share a hash.
 class Labels {
  public:
-  Labels(std::uint32_t slot, const WordKey& word) noexcept : word_(word), slot_(slot) {}
+  Labels(std::uint32_t slot, crypto::KeyView word) noexcept : word_(word), slot_(slot) {}
+  Labels(std::uint32_t slot, const WordKey& word) noexcept : Labels(slot, word.key.view()) {}
   [[nodiscard]] IndexRowKey at(std::uint64_t position);
 
  private:
-  const WordKey& word_;
+  crypto::KeyView word_;
   std::uint32_t slot_;
   std::uint64_t block_ = UINT64_MAX;
   crypto::Wiped<64> bytes_;
@@ -101,38 +104,88 @@ class Labels {
 struct LabelHasher {
   std::size_t operator()(const IndexRowKey& key) const noexcept;  // labels are uniform as they are
 };
-using WordCounts = std::unordered_map<IndexRowKey, std::uint32_t, LabelHasher>;
+using WordCount = std::pair<IndexRowKey, std::uint32_t>;
 
 /// What one transaction counted, for those after it. It was committed, so it is a lower bound for ever: within a
 /// generation no label goes away. Bounded; thread-safe.
 class KeptCounts {
  public:
   [[nodiscard]] std::uint32_t of(const IndexRowKey& first) const;  ///< 0 when unknown
-  void keep(const WordCounts& counts);
+  void keep(std::span<const WordCount> counts);
 
  private:
   mutable std::mutex mutex_;
-  WordCounts counts_;
+  std::unordered_map<IndexRowKey, std::uint32_t, LabelHasher> counts_;
 };
 
-/// The postings of one transaction, put in order of their labels when it ends: pages are touched once, whatever the
-/// order of the records.
+/// The postings of one transaction. They wait, and are counted and put in the order of their labels: pages are touched
+/// once, whatever the order of the records, and a word that comes often is counted once.
 class IndexWriter {
  public:
-  /// Appends a posting to a word and tells its position. `known`: counts of earlier transactions.
-  [[nodiscard]] Result<std::uint32_t> add(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
-                                          PostingKind kind, std::uint32_t row, const KeptCounts& known);
+  using Keys = std::shared_ptr<const IndexKeys>;
+  /// Of the space of first labels. A transaction that puts one part copies as much less of the table.
+  static constexpr std::size_t kParts = 4;
+  /// `known`: counts of earlier transactions; outlives the writer.
+  explicit IndexWriter(const KeptCounts& known) noexcept : known_(&known) {}
+  /// Appends a posting to a word. `telling`: take_shared() shall name the row if the word has postings before it.
+  [[nodiscard]] Result<void> add(store::WriteTxn& txn, const Keys& keys, const WordKey& word, PostingKind kind,
+                                 std::uint32_t row, bool telling = false);
   /// Overwrites the word's posting about `row` with a tombstone; false when there is none.
   [[nodiscard]] Result<bool> remove(store::WriteTxn& txn, const IndexKeys& keys, const WordKey& word,
                                     std::uint32_t row);
   /// Everything added so far goes into the transaction.
   [[nodiscard]] Result<void> flush(store::WriteTxn& txn);
-  [[nodiscard]] const WordCounts& counts() const noexcept { return counts_; }
-  [[nodiscard]] const std::map<std::uint32_t, std::uint64_t>& added() const noexcept { return added_; }  ///< per slot
+  /// One part of it, by turns.
+  [[nodiscard]] Result<void> flush_part(store::WriteTxn& txn, std::size_t turn);
+  /// Rows, ascending, that a telling word shares with earlier postings, of all that were put since this was asked.
+  [[nodiscard]] std::vector<std::uint32_t> take_shared();
+  /// What was put so far: counts of the words that are not soon counted again, and postings per slot.
+  [[nodiscard]] std::span<const WordCount> counts() const noexcept { return counts_; }
+  [[nodiscard]] const std::map<std::uint32_t, std::uint64_t>& added() const noexcept { return added_; }
 
  private:
-  WordCounts counts_;
-  std::vector<std::pair<IndexRowKey, IndexRowValue>> pending_;
+  struct Pending {
+    IndexRowKey first{};       ///< label 0 of the word: what words are told apart by
+    std::uint32_t number = 0;  ///< in the order of adding to its part; says where its key is
+    std::uint32_t row = 0;
+    std::uint64_t print = 0;
+    std::uint32_t generation = 0;  ///< in `generations`
+    PostingKind kind = PostingKind::kRecord;
+    bool telling = false;
+  };
+  struct Part {
+    [[nodiscard]] MutableBytes word_key(std::size_t number);
+    std::vector<Pending> postings;
+    std::vector<SecretBytes> words;  ///< keys of words, many a block
+    std::uint32_t added = 0;
+  };
+
+ public:
+  /// Postings that wait for another transaction of the same vault, which counts their words.
+  class Waiting {
+   public:
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+
+   private:
+    friend IndexWriter;
+    std::array<Part, kParts> parts_;
+    std::vector<Keys> generations_;
+    std::size_t size_ = 0;
+  };
+  [[nodiscard]] Waiting take_waiting() noexcept { return std::exchange(waiting_, {}); }
+  /// Goes on with what an earlier writer left; nothing was added here yet. Postings of slots that are not `alive` any
+  /// more are dropped.
+  void resume(Waiting waiting, const std::function<bool(std::uint32_t slot)>& alive);
+
+ private:
+  [[nodiscard]] Result<void> flush(store::WriteTxn& txn, Part& part);
+  [[nodiscard]] Result<void> place(store::ReadTxn& txn, Part& part, std::span<const Pending> of_one_word);
+
+  const KeptCounts* known_;
+  Waiting waiting_;
+  std::vector<std::pair<IndexRowKey, IndexRowValue>> placed_;  ///< within one flush
+  std::vector<std::uint32_t> shared_;
+  std::vector<WordCount> counts_;
   std::map<std::uint32_t, std::uint64_t> added_;
 };
 

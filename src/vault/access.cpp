@@ -19,9 +19,7 @@ Result<void> Access::resolve(const Schema& schema, const RecordType& type) {
   return {};
 }
 
-Result<std::string> Access::admit(const Snapshot& snapshot, std::span<const std::string> units,
-                                  std::span<const std::uint64_t> rows) {
-  const Authority& authority = *snapshot.authority;
+policy::Decision Access::decide(const Authority& authority, std::string unit) const {
   policy::Request question;
   question.actor = authority.actor();
   question.purpose = asked_.purpose;
@@ -29,10 +27,22 @@ Result<std::string> Access::admit(const Snapshot& snapshot, std::span<const std:
   question.recipient_class = asked_.recipient_class;
   question.type = type_;
   question.fields = fields_;
+  question.record_unit = std::move(unit);
+  return policy::decide(authority.schema(), question);
+}
+
+bool Access::admits_every_unit(const Snapshot& snapshot) const {
+  // Units are compared, nothing else is asked of them: one that is not the principal's stands for all others.
+  const std::string& own = snapshot.authority->me().unit;
+  return decide(*snapshot.authority, own).allowed && decide(*snapshot.authority, own + " of others").allowed;
+}
+
+Result<std::string> Access::admit(const Snapshot& snapshot, std::span<const std::string> units,
+                                  std::span<const std::uint64_t> rows) {
+  const Authority& authority = *snapshot.authority;
   policy::Decision decision;
   for (const std::string& unit : units) {
-    question.record_unit = unit;
-    decision = policy::decide(authority.schema(), question);
+    decision = decide(authority, unit);
     if (!decision.allowed) {
       return refuse(authority, audit::Outcome::kDenied, rows, std::move(decision.basis),
                     {ErrorCode::kRefused, "refused: " + decision.reason});

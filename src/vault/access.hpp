@@ -30,6 +30,8 @@ class Access {
   /// keys. The basis that the entry carries, or kRefused and kNoGrant, logged with `rows`.
   [[nodiscard]] Result<std::string> admit(const Snapshot& snapshot, std::span<const std::string> units,
                                           std::span<const std::uint64_t> rows = {});
+  /// Whether the policy's decision is yes whatever unit a record is of. Leaves no entry.
+  [[nodiscard]] bool admits_every_unit(const Snapshot& snapshot) const;
   [[nodiscard]] DetailsDraft describe() const;
   /// Logs what did not come to pass.
   [[nodiscard]] Error refuse(const Authority& authority, audit::Outcome outcome, std::span<const std::uint64_t> rows,
@@ -41,6 +43,7 @@ class Access {
   [[nodiscard]] const Asked& asked() const noexcept { return asked_; }
 
  private:
+  [[nodiscard]] policy::Decision decide(const Authority& authority, std::string unit) const;
   Core& core_;
   Asked asked_;
   const RecordType* type_ = nullptr;

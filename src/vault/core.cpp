@@ -487,8 +487,17 @@ void Core::forget_leaf(std::uint64_t leaf) {
 }
 
 std::vector<RecordId> Core::ids_of(std::uint64_t first_row, std::size_t count) const {
+  return encrypt_ids(count, [first_row](std::size_t i) { return first_row + i; });
+}
+
+std::vector<RecordId> Core::ids_of(std::span<const std::uint32_t> rows) const {
+  return encrypt_ids(rows.size(), [rows](std::size_t i) { return std::uint64_t{rows[i]}; });
+}
+
+template <typename RowAt>
+std::vector<RecordId> Core::encrypt_ids(std::size_t count, const RowAt& row_at) const {
   std::vector<crypto::Aes256Block::Block> blocks(count);
-  for (std::size_t i = 0; i < count; ++i) std::ranges::copy(row_key(first_row + i), blocks[i].begin());
+  for (std::size_t i = 0; i < count; ++i) std::ranges::copy(row_key(row_at(i)), blocks[i].begin());
   id_cipher_->encrypt_all(blocks);
   std::vector<RecordId> ids;
   ids.reserve(count);
@@ -545,6 +554,12 @@ Result<void> Core::open_head(store::ReadTxn& txn, const DbState& db, const Recor
   return {};
 }
 
+namespace {
+
+Error foreign_row() { return {ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"}; }
+
+}  // namespace
+
 Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit,
                              bool staged_too) {
   const auto first = row_key(from);
@@ -554,8 +569,7 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
     next.assign(item->key.begin(), item->key.end());
     next.push_back(0);  // the smallest key after this one
     if (item->key.size() == kAttachmentKeySize) continue;
-    if (item->key.size() != row_key(0).size())
-      return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
+    if (item->key.size() != row_key(0).size()) return foreign_row();
     const std::uint64_t row = row_of_key(item->key);
     if (!staged_too && db.is_staged(row)) continue;
     CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, db, row, item->value));
@@ -579,7 +593,7 @@ Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint6
       rows.emplace_back(row, item.value);
       return true;
     }));
-    if (foreign) return Error{ErrorCode::kIntegrity, "data.mdb: a row stands under a key that is no record's"};
+    if (foreign) return foreign_row();
     if (rows.empty()) return {};
     next = rows.back().first + 1;
     std::shared_ptr<const model::LeafKey> leaf;
@@ -594,6 +608,20 @@ Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint6
       if (!more) return {};
     }
   }
+}
+
+Result<void> Core::scan_sealed(store::ReadTxn& txn, const DbState& db, const VisitSealed& visit) {
+  bool foreign = false;
+  CASEVAULT_CHECK(txn.scan(store::Table::kRows, row_key(0), [&](const store::Item& item) {
+    if (item.key.size() == kAttachmentKeySize) return true;
+    foreign = item.key.size() != kRowKeySize;
+    if (foreign) return false;
+    const std::uint64_t row = row_of_key(item.key);
+    if (!db.is_staged(row)) visit(row, item.value);
+    return true;
+  }));
+  if (foreign) return foreign_row();
+  return {};
 }
 
 Result<EntryPlace> Core::append(EntryDraft entry, const Journal::Guard& guard) {

@@ -89,6 +89,7 @@ class Core {
 
   [[nodiscard]] RecordId id_of(std::uint64_t row) const { return ids_of(row, 1).front(); }
   [[nodiscard]] std::vector<RecordId> ids_of(std::uint64_t first_row, std::size_t count) const;
+  [[nodiscard]] std::vector<RecordId> ids_of(std::span<const std::uint32_t> rows) const;
   /// nullopt for an id that was never issued by this vault (mistyped).
   [[nodiscard]] std::optional<std::uint64_t> row_of(const RecordId& id) const { return rows_of({&id, 1}).front(); }
   [[nodiscard]] std::vector<std::optional<std::uint64_t>> rows_of(std::span<const RecordId> ids) const;
@@ -109,6 +110,9 @@ class Core {
   using VisitHead = std::function<Result<bool>(std::uint64_t row, const model::HeadOpener& head)>;
   [[nodiscard]] Result<void> scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
                                         model::HeadOpener& head, const VisitHead& visit);
+  /// The sealed bytes of every published record, in order, for who needs to know only that they are there.
+  using VisitSealed = std::function<void(std::uint64_t row, ByteView sealed)>;
+  [[nodiscard]] static Result<void> scan_sealed(store::ReadTxn& txn, const DbState& db, const VisitSealed& visit);
   [[nodiscard]] model::RowContext row_context(std::uint64_t row) const { return {tag(), row}; }
 
   /// Appends an entry that belongs to no database transaction.
@@ -163,6 +167,8 @@ class Core {
  private:
   explicit Core(const base::Environment& environment) noexcept : environment_(environment), journal_(environment) {}
   Result<void> open_database(const Pin* pin, Examination& examination);
+  template <typename RowAt>
+  std::vector<RecordId> encrypt_ids(std::size_t count, const RowAt& row_at) const;
   Result<void> check_file(bool believe, bool& alone);
   Result<void> check_anchor(const std::string& name, std::string_view note);
   /// kRolledBack unless the database stands at the log's newest mutation or the one before it.

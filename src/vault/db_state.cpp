@@ -93,6 +93,10 @@ const IndexGeneration* IndexState::whole(std::uint16_t compartment) const noexce
   return found == generations.end() ? nullptr : &*found;
 }
 
+bool IndexState::has(std::uint32_t slot) const noexcept {
+  return std::ranges::find(generations, slot, &IndexGeneration::slot) != generations.end();
+}
+
 bool DbState::is_staged(std::uint64_t row) const noexcept {
   return std::ranges::any_of(staged,
                              [&](const StagedRange& range) { return row >= range.first_row && row < range.end_row; });

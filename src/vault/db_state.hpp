@@ -31,6 +31,7 @@ struct IndexState {
   std::uint32_t next_slot = 0;
   std::vector<IndexGeneration> generations;  ///< at most one whole and one unfinished per compartment
   [[nodiscard]] const IndexGeneration* whole(std::uint16_t compartment) const noexcept;
+  [[nodiscard]] bool has(std::uint32_t slot) const noexcept;
 };
 
 /// The one row about the database itself, rewritten by every transaction and sealed under the vault key.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace casevault::vault {
 namespace {
@@ -15,7 +16,7 @@ namespace {
 constexpr std::uint64_t kBatchRows = 20 * keys::kFanout;
 constexpr std::size_t kMaxProblems = 1000;
 constexpr std::size_t kMaxWarnings = 100;
-constexpr std::uint64_t kMostLookedAt = 2000;
+constexpr std::uint64_t kMostOpened = 5'000;  ///< records that are opened to compare people
 constexpr std::uint64_t kProgressEvery = 256;
 
 bool wants_to_stop(const ImportOptions& options, std::string_view stage, std::uint64_t done, std::uint64_t total) {
@@ -65,7 +66,7 @@ class Writer {
         options_(options),
         expected_(expected) {
     core.random().fill(seed_);
-    std::array<std::uint8_t, 8> id{};
+    std::array<std::uint8_t, 7> id{};  // a longer number would now and then make every head of the import a step larger
     core.random().fill(id);
     id[0] |= 1U;  // 0 means "added singly"
     import_id_ = std::accumulate(id.begin(), id.end(), std::uint64_t{0},
@@ -74,12 +75,17 @@ class Writer {
   }
 
   /// Writes good rows until `end` of them are done, or the source ends. `last`: no row of the vault comes after them.
-  Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last) {
+  /// `own`: the range of a staged import.
+  Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last,
+                     const StagedRange* own = nullptr) {
     CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
+    if (!waiting_.empty()) {
+      work.index().resume(std::exchange(waiting_, {}),
+                          [&](std::uint32_t slot) { return work.db().index && work.db().index->has(slot); });
+    }
     if (work.authority().schema().source() != schema_.source())
       return Error{ErrorCode::kConflict, "the schema changed during the import: nothing was written; import again"};
     ImportRow row;
-    std::vector<std::uint64_t> suspects;
     while (done_ < end) {
       CASEVAULT_TRY(const bool more, source_.next(row));
       if (!more) break;
@@ -97,19 +103,24 @@ class Writer {
           number, last, type_.id, now_ms_, work.authority().me().unit, import_id_, import_stamp(seed_, number)};
       const std::span<const EncodedField> encoded = checker_.encode(row.fields);
       CASEVAULT_CHECK(sealer.write(work, fresh, encoded, nullptr));
-      CASEVAULT_TRY(const bool shared, indexer.add(work, type_, number, encoded));
-      if (shared && looked_at_ < kMostLookedAt) {
-        ++looked_at_;
-        suspects.push_back(number);
-      }
+      CASEVAULT_CHECK(indexer.add(work, type_, number, encoded));
       ++done_;
     }
-    // When all of them are in the transaction: rows of one file may be about one person too.
-    for (const std::uint64_t suspect : suspects) {
-      if (warnings_.size() >= kMaxWarnings) break;
-      CASEVAULT_TRY(std::vector<std::string> found, find_lookalikes(work, indexer, type_, suspect));
-      std::ranges::move(found, std::back_inserter(warnings_));
+    // Nobody searches a staged import, so its postings may come later than its rows.
+    CASEVAULT_CHECK(own == nullptr ? work.index().flush(work.txn()) : work.index().flush_part(work.txn(), turn_++));
+    waiting_ = work.index().take_waiting();
+    // When they are in the transaction: rows of one file may be about one person too.
+    Lookalikes lookalikes(work, indexer, type_, own);
+    for (const std::uint32_t suspect : work.index().take_shared()) {
+      if (warnings_.size() >= kMaxWarnings || opened_ + lookalikes.opened() >= kMostOpened) break;
+      CASEVAULT_TRY(std::vector<std::string> found, lookalikes.of(suspect));
+      for (std::string& warning : found) {
+        // Words of one row that come by turns may tell of it twice.
+        const bool told = std::ranges::find(warnings_, warning) != warnings_.end();
+        if (!told && warnings_.size() < kMaxWarnings) warnings_.push_back(std::move(warning));
+      }
     }
+    opened_ += lookalikes.opened();
     return {};
   }
   /// Reads on to the end (bad rows may follow the last good one) and compares with the first pass.
@@ -132,6 +143,8 @@ class Writer {
     return {first_row, done_, 1, seed_, true, import_id_};
   }
   [[nodiscard]] std::uint64_t done() const noexcept { return done_; }
+  /// Postings of a staged import are left that write() has to put.
+  [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
   [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
   [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
 
@@ -152,7 +165,9 @@ class Writer {
   std::int64_t now_ms_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t rejected_ = 0;
-  std::uint64_t looked_at_ = 0;  ///< rows that share a word with another
+  std::uint64_t opened_ = 0;  ///< records, to compare people
+  model::IndexWriter::Waiting waiting_;
+  std::size_t turn_ = 0;
   std::vector<std::string> warnings_;
 };
 
@@ -235,8 +250,8 @@ Result<std::uint64_t> import_staged(Core& core, const RecordType& type, Writer& 
     CASEVAULT_TRY(RecordSealer sealer, RecordSealer::make(work, compartments_of(type)));
     const bool nothing_behind = work.db().next_row == range.end_row;
     const std::uint64_t end = std::min(rows, writer.done() + kBatchRows);
-    CASEVAULT_CHECK(writer.write(work, sealer, first_row, end, nothing_behind));
-    if (writer.done() == end && end < rows) {
+    CASEVAULT_CHECK(writer.write(work, sealer, first_row, end, nothing_behind, &range));
+    if (writer.done() == end && (end < rows || writer.waiting())) {
       CASEVAULT_CHECK(work.commit_unseen());
       continue;
     }

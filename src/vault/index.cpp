@@ -85,6 +85,11 @@ void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fi
   }
 }
 
+bool identifies(const RecordType& type, const FieldWord& word) {
+  const IndexKind kind = type.find(word.field)->index;
+  return word.word.word_class != model::WordClass::kRaw && (kind == IndexKind::kPhone || kind == IndexKind::kId);
+}
+
 IndexCache::Keys IndexCache::find(const IndexGeneration& generation) const {
   const std::lock_guard lock(mutex_);
   const auto known = keys_.find(generation.slot);
@@ -184,14 +189,14 @@ Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t
   model::WordKey key;
   target.keys->filler(row, key);
   for (std::size_t i = 0; i < count; ++i) {
-    CASEVAULT_CHECK(work.index().add(work.txn(), *target.keys, key, model::PostingKind::kFiller,
-                                     static_cast<std::uint32_t>(row), work.core().index().counts()));
+    CASEVAULT_CHECK(
+        work.index().add(work.txn(), target.keys, key, model::PostingKind::kFiller, static_cast<std::uint32_t>(row)));
   }
   return {};
 }
 
 Result<void> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word, std::size_t most,
-                                std::set<std::uint32_t>& rows) const {
+                                const StagedRange* own, std::set<std::uint32_t>& rows) const {
   const std::uint16_t compartment = type.find(word.field)->compartment;
   const auto target = std::ranges::find_if(
       targets_, [&](const Target& each) { return each.compartment == compartment && !each.built; });
@@ -199,33 +204,33 @@ Result<void> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const 
   model::WordKey key;
   target->keys->word({type.id, word.field}, word.word, key);
   return model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
-    if (!work.db().is_staged(posting.row)) rows.insert(posting.row);
+    const bool mine = own != nullptr && posting.row >= own->first_row && posting.row < own->end_row;
+    if (mine || !work.db().is_staged(posting.row)) rows.insert(posting.row);
     return rows.size() < most;
   });
 }
 
-Result<bool> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
+Result<void> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                           std::span<const EncodedField> fields) {
   if (row >= UINT32_MAX) return Error{ErrorCode::kUnsupported, "the vault holds as many rows as an index can name"};
-  bool shared = false;
+  // A name alone says nothing of who somebody is.
+  const bool dated =
+      std::ranges::any_of(fields, [](const EncodedField& field) { return field.field->index == IndexKind::kDate; });
   for (const Target& target : targets_) {
     if (target.built && row >= *target.built) continue;
     words_of_fields(target.compartment, fields, text_, after_);
     for (const FieldWord& each : after_) {
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
-      CASEVAULT_TRY(const std::uint32_t position,
-                    work.index().add(work.txn(), *target.keys, key, model::PostingKind::kRecord,
-                                     static_cast<std::uint32_t>(row), work.core().index().counts()));
-      const IndexKind kind = type.find(each.field)->index;
-      const bool number = kind == IndexKind::kPhone || kind == IndexKind::kId;
-      shared = shared || (position > 0 && (number || each.word.word_class == model::WordClass::kFolded));
+      const bool telling = identifies(type, each) || (dated && each.word.word_class == model::WordClass::kFolded);
+      CASEVAULT_CHECK(work.index().add(work.txn(), target.keys, key, model::PostingKind::kRecord,
+                                       static_cast<std::uint32_t>(row), telling));
     }
     const std::size_t total =
         after_.size() <= target.usual ? target.usual : target.usual + in_steps(after_.size() - target.usual);
     CASEVAULT_CHECK(fill(work, target, row, total - after_.size()));
   }
-  return shared;
+  return {};
 }
 
 Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,
@@ -249,8 +254,8 @@ Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uin
       if (std::ranges::find(before_, each) != before_.end()) continue;
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
-      CASEVAULT_CHECK(work.index().add(work.txn(), *target.keys, key, model::PostingKind::kRecord,
-                                       static_cast<std::uint32_t>(row), work.core().index().counts()));
+      CASEVAULT_CHECK(
+          work.index().add(work.txn(), target.keys, key, model::PostingKind::kRecord, static_cast<std::uint32_t>(row)));
       ++added;
     }
     if (removed + added > 0) CASEVAULT_CHECK(fill(work, target, row, in_steps(std::max(added, kStep)) - added));

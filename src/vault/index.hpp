@@ -52,6 +52,9 @@ struct FieldWord {
 void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fields, SecretBytes& text,
                      std::vector<FieldWord>& out);
 
+/// A phone or identity number, which says by itself who somebody is.
+[[nodiscard]] bool identifies(const RecordType& type, const FieldWord& word);
+
 /// Keys of a generation whose rules are the schema's. kNoGrant without the compartment.
 [[nodiscard]] Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
                                                   const Authority& authority, const IndexGeneration& generation);
@@ -69,13 +72,14 @@ class Indexer {
   /// For one generation: what builds it.
   [[nodiscard]] static Result<Indexer> make(UnitOfWork& work, const IndexGeneration& generation);
 
-  /// A record that was not there: a fixed number of postings in each compartment, whatever its fields.
-  /// Tells whether a name, phone or identity number of it was there before.
-  [[nodiscard]] Result<bool> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
+  /// A record that was not there: a fixed number of postings in each compartment, whatever its fields. Its phones and
+  /// identity numbers are telling (IndexWriter::take_shared), and its names when it also has a date.
+  [[nodiscard]] Result<void> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                  std::span<const EncodedField> fields);
-  /// Rows that have the word, without those of imports that are not published, at most `most` more in `rows`.
+  /// Rows that have the word, without those of imports that are not published, until there are `most` in `rows`.
+  /// `own`: of the import that asks, whose rows count.
   [[nodiscard]] Result<void> rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
-                                       std::size_t most, std::set<std::uint32_t>& rows) const;
+                                       std::size_t most, const StagedRange* own, std::set<std::uint32_t>& rows) const;
   /// Postings of words that only `before` gives are overwritten, those that only `after` gives are added.
   [[nodiscard]] Result<void> replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                      std::span<const EncodedField> before, std::span<const EncodedField> after);

@@ -14,39 +14,6 @@ constexpr std::size_t kMostNamed = 8;
 constexpr std::size_t kMostLookedAt = 32;  ///< records that share a word
 constexpr std::int64_t kSearchHoldsMs = 24LL * 60 * 60 * 1000;
 
-/// Words of a record, by the compartments that this unit of work indexes.
-Result<std::vector<FieldWord>> words_of_row(UnitOfWork& work, const Indexer& indexer, const RecordType& type,
-                                            std::uint64_t row) {
-  std::vector<FieldWord> out;
-  Core& core = work.core();
-  CASEVAULT_TRY(const auto value, work.txn().get(store::Table::kRows, row_key(row)));
-  if (!value) return out;  // of an import that never ended
-  // Past the cache of leaf keys: this transaction may have made the leaf, and may still roll back.
-  const Bytes bytes(value->begin(), value->end());
-  CASEVAULT_TRY(const auto leaf, core.make_leaf_key(work.txn(), work.db(), row / keys::kFanout));
-  CASEVAULT_TRY(const model::OpenedRow opened, model::open_row(core.row_context(row), bytes, *leaf));
-  if (opened.head.type != type.id) return out;
-  const auto& compartments = work.authority().schema().compartments();
-  SecretBytes text;
-  std::vector<FieldWord> words;
-  for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
-    const auto found = std::ranges::find(compartments, opened.head.cells[i].compartment, &Compartment::id);
-    const auto index = static_cast<std::uint16_t>(found - compartments.begin());
-    if (!indexer.covers(index)) continue;
-    std::vector<SecretBytes> copies;
-    CASEVAULT_TRY(const std::vector<EncodedField> fields,
-                  open_cell(core, work.txn(), work.db(), work.authority(), row, opened, i, type, copies));
-    words_of_fields(index, fields, text, words);
-    std::ranges::move(words, std::back_inserter(out));
-  }
-  return out;
-}
-
-/// A word that says who somebody is: names only together with a year of birth.
-bool identifies(const RecordType& type, const FieldWord& word) {
-  const IndexKind kind = type.find(word.field)->index;
-  return word.word.word_class != model::WordClass::kRaw && (kind == IndexKind::kPhone || kind == IndexKind::kId);
-}
 bool is_name(const FieldWord& word) { return word.word.word_class == model::WordClass::kFolded; }
 bool is_year(const RecordType& type, const FieldWord& word) {
   return type.find(word.field)->index == IndexKind::kDate && word.word.text.size() == 4;
@@ -72,24 +39,54 @@ std::string because(const RecordType& type, const std::vector<FieldWord>& mine, 
 
 }  // namespace
 
-Result<std::vector<std::string>> find_lookalikes(UnitOfWork& work, const Indexer& indexer, const RecordType& type,
-                                                 std::uint64_t row) {
+Lookalikes::Lookalikes(UnitOfWork& work, const Indexer& indexer, const RecordType& type, const StagedRange* own)
+    : work_(work), indexer_(indexer), type_(type), own_(own) {}
+
+Result<std::vector<FieldWord>> Lookalikes::words_of(std::uint64_t row) {
+  std::vector<FieldWord> out;
+  Core& core = work_.core();
+  ++opened_;
+  CASEVAULT_TRY(const auto value, work_.txn().get(store::Table::kRows, row_key(row)));
+  if (!value) return out;  // of an import that never ended
+  const Bytes bytes(value->begin(), value->end());
+  // Past the vault's cache of leaf keys: this transaction may have made the leaf, and may still roll back.
+  std::shared_ptr<const model::LeafKey>& leaf = leaves_[row / keys::kFanout];
+  if (!leaf) {
+    CASEVAULT_TRY(leaf, core.make_leaf_key(work_.txn(), work_.db(), row / keys::kFanout));
+  }
+  CASEVAULT_TRY(const model::OpenedRow opened, model::open_row(core.row_context(row), bytes, *leaf));
+  if (opened.head.type != type_.id) return out;
+  const auto& compartments = work_.authority().schema().compartments();
+  std::vector<FieldWord> words;
+  for (std::size_t i = 0; i < opened.head.cells.size(); ++i) {
+    const auto found = std::ranges::find(compartments, opened.head.cells[i].compartment, &Compartment::id);
+    const auto index = static_cast<std::uint16_t>(found - compartments.begin());
+    if (!indexer_.covers(index)) continue;
+    std::vector<SecretBytes> copies;
+    CASEVAULT_TRY(const std::vector<EncodedField> fields,
+                  open_cell(core, work_.txn(), work_.db(), work_.authority(), row, opened, i, type_, copies));
+    words_of_fields(index, fields, text_, words);
+    std::ranges::move(words, std::back_inserter(out));
+  }
+  return out;
+}
+
+Result<std::vector<std::string>> Lookalikes::of(std::uint64_t row) {
   std::vector<std::string> out;
-  CASEVAULT_CHECK(work.index().flush(work.txn()));
-  CASEVAULT_TRY(const std::vector<FieldWord> mine, words_of_row(work, indexer, type, row));
+  CASEVAULT_TRY(const std::vector<FieldWord> mine, words_of(row));
   std::set<std::uint32_t> rows;
   for (const FieldWord& word : mine) {
-    if (is_name(word) || identifies(type, word))
-      CASEVAULT_CHECK(indexer.rows_with(work, type, word, kMostLookedAt, rows));
+    if (is_name(word) || identifies(type_, word))
+      CASEVAULT_CHECK(indexer_.rows_with(work_, type_, word, kMostLookedAt, own_, rows));
   }
   rows.erase(static_cast<std::uint32_t>(row));
   for (const std::uint32_t other : rows) {
     if (out.size() == kMostNamed) break;
-    CASEVAULT_TRY(const std::vector<FieldWord> theirs, words_of_row(work, indexer, type, other));
-    const std::string why = because(type, mine, theirs);
+    CASEVAULT_TRY(const std::vector<FieldWord> theirs, words_of(other));
+    const std::string why = because(type_, mine, theirs);
     if (!why.empty()) {
-      out.push_back("record " + work.core().id_of(row).to_string() + " may be the same person as record " +
-                    work.core().id_of(other).to_string() + ": " + why);
+      out.push_back("record " + work_.core().id_of(row).to_string() + " may be the same person as record " +
+                    work_.core().id_of(other).to_string() + ": " + why);
     }
   }
   return out;

@@ -296,10 +296,11 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   SecretBytes record_key;
   CASEVAULT_CHECK(sealer->write(work, row, encoded, &record_key));
   CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
-  CASEVAULT_TRY(const bool shared, indexer.add(work, *type, row.number, encoded));
+  CASEVAULT_CHECK(indexer.add(work, *type, row.number, encoded));
+  CASEVAULT_CHECK(work.index().flush(work.txn()));
   std::vector<std::string> warnings;
-  if (shared) {
-    CASEVAULT_TRY(warnings, find_lookalikes(work, indexer, *type, row.number));
+  if (!work.index().take_shared().empty()) {
+    CASEVAULT_TRY(warnings, Lookalikes(work, indexer, *type).of(row.number));
   }
   for (const std::string& warning : warnings) details.text += (details.text.empty() ? "" : "; ") + warning;
   work.db().records[type->id] += 1;

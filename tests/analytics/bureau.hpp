@@ -86,9 +86,12 @@ date = "intake"
 by = ["outcome"]
 )";
 
-/// The schema, with quotas and a floor where a test wants them.
-[[nodiscard]] inline std::string bureau_schema(std::string_view quotas = {}) {
+enum class Types : std::uint8_t { kOne, kTwo };
+
+/// The schema, with quotas and a floor where a test wants them; with people alone, or visits besides.
+[[nodiscard]] inline std::string bureau_schema(std::string_view quotas = {}, Types types = Types::kTwo) {
   std::string out(kBureauSchema);
+  if (types == Types::kOne) out.erase(out.find("[[types]]\nid = 2"));
   out += "[[purposes]]\ncode = \"statistics\"\nbases = [\"duty\"]\ndefault_basis = \"duty\"\n";
   out += quotas;
   return out += kBureauRules;
@@ -98,6 +101,7 @@ struct Bureau {
   Lab lab;
   Session session = lab.open();
   explicit Bureau(std::string_view quotas = {}) : lab(bureau_schema(quotas)) {}
+  explicit Bureau(Types types) : lab(bureau_schema({}, types)) {}
 
   /// `count` people with these fields.
   void add(std::uint64_t count, Rows::Values fields) {

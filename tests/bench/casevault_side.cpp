@@ -112,15 +112,7 @@ class Impl final : public CasevaultSide {
 
   Timed import_all(const std::filesystem::path& folder) override {
     std::filesystem::create_directory(folder);
-    vault_ = folder / "vault";
-    const Passphrase passphrase(SecretBytes::copy(as_bytes("bench passphrase")));
-    InitOptions init;
-    init.identity_file = folder / "identity";
-    init.state_folder = options_.state_folder = folder / "state";
-    init.slot_cost = {1, 64};
-    (void)Session::init(vault_, workload_.schema(), passphrase, init).value();
-    identity_ = Identity::open(init.identity_file, passphrase).value();
-    session_ = open_vault();
+    make_vault(folder, workload_.schema());
 
     ::malloc_trim(0);  // what earlier work left to the allocator would hide growth
     const std::size_t before = own_memory();
@@ -193,6 +185,16 @@ class Impl final : public CasevaultSide {
     return out;
   }
 
+  void import_without_index(const std::filesystem::path& folder) override {
+    Impl other(workload_);
+    std::filesystem::create_directory(folder);
+    other.make_vault(folder, workload_.schema_without_index());
+    Source source(workload_);
+    if (other.session_->import_rows(workload_.type().name, source).value().imported != workload_.size())
+      throw std::runtime_error("casevault: rows were refused");
+    other.close();
+  }
+
   Timed audit(unsigned callers, Rows rows) override {
     return run_callers(callers, rows.size(), [&](unsigned i) {
       return [&, mine = share(rows, i, callers)] {
@@ -201,6 +203,16 @@ class Impl final : public CasevaultSide {
         return sum;
       };
     });
+  }
+
+  Timed reencrypt() override {
+    const auto start = Clock::now();
+    for (const Compartment& compartment : workload_.schema().compartments())
+      (void)session_->rotate(compartment.name).value();
+    const Reencryption done = session_->reencrypt().value();
+    const double time = microseconds_since(start);
+    if (!done.finished) throw std::runtime_error("casevault: something is left under old keys");
+    return {time, workload_.size(), 0};
   }
 
   Timed open(Rows rows) override {
@@ -241,6 +253,18 @@ class Impl final : public CasevaultSide {
   [[nodiscard]] std::size_t import_memory() const override { return memory_; }
 
  private:
+  void make_vault(const std::filesystem::path& folder, const Schema& schema) {
+    vault_ = folder / "vault";
+    const Passphrase passphrase(SecretBytes::copy(as_bytes("bench passphrase")));
+    InitOptions init;
+    init.identity_file = folder / "identity";
+    init.state_folder = options_.state_folder = folder / "state";
+    init.slot_cost = {1, 64};
+    (void)Session::init(vault_, schema, passphrase, init).value();
+    identity_ = Identity::open(init.identity_file, passphrase).value();
+    session_ = open_vault();
+  }
+
   [[nodiscard]] Session open_vault() const { return Session::open(vault_, *identity_, options_).value(); }
 
   /// A database that changed in the last two seconds is not remembered as checked.

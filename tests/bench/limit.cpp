@@ -175,11 +175,8 @@ class Limit final : public Side {
  public:
   explicit Limit(const Workload& workload) : workload_(workload) {
     require(sodium_init() >= 0 && crypto_aead_aes256gcm_is_available() == 1, "finding AES instructions");
-    std::array<std::uint8_t, kKey> master{};
-    randombytes_buf(master.data(), master.size());
     randombytes_buf(id_key_.data(), id_key_.size());
-    randombytes_buf(index_key_.data(), index_key_.size());
-    crypto_aead_aes256gcm_beforenm(&master_, master.data());
+    draw_keys();
   }
   Limit(const Limit&) = delete;
   Limit& operator=(const Limit&) = delete;
@@ -189,6 +186,7 @@ class Limit final : public Side {
     close();
     folder_ = folder;
     std::filesystem::create_directory(folder);
+    names_table_ = 0;
     open_store(true);
     IdCipher ids(id_key_, true);
     ids_.clear();
@@ -225,13 +223,10 @@ class Limit final : public Side {
     const auto start = Clock::now();
     Transaction txn(env_, MDB_RDONLY);
     for (const std::uint32_t row : rows) {
-      const std::string_view name = workload_.value(row, 0);
-      std::array<std::uint8_t, 16> hash{};
-      crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const std::uint8_t*>(name.data()), name.size(),
-                         index_key_.data(), index_key_.size());  // NOLINT
+      Id hash = hash_of(workload_.value(row, kReadField));
       MDB_val key{hash.size(), hash.data()};
       MDB_val value{};
-      check(mdb_get(txn.get(), names_, &key, &value), "mdb_get");
+      check(mdb_get(txn.get(), names_.at(names_table_), &key, &value), "mdb_get");
       std::uint64_t number = 0;
       std::memcpy(&number, value.mv_data, sizeof number);
       (void)get(txn.get(), ids, ids_[number], false);
@@ -292,6 +287,27 @@ class Limit final : public Side {
     });
   }
 
+  /// Rows where they lie, names into a second table, after which the first goes.
+  Timed reencrypt() override {
+    const auto start = Clock::now();
+    const State old = master_;
+    draw_keys();
+    names_table_ = 1 - names_table_;
+    std::vector<std::uint8_t> random(kRowsPerTransaction * (kKey + kNonce));
+    for (std::size_t row = 0; row < workload_.size();) {
+      Transaction txn(env_, 0);
+      randombytes_buf(random.data(), random.size());
+      const std::uint8_t* fresh = random.data();
+      const std::size_t end = std::min(workload_.size(), row + kRowsPerTransaction);
+      for (; row < end; ++row, fresh += kKey + kNonce) move(txn.get(), row, old, fresh);
+      txn.commit();
+    }
+    Transaction txn(env_, 0);
+    check(mdb_drop(txn.get(), names_.at(1 - names_table_), 0), "mdb_drop");
+    txn.commit();
+    return {microseconds_since(start), workload_.size(), 0};
+  }
+
   Timed open(Rows rows) override {
     Timed out{0, rows.size(), 0};
     IdCipher ids(id_key_, false);
@@ -317,26 +333,27 @@ class Limit final : public Side {
   void open_store(bool create) {
     check(mdb_env_create(&env_), "mdb_env_create");
     check(mdb_env_set_mapsize(env_, (std::size_t{1} << 30U) + workload_.size() * 4096), "mdb_env_set_mapsize");
-    check(mdb_env_set_maxdbs(env_, 2), "mdb_env_set_maxdbs");
+    check(mdb_env_set_maxdbs(env_, 3), "mdb_env_set_maxdbs");
     check(mdb_env_open(env_, folder_.c_str(), 0, 0600), "mdb_env_open");
     Transaction txn(env_, create ? 0 : MDB_RDONLY);
     const unsigned flags = create ? MDB_CREATE : 0;
     check(mdb_dbi_open(txn.get(), "rows", flags | MDB_INTEGERKEY, &rows_), "mdb_dbi_open");
-    if (kNameIndex) check(mdb_dbi_open(txn.get(), "names", flags, &names_), "mdb_dbi_open");
+    check(mdb_dbi_open(txn.get(), "names", flags, &names_[0]), "mdb_dbi_open");
+    check(mdb_dbi_open(txn.get(), "other names", flags, &names_[1]), "mdb_dbi_open");
     txn.commit();
   }
 
-  /// Row: nonce, wrapped record key, sizes of the parts, the parts. The coded group is a byte of length and the bytes
-  /// of each field.
-  void put(MDB_txn* txn, std::size_t row, const std::uint8_t* fresh) {
-    const std::uint8_t* record_key = fresh;
-    const std::uint8_t* nonce = fresh + kKey;
-    State state;
-    crypto_aead_aes256gcm_beforenm(&state, record_key);
-    std::array<std::uint8_t, kParts * kMaxPart> out;  // NOLINT: filled up to `at`
-    std::memcpy(out.data(), nonce, kNonce);
-    seal(out.data() + kNonce, record_key, kKey, nonce, master_);
+  void draw_keys() {
+    std::array<std::uint8_t, kKey> master{};
+    randombytes_buf(master.data(), master.size());
+    randombytes_buf(index_key_.data(), index_key_.size());
+    crypto_aead_aes256gcm_beforenm(&master_, master.data());
+  }
 
+  using Row = std::array<std::uint8_t, kParts * kMaxPart>;
+  using Parts = std::array<std::span<const std::uint8_t>, kParts>;
+
+  void put(MDB_txn* txn, std::size_t row, const std::uint8_t* fresh) {
     std::array<std::uint8_t, kMaxPart> coded;  // NOLINT: filled up to `coded_size`
     std::size_t coded_size = 0;
     for (std::size_t field = kIdentifying; field < kFields; ++field) {
@@ -345,31 +362,71 @@ class Limit final : public Side {
       std::memcpy(coded.data() + coded_size, value.data(), value.size());
       coded_size += value.size();
     }
+    Parts parts;
+    for (std::size_t part = 0; part < kIdentifying; ++part) {
+      const std::string_view value = workload_.value(row, part);
+      parts[part] = {reinterpret_cast<const std::uint8_t*>(value.data()), value.size()};  // NOLINT
+    }
+    parts.back() = std::span(coded).first(coded_size);
+    put(txn, row, parts, fresh, MDB_APPEND);
+  }
+
+  /// Opens all of a row that lies under the master key `old`, and seals it anew.
+  void move(MDB_txn* txn, std::uint64_t row, const State& old, const std::uint8_t* fresh) {
+    MDB_val key{sizeof row, &row};
+    MDB_val value{};
+    check(mdb_get(txn, rows_, &key, &value), "mdb_get");
+    const auto* bytes = static_cast<const std::uint8_t*>(value.mv_data);
+    std::array<std::uint8_t, kKey> record_key;  // NOLINT: filled by unseal
+    unseal(record_key.data(), bytes + kNonce, kKey + kTag, bytes, old);
+    State state;
+    crypto_aead_aes256gcm_beforenm(&state, record_key.data());
+    Row plain;  // NOLINT: filled up to `end`
+    std::uint8_t* end = plain.data();
+    Parts parts;
+    const std::uint8_t* at = bytes + kBodyAt;
+    for (std::size_t part = 0; part < kParts; ++part) {
+      std::uint16_t sealed = 0;
+      std::memcpy(&sealed, bytes + kPartsAt + part * sizeof sealed, sizeof sealed);
+      unseal(end, at, sealed, counter_nonce(part).data(), state);
+      parts[part] = {end, sealed - kTag};
+      end += sealed - kTag;
+      at += sealed;
+    }
+    put(txn, row, parts, fresh, 0);
+  }
+
+  /// Row: nonce, wrapped record key, sizes of the parts, the parts. The coded group is a byte of length and the bytes
+  /// of each field.
+  void put(MDB_txn* txn, std::uint64_t row, const Parts& parts, const std::uint8_t* fresh, unsigned flags) {
+    const std::uint8_t* record_key = fresh;
+    const std::uint8_t* nonce = fresh + kKey;
+    State state;
+    crypto_aead_aes256gcm_beforenm(&state, record_key);
+    Row out;  // NOLINT: filled up to `at`
+    std::memcpy(out.data(), nonce, kNonce);
+    seal(out.data() + kNonce, record_key, kKey, nonce, master_);
     std::size_t at = kBodyAt;
     for (std::size_t part = 0; part < kParts; ++part) {
-      const std::string_view value = part < kIdentifying ? workload_.value(row, part) : std::string_view();
-      const std::uint8_t* text =
-          part < kIdentifying ? reinterpret_cast<const std::uint8_t*>(value.data()) : coded.data();  // NOLINT
-      const std::size_t size = part < kIdentifying ? value.size() : coded_size;
-      seal(out.data() + at, text, size, counter_nonce(part).data(), state);
-      const auto sealed = static_cast<std::uint16_t>(size + kTag);
+      seal(out.data() + at, parts[part].data(), parts[part].size(), counter_nonce(part).data(), state);
+      const auto sealed = static_cast<std::uint16_t>(parts[part].size() + kTag);
       std::memcpy(out.data() + kPartsAt + part * sizeof sealed, &sealed, sizeof sealed);
       at += sealed;
     }
-    std::uint64_t number = row;
-    MDB_val key{sizeof number, &number};
+    MDB_val key{sizeof row, &row};
     MDB_val value{at, out.data()};
-    check(mdb_put(txn, rows_, &key, &value, MDB_APPEND), "mdb_put");
-    if (kNameIndex) put_name(txn, row, workload_.value(row, 0));
+    check(mdb_put(txn, rows_, &key, &value, flags), "mdb_put");
+    auto hash = hash_of({reinterpret_cast<const char*>(parts.front().data()), parts.front().size()});  // NOLINT
+    MDB_val name{hash.size(), hash.data()};
+    MDB_val number{sizeof row, &row};
+    check(mdb_put(txn, names_.at(names_table_), &name, &number, 0), "mdb_put");
   }
 
-  void put_name(MDB_txn* txn, std::uint64_t row, std::string_view name) {
-    std::array<std::uint8_t, 16> hash{};
+  [[nodiscard]] Id hash_of(std::string_view name) const {
+    Id hash{};
     crypto_generichash(hash.data(), hash.size(), reinterpret_cast<const std::uint8_t*>(name.data()), name.size(),
                        index_key_.data(), index_key_.size());  // NOLINT
-    MDB_val key{hash.size(), hash.data()};
-    MDB_val value{sizeof row, &row};
-    check(mdb_put(txn, names_, &key, &value, 0), "mdb_put");
+    return hash;
   }
 
   [[nodiscard]] std::uint64_t get(MDB_txn* txn, IdCipher& ids, const Id& id, bool all_fields) const {
@@ -420,7 +477,8 @@ class Limit final : public Side {
   std::vector<Id> ids_;
   MDB_env* env_ = nullptr;
   MDB_dbi rows_ = 0;
-  MDB_dbi names_ = 0;
+  std::array<MDB_dbi, 2> names_{};
+  std::size_t names_table_ = 0;  ///< of the two, the one that is filled
 };
 
 }  // namespace

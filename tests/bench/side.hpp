@@ -41,17 +41,16 @@ class Side {
   virtual Timed import_all(const std::filesystem::path& folder) = 0;
   /// One field of each row, or all of them, by id, in one go.
   virtual Timed read(Rows rows, bool all_fields) = 0;
-  /// Finds each row by its name, in one go, and reads the name; the sum counts those that were found. Sides without an
-  /// index of names do not.
-  virtual Timed lookup(Rows rows, bool loose) {
-    (void)loose;
-    return {0, rows.size(), 0};
-  }
+  /// Finds each row by its name, in one go, and reads the name; the sum counts those that were found. `loose`: what
+  /// that means to casevault; others look for the name as it is.
+  virtual Timed lookup(Rows rows, bool loose) = 0;
   /// The coded fields of every record, in order, into memory, by `callers` threads. The sum is of their values with
   /// `check`, which costs time, and else the number of records. Sides that have one thread for it take one.
   virtual Timed scan(unsigned callers, bool check) = 0;
   /// `callers` threads share the rows; before a field is read, a line about that is on disk.
   virtual Timed audit(unsigned callers, Rows rows) = 0;
+  /// Puts everything under new keys, the index of names too.
+  virtual Timed reencrypt() = 0;
   /// Reads one field right after opening, the store being closed before and after.
   virtual Timed open(Rows rows) = 0;
   /// Lets go of the store, whose folder may then vanish.

@@ -9,7 +9,8 @@ import tempfile
 import unittest
 
 PROGRAM = sys.argv.pop(1)
-ROWS = ["import", "field", "record", "lookup", "loose", "scan", "scan2", "audit-1", "audit-8", "audit-64", "verify", "open"]
+ROWS = ["import", "field", "record", "lookup", "loose", "scan", "scan2", "audit-1", "audit-8", "audit-64", "reencrypt", "verify",
+        "open"]
 
 
 class Smoke(unittest.TestCase):

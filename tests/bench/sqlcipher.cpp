@@ -60,10 +60,11 @@ Api load(const std::filesystem::path& library) {
 
 class Connection {
  public:
-  Connection(const Api& api, const std::filesystem::path& file, unsigned cache_mib) : api_(api) {
+  Connection(const Api& api, const std::filesystem::path& file, const std::string& passphrase, unsigned cache_mib)
+      : api_(api) {
     check(api_.open_v2(file.c_str(), &db_, kOpenFlags, nullptr) == 0);
     check(api_.busy_timeout(db_, kBusyMs) == 0);
-    run("PRAGMA key = 'bench passphrase'");
+    run("PRAGMA key = '" + passphrase + "'");
     run("PRAGMA synchronous = FULL");
     if (cache_mib > 0) run("PRAGMA cache_size = -" + std::to_string(cache_mib * 1024));
   }
@@ -160,6 +161,7 @@ class SqlCipher final : public Side {
   Timed import_all(const std::filesystem::path& folder) override {
     std::filesystem::create_directory(folder);
     file_ = folder / "bench.db";
+    passphrase_ = "bench passphrase";
     connection_ = connect();
     if (connection_->run("PRAGMA cipher_version").empty()) throw std::runtime_error("SQLCipher: this is plain SQLite");
     if (connection_->run("PRAGMA journal_mode = WAL") != "wal") throw std::runtime_error("SQLCipher: no WAL");
@@ -170,7 +172,7 @@ class SqlCipher final : public Side {
       places += ", ?";
     }
     connection_->run("CREATE TABLE person (id BLOB PRIMARY KEY" + columns + ")");
-    if (kNameIndex) connection_->run("CREATE INDEX names ON person (" + workload_.type().fields[0].name + ")");
+    connection_->run("CREATE INDEX names ON person (" + workload_.type().fields[0].name + ")");
     connection_->run("CREATE TABLE audit (id INTEGER PRIMARY KEY, line BLOB)");
 
     Statement insert(*connection_, "INSERT INTO person VALUES (?" + places + ")");
@@ -228,6 +230,22 @@ class SqlCipher final : public Side {
     return timed;
   }
 
+  Timed lookup(Rows rows, bool) override {
+    const std::string& name = workload_.type().fields[kReadField].name;
+    Statement select(*connection_, "SELECT id, " + name + " FROM person WHERE " + name + " = ?");
+    Timed out{0, rows.size(), 0};
+    const auto start = Clock::now();
+    connection_->run("BEGIN");
+    for (const std::uint32_t row : rows) {
+      select.bind(1, workload_.value(row, kReadField));
+      while (select.step()) out.checksum += select.text(1).empty() ? 0U : 1U;
+      select.reset();
+    }
+    connection_->run("COMMIT");
+    out.microseconds = microseconds_since(start);
+    return out;
+  }
+
   Timed audit(unsigned callers, Rows rows) override {
     return run_callers(callers, rows.size(), [&](unsigned i) {
       auto caller = std::make_shared<Caller>(*this);
@@ -244,6 +262,13 @@ class SqlCipher final : public Side {
         return sum;
       };
     });
+  }
+
+  Timed reencrypt() override {
+    const auto start = Clock::now();
+    passphrase_ += " too";
+    connection_->run("PRAGMA rekey = '" + passphrase_ + "'");
+    return {microseconds_since(start), workload_.size(), 0};
   }
 
   Timed open(Rows rows) override {
@@ -272,13 +297,14 @@ class SqlCipher final : public Side {
   };
 
   [[nodiscard]] std::unique_ptr<Connection> connect() const {
-    return std::make_unique<Connection>(api_, file_, cache_mib_);
+    return std::make_unique<Connection>(api_, file_, passphrase_, cache_mib_);
   }
 
   const Workload& workload_;
   const Api api_;
   const unsigned cache_mib_;
   std::filesystem::path file_;
+  std::string passphrase_ = "bench passphrase";
   std::unique_ptr<Connection> connection_;
 };
 

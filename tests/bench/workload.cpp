@@ -83,14 +83,18 @@ void add_value(Draw& draw, const Schema& schema, const Field& field, std::string
   throw std::logic_error("no values are made for field " + field.name);
 }
 
-Schema load_schema() {
+Schema load_schema(bool index) {
   std::ifstream file(CASEVAULT_BENCH_SCHEMA);
-  return Schema::parse(std::string(std::istreambuf_iterator<char>(file), {})).value();
+  std::string text(std::istreambuf_iterator<char>(file), {});
+  constexpr std::string_view kIndex = ", index = \"name\"";
+  if (!index) text.erase(text.find(kIndex), kIndex.size());
+  return Schema::parse(text).value();
 }
 
 }  // namespace
 
-Workload::Workload(std::size_t records) : schema_(load_schema()), size_(records) {
+Workload::Workload(std::size_t records)
+    : schema_(load_schema(true)), plain_schema_(load_schema(false)), size_(records) {
   if (type().fields.size() != kFields) throw std::logic_error("the schema of the workload has not 24 fields");
   text_.reserve(records * 640);
   ends_.reserve(records * kFields + 1);

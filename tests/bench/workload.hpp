@@ -18,15 +18,13 @@ inline constexpr std::size_t kReadField = 0;         ///< what "one identifying 
 inline constexpr std::size_t kIdBytes = 16;          ///< counted as plaintext of a record
 inline constexpr std::size_t kAuditLineBytes = 200;  ///< one disclosure in a log without casevault
 
-/// Whether limit and SQLCipher index the name on import: they do what casevault does.
-inline constexpr bool kNameIndex = true;
-
 /// Workload R, the same bytes for the same number of records. Thread-safe once made.
 class Workload {
  public:
   explicit Workload(std::size_t records);
 
   [[nodiscard]] const Schema& schema() const noexcept { return schema_; }
+  [[nodiscard]] const Schema& schema_without_index() const noexcept { return plain_schema_; }
   [[nodiscard]] const RecordType& type() const noexcept { return schema_.types().front(); }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::string_view value(std::size_t row, std::size_t field) const noexcept {
@@ -41,6 +39,7 @@ class Workload {
 
  private:
   Schema schema_;
+  Schema plain_schema_;
   std::size_t size_;
   std::string text_;
   std::vector<std::size_t> ends_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "format/cbor.hpp"
 
+#include <array>
 #include <limits>
 
 #include "base/text.hpp"
@@ -408,6 +409,47 @@ TEST_CASE("of all inputs of up to three bytes, what is accepted is written back 
     }
   }
   REQUIRE(accepted > 100000);
+}
+
+TEST_CASE("a map that is read entry by entry, once, is refused for all that a map is refused for") {
+  const auto once = [](ByteView input) {
+    CborReader in(input);
+    for (std::size_t left = in.map_once(); left > 0 && in.ok(); --left) (void)in.entry();
+    return in.finish();
+  };
+  std::size_t accepted = 0;
+  // A map of two, then every value of the bytes that decide: keys, heads of values, what they hold.
+  const std::array<std::uint8_t, 12> bytes = {0x00, 0x01, 0x02, 0x17, 0x18, 0x20, 0x41, 0x61, 0x81, 0xA1, 0xF5, 0xFF};
+  for (std::size_t i = 0; i < bytes.size() * bytes.size() * bytes.size() * bytes.size() * bytes.size(); ++i) {
+    Bytes input{0xA2};
+    for (std::size_t rest = i, at = 0; at < 5; ++at, rest /= bytes.size())
+      input.push_back(bytes.at(rest % bytes.size()));
+    for (std::size_t size = 4; size <= input.size(); ++size) {
+      const ByteView whole = ByteView(input).first(size);
+      const bool fine = once(whole);
+      if (fine != whole_value(whole)) FAIL(base::to_hex(whole));
+      accepted += fine ? 1U : 0U;
+    }
+  }
+  CHECK(accepted > 1000);
+  // As deep as a map may be, and one deeper; no key comes twice, not the greatest either.
+  for (const int depth : {15, 16}) {
+    const Bytes deep = hex("a101" + repeat("81", depth) + "00");
+    CHECK(once(deep) == whole_value(deep));
+    CHECK(once(deep) == (depth == 15));
+  }
+  CHECK_FALSE(once(hex("a21bfffffffffffffffe001bfffffffffffffffe00")));
+  // An array read element by element is as long as it says.
+  const Bytes two = hex("820102");
+  CborReader in(two);
+  CHECK(in.array_once() == 2);
+  CHECK(in.uint() == 1);
+  CHECK(in.uint() == 2);
+  CHECK(in.finish());
+  const Bytes beyond = hex("830102");
+  CborReader cut(beyond);
+  CHECK(cut.array_once() == 0);
+  CHECK_FALSE(cut.ok());
 }
 
 TEST_CASE("robust: a number that does not fit is refused, and not cut off") {

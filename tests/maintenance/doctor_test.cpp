@@ -7,6 +7,7 @@
 #include <map>
 
 #include "format/cbor.hpp"
+#include "killed_child.hpp"
 #include "lab.hpp"
 #include "model/value.hpp"
 #include "support/fixed_environment.hpp"
@@ -95,6 +96,39 @@ TEST_CASE("robust: doctor finds nothing in a sound vault, and changes nothing in
     CHECK(report.tree_rows > 6);
   }
   CHECK((all_files(ward.lab.vault()) == before));
+}
+
+TEST_CASE("robust: what a killed import left behind is no fault of the search index") {
+  const Lab lab;
+  for (const std::uint64_t at : {5376U, 10'240U}) {
+    REQUIRE(killed([&] {
+      auto session = Session::open(lab.vault(), lab.owner.identity(), lab.options());
+      if (!session) return 1;
+      Rows rows(10'300);
+      ImportOptions options;
+      options.progress = [at](const Progress& progress) {
+        if (progress.stage == "write" && progress.done == at) ::kill(::getpid(), SIGKILL);
+        return true;
+      };
+      (void)session->import_rows("person", rows, options);
+      return 2;
+    }));
+    DoctorOptions options;
+    options.deep = true;
+    const DoctorReport report = REQUIRE_OK(examine(lab.vault(), lab.owner.identity(), lab.options(), options));
+    for (const Finding& finding : bad(report)) UNSCOPED_INFO(finding.where << ": " << finding.what);
+    CHECK(bad(report).empty());
+  }
+  Session session = lab.open();
+  Rows rows(10'300);
+  CHECK(REQUIRE_OK(session.import_rows("person", rows)).imported == 10'300);
+  session.close();
+  DoctorOptions options;
+  options.deep = true;
+  const DoctorReport report = REQUIRE_OK(examine(lab.vault(), lab.owner.identity(), lab.options(), options));
+  for (const Finding& finding : bad(report)) UNSCOPED_INFO(finding.where << ": " << finding.what);
+  CHECK(bad(report).empty());
+  CHECK(report.records == 10'300);
 }
 
 TEST_CASE("compartmented: doctor opens the cells of its own grants, and says how many it could not") {

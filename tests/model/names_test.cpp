@@ -176,10 +176,19 @@ TEST_CASE("A text that names nobody is refused with the reason, and not repeated
 }
 
 TEST_CASE("A query is known to tell diacritics apart, or not") {
-  for (const std::string_view plain : {"Nguyen Thi Hoa", "H'Hen", "李小龙", "ສົມສັກ", "", "\xff"})
-    REQUIRE_FALSE(model::has_diacritics(plain));
+  for (const std::string_view plain : {"Nguyen Thi Hoa", "H'Hen", "李小龙", "ສົມສັກ"}) REQUIRE_FALSE(keys(plain).marked);
   for (const std::string_view marked : {"Hoà", "Đo", "\u00d0o", "Niê", "\u0180o", "Hoa\u0300"})
-    REQUIRE(model::has_diacritics(marked));
+    REQUIRE(keys(marked).marked);
+}
+
+TEST_CASE("A query that is not loose is made of the same exact and folded keys, and of no others") {
+  for (const std::string_view name : {"Nguyễn Thị Hoà", "Y Ban", "Đỗ", "hoa  MAI"}) {
+    const NameKeys plain = REQUIRE_OK(model::name_keys(name, false));
+    REQUIRE(plain.exact == keys(name).exact);
+    REQUIRE(plain.folded == keys(name).folded);
+    REQUIRE(plain.marked == keys(name).marked);
+    REQUIRE((plain.bag.empty() && plain.joined.empty()));
+  }
 }
 
 TEST_CASE("A query of a regional name also asks for its other form, with the same care for tones") {
@@ -261,7 +270,6 @@ TEST_CASE("Whatever bytes come, keys are made or refused, and folding what was f
       }
     }
     const auto first = model::name_keys(text);
-    (void)model::has_diacritics(text);
     (void)model::typing_suggestion(text);
     (void)model::name_aliases(text);
     (void)model::edit_distance(text, "a");

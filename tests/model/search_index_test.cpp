@@ -2,6 +2,7 @@
 #include "model/search_index.hpp"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "catch.hpp"
@@ -19,41 +20,41 @@ std::array<std::uint8_t, 32> key_of_bytes(std::uint8_t byte) {
   return out;
 }
 
-IndexKeys make_keys(const IndexContext& context = kContext, std::uint8_t ck = 1, std::uint8_t generation = 2) {
+IndexWriter::Keys make_keys(const IndexContext& context = kContext, std::uint8_t ck = 1, std::uint8_t generation = 2) {
   const std::array fields{kName, kOther};
-  return {context, key_of_bytes(ck), key_of_bytes(generation), fields};
+  return std::make_shared<const IndexKeys>(context, key_of_bytes(ck), key_of_bytes(generation), fields);
 }
 
 struct Bench {
   std::unique_ptr<store::Store> store = store::make_memory_store();
-  IndexKeys keys = make_keys();
+  IndexWriter::Keys keys = make_keys();
   std::unique_ptr<KeptCounts> counts = std::make_unique<KeptCounts>();
 
   void add(const IndexWord& word, const std::vector<std::uint32_t>& rows, IndexedField field = kName) {
     const auto txn = REQUIRE_OK(store->begin_write());
-    IndexWriter writer;
+    IndexWriter writer(*counts);
     WordKey key;
-    keys.word(field, word, key);
-    for (const std::uint32_t row : rows) REQUIRE_OK(writer.add(*txn, keys, key, PostingKind::kRecord, row, *counts));
+    keys->word(field, word, key);
+    for (const std::uint32_t row : rows) REQUIRE_OK(writer.add(*txn, keys, key, PostingKind::kRecord, row));
     REQUIRE_OK(writer.flush(*txn));
     REQUIRE_OK(txn->commit());
     counts->keep(writer.counts());
   }
   bool remove(const IndexWord& word, std::uint32_t row) {
     const auto txn = REQUIRE_OK(store->begin_write());
-    IndexWriter writer;
+    IndexWriter writer(*counts);
     WordKey key;
-    keys.word(kName, word, key);
-    const bool found = REQUIRE_OK(writer.remove(*txn, keys, key, row));
+    keys->word(kName, word, key);
+    const bool found = REQUIRE_OK(writer.remove(*txn, *keys, key, row));
     REQUIRE_OK(txn->commit());
     return found;
   }
   Result<std::vector<std::uint32_t>> try_find(const IndexWord& word, IndexedField field = kName) {
     const auto txn = REQUIRE_OK(store->begin_read());
     WordKey key;
-    keys.word(field, word, key);
+    keys->word(field, word, key);
     std::vector<std::uint32_t> rows;
-    CASEVAULT_CHECK(each_posting(*txn, keys, key, [&](const Posting& posting) {
+    CASEVAULT_CHECK(each_posting(*txn, *keys, key, [&](const Posting& posting) {
       rows.push_back(posting.row);
       return true;
     }));
@@ -101,6 +102,51 @@ TEST_CASE("a word finds the rows it was given, in their order, however many ther
   }
 }
 
+TEST_CASE("words that come mixed, often and in several flushes are found in the order in which they were added") {
+  Bench bench;
+  bench.add(folded("mai"), {1, 2});
+  const auto txn = REQUIRE_OK(bench.store->begin_write());
+  IndexWriter writer(*bench.counts);
+  std::map<std::string, std::vector<std::uint32_t>> expected{{"mai", {1, 2}}};
+  for (std::uint32_t row = 3; row < 400; ++row) {
+    const std::string text = row % 3 == 0 ? "mai" : row % 3 == 1 ? "hoa" : "lan" + std::to_string(row);
+    WordKey key;
+    bench.keys->word(kName, folded(text), key);
+    REQUIRE_OK(writer.add(*txn, bench.keys, key, PostingKind::kRecord, row, row % 2 == 0));
+    expected[text].push_back(row);
+    if (row % 150 == 0) REQUIRE_OK(writer.flush(*txn));
+  }
+  REQUIRE_OK(writer.flush(*txn));
+  std::vector<std::uint32_t> shared;
+  for (const auto& [text, rows] : expected) {
+    for (const std::uint32_t row : rows) {
+      if (row > 2 && row != rows.front() && row % 2 == 0) shared.push_back(row);
+    }
+  }
+  std::ranges::sort(shared);
+  CHECK(writer.take_shared() == shared);
+  CHECK(writer.take_shared().empty());
+  CHECK(writer.added().at(kContext.slot) == 397);
+  REQUIRE_OK(txn->commit());
+  bench.counts->keep(writer.counts());
+  for (const auto& [text, rows] : expected) CHECK(bench.find(folded(text)) == rows);
+  bench.add(folded("mai"), {1000});
+  CHECK(bench.find(folded("mai")).back() == 1000);
+}
+
+TEST_CASE("a word that others added to since it was counted is counted to its end") {
+  Bench bench;
+  bench.add(folded("hoa"), numbers(40));
+  auto stale = std::make_unique<KeptCounts>();
+  WordKey key;
+  bench.keys->word(kName, folded("hoa"), key);
+  stale->keep(std::array{WordCount(Labels(kContext.slot, key).at(0), 7U)});
+  bench.counts = std::move(stale);
+  bench.add(folded("hoa"), {5000});
+  CHECK(bench.find(folded("hoa")).size() == 41);
+  CHECK(bench.find(folded("hoa")).back() == 5000);
+}
+
 TEST_CASE("words of other fields, classes, generations and compartments are other words") {
   Bench bench;
   bench.add(folded("hoa"), {1});
@@ -115,7 +161,7 @@ TEST_CASE("words of other fields, classes, generations and compartments are othe
   epoch.epoch = 2;
   IndexContext vault = kContext;
   vault.vault[0] ^= 1;
-  const auto finds_nothing = [&](IndexKeys other) {
+  const auto finds_nothing = [&](IndexWriter::Keys other) {
     std::swap(bench.keys, other);
     CHECK(bench.find(folded("hoa")).empty());
     std::swap(bench.keys, other);
@@ -131,10 +177,10 @@ TEST_CASE("a folded word's posting tells exact names apart, and a name without k
   WordKey a;
   WordKey b;
   WordKey c;
-  const IndexKeys keys = make_keys();
-  keys.word(kName, folded("hoa", "hòa"), a);
-  keys.word(kName, folded("hoa", "hóa"), b);
-  keys.word(kName, folded("hoa", "hòa"), c);
+  const IndexWriter::Keys keys = make_keys();
+  keys->word(kName, folded("hoa", "hòa"), a);
+  keys->word(kName, folded("hoa", "hóa"), b);
+  keys->word(kName, folded("hoa", "hòa"), c);
   CHECK(std::ranges::equal(a.key.view(), b.key.view()));
   CHECK(a.print != b.print);
   CHECK(a.print == c.print);
@@ -189,7 +235,7 @@ TEST_CASE("sealed: rows of the index are of one size, and no label or value is t
   bench.add(folded("hoa"), numbers(200));
   bench.add({WordClass::kRaw, std::string(5000, 'x')}, numbers(200));
   WordKey filler;
-  bench.keys.filler(3, filler);
+  bench.keys->filler(3, filler);
   std::set<Bytes> values;
   for (const auto& [key, value] : bench.rows()) {
     CHECK(key.size() == kIndexKeySize);

@@ -233,7 +233,9 @@ TEST_CASE("durable: an import of many rows shows nothing until it is whole; othe
 TEST_CASE("durable: other processes add records while an import is staged, and find them after it") {
   const Lab lab;
   Session session = lab.open();
-  Rows rows(kStaged);
+  Rows rows(kStaged, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", row % 100 == 0 ? "Meanwhile" : "Person " + std::to_string(row)}};
+  });
   // Another process works through the whole import.
   std::array<int, 2> gate{};
   REQUIRE(::pipe(gate.data()) == 0);
@@ -266,6 +268,15 @@ TEST_CASE("durable: other processes add records while an import is staged, and f
   CHECK(count(session) == kStaged + 10);
   CHECK(REQUIRE_OK(session.list("person", 20'000)).size() == kStaged + 10);
   CHECK(name_of(session, report.ids[5000]) == "Person 5001");
+  // Both put the same word in turns.
+  FindRequest request;
+  request.type = "person";
+  request.purpose = "care";
+  request.limit = 2 * kStaged;
+  request.searches = {{{"full_name", "Meanwhile"}}, {{"full_name", "Person 5001"}}};
+  const FindResult found = REQUIRE_OK(session.find(request));
+  CHECK(found.answers[0].count == 10 + kStaged / 100);
+  CHECK(found.answers[1].count == 1);
   require_sound(session);
 }
 

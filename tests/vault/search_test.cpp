@@ -343,6 +343,36 @@ TEST_CASE(
   require_sound(session);
 }
 
+TEST_CASE("robust: rows of a staged import that may be about one person are told, whatever batches they came in") {
+  const Lab lab;
+  Session session = lab.open();
+  (void)add(session, {{"full_name", "Truoc"}, {"phone", "0901 000 001"}});
+  Rows rows(12'000, [](std::uint64_t row) -> Rows::Values {
+    const bool twin = row == 30 || row == 11'500;
+    return {{"full_name", twin ? "Ho Hai" : "Nguoi " + std::to_string(row)},
+            {"born", twin ? "1980-01-01" : "1990"},
+            {"phone", row == 50          ? "0901000001"
+                      : row % 6000 == 70 ? "0902 000 002"
+                      : twin             ? "0903 000 003"
+                                         : "09" + std::to_string(10'000'000 + row)}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  REQUIRE(report.warnings.size() == 3);  // the phone of a record from before, and two pairs, each told once
+  const auto told = [&](std::uint64_t later, const std::string& what) {
+    return std::ranges::count_if(report.warnings, [&](const std::string& text) {
+      return text.find("record " + report.ids.at(later - 1).to_string()) == 0 && text.find(what) != text.npos;
+    });
+  };
+  CHECK(told(50, "the same phone") == 1);
+  CHECK(told(6070, report.ids.at(69).to_string() + ": the same phone") == 1);
+  CHECK(told(11'500, report.ids.at(29).to_string() + ": the same phone") == 1);
+  CHECK(find(session, {{"phone", "0902000002"}}).count == 2);
+  CHECK(find(session, {{"born", "1990"}}).count == 11'998);
+  const std::uint64_t entry = report.entry.value();
+  CHECK(entries(session, true).at(entry).details.find("told of 3 pairs") != std::string::npos);
+  require_sound(session);
+}
+
 TEST_CASE("traced: where the schema wants a search before a new record, none is made without one's own") {
   const Lab lab(schema_with("search_before_add = true"));
   Session session = lab.open();

@@ -51,7 +51,7 @@ def plot(table: Tabulation, ax: Any = None) -> Any:
     shown = [each for line in values for each in line if each is not None]
     stub = max(shown, default=1) * 0.04 or 1
     left = [0.0] * len(table.row_labels)
-    unknown = {"facecolor": "white", "edgecolor": "grey", "hatch": "////"}
+    unknown: dict[str, Any] = {"facecolor": "white", "edgecolor": "grey", "hatch": "////"}
     for column in range(len(labels)):
         numbers = [line[column] for line in values]
         bars = ax.barh(table.row_labels, [stub if each is None else each for each in numbers], left=left, color=f"C{column}")

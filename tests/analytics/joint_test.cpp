@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <numeric>
+#include <random>
+
+#include "analytics/joint.hpp"
+#include "catch.hpp"
+
+namespace casevault::analytics {
+namespace {
+
+Sum range(std::uint32_t from, std::uint32_t to) {
+  Sum out(to - from);
+  std::iota(out.begin(), out.end(), from);
+  return out;
+}
+
+TEST_CASE("a sum follows from what is known exactly when it can be made of it by adding and subtracting") {
+  JointSystem system(16);
+  REQUIRE(system.know(0, range(0, 100)));
+  REQUIRE(system.know(1, range(0, 40)));
+  CHECK(system.gives(range(40, 100)));
+  CHECK_FALSE(system.gives(range(0, 20)));
+  system.mark();
+  REQUIRE(system.know(2, range(60, 100)));
+  REQUIRE(system.know(3, range(300, 310)));
+  const auto used = system.used(range(40, 60));
+  REQUIRE(used.has_value());
+  CHECK(*used == std::vector<std::uint32_t>{2});
+  CHECK_FALSE(system.used(range(40, 100)).has_value());  // without what is new
+  CHECK_FALSE(system.used(range(40, 50)).has_value());
+  CHECK(system.gives(Sum{}));
+}
+
+TEST_CASE("mentions count as often as they are made, and numbers that follow from others need no room") {
+  JointSystem system(4);
+  Sum twice = range(0, 10);
+  twice.insert(twice.end(), {3, 3});
+  REQUIRE(system.know(0, twice));
+  CHECK_FALSE(system.gives(range(0, 10)));
+  REQUIRE(system.know(1, range(3, 4)));
+  CHECK(system.gives(range(0, 10)));
+  for (int i = 0; i < 10'000; ++i) REQUIRE(system.know(2, range(0, 10)));
+}
+
+TEST_CASE("of random tables, what the system gives is what elimination over fractions gives") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    // 12 records, 0/1 sums: small enough to be judged by hand.
+    std::vector<std::vector<double>> rows;
+    JointSystem system(12);
+    const auto sum_of = [](unsigned bits) {
+      Sum out;
+      for (std::uint32_t i = 0; i < 12; ++i) {
+        if ((bits >> i & 1U) != 0) out.push_back(i);
+      }
+      return out;
+    };
+    const auto reduced = [&](unsigned bits) {
+      std::vector<double> values(12);
+      for (std::size_t i = 0; i < 12; ++i) values[i] = (bits >> i & 1U) != 0 ? 1 : 0;
+      for (const std::vector<double>& row : rows) {
+        const auto pivot = static_cast<std::size_t>(
+            std::ranges::find_if(row, [](double value) { return value != 0; }) - row.begin());
+        const double times = values[pivot];
+        for (std::size_t i = 0; i < 12; ++i) {
+          values[i] -= times * row[i];
+          if (std::abs(values[i]) < 1e-9) values[i] = 0;
+        }
+      }
+      return values;
+    };
+    for (int i = 0; i < 6; ++i) {
+      const unsigned bits = random() % 4096;
+      REQUIRE(system.know(0, sum_of(bits)));
+      std::vector<double> left = reduced(bits);
+      const auto pivot = std::ranges::find_if(left, [](double value) { return value != 0; });
+      if (pivot == left.end()) continue;
+      const double scale = *pivot;
+      for (double& value : left) value /= scale;
+      rows.push_back(left);
+    }
+    for (unsigned bits = 0; bits < 4096; ++bits) {
+      const std::vector<double> left = reduced(bits);
+      const bool follows = std::ranges::all_of(left, [](double value) { return value == 0; });
+      REQUIRE(system.gives(sum_of(bits)) == follows);
+    }
+  }
+}
+
+TEST_CASE("bound: a system that is full says so, and never that nothing follows") {
+  JointSystem system(kMaxJointRank * 4);
+  std::uint32_t i = 0;
+  while (system.know(0, range(i, i + 1))) REQUIRE(++i <= kMaxJointRank);
+  CHECK(i == kMaxJointRank);
+}
+
+}  // namespace
+}  // namespace casevault::analytics

@@ -26,8 +26,9 @@ ProgressCallback progress_of(const Callable& kept) {
       return advance(*kept, progress);
     } catch (nb::python_error& error) {
       error.discard_as_unraisable("a progress callback of casevault");
-      return false;
+    } catch (...) {  // nothing is thrown through the frames of the library
     }
+    return false;
   };
 }
 
@@ -119,21 +120,21 @@ void bind_tables(nb::module_& m) {
           },
           "requested_schema"_a = nb::none())
       .def_prop_ro(
-          "entry", [](const Columns& self) { return self.table.entry(); },
+          "entry", [](const Columns& self) { return released([&] { return self.table.entry(); }); },
           "The log entry, or None before the first read.")
       .def_prop_ro(
-          "rows", [](const Columns& self) { return self.table.rows(); },
+          "rows", [](const Columns& self) { return released([&] { return self.table.rows(); }); },
           "How many records the entry fixed, or None before the first read.")
-      .def_prop_ro("basis", [](const Columns& self) { return self.table.basis(); })
+      .def_prop_ro("basis", [](const Columns& self) { return released([&] { return self.table.basis(); }); })
       .def(
           "check",
           [](const Columns& self) {
-            if (auto error = self.table.last_error()) throw Failure{*std::move(error)};
+            if (auto error = released([&] { return self.table.last_error(); })) throw Failure{*std::move(error)};
           },
           "Raises what went wrong in the last read, with its own exception.")
       .def("__repr__",
            [](const Columns& self) {
-             const auto entry = self.table.entry();
+             const auto entry = released([&] { return self.table.entry(); });
              return entry ? "<casevault.Table, entry " + std::to_string(*entry) + ">"
                           : std::string("<casevault.Table, not read>");
            })
@@ -203,14 +204,15 @@ void bind_tables(nb::module_& m) {
            })
       .def("__reduce__", not_pickled<Tabulation>, kReduce);
 
-  nb::class_<Release>(m, "Release", "Rows that may be handed on: coarser, in groups of k, shuffled.")
+  nb::class_<Release>(m, "Release",
+                      "Rows that may be handed on: coarser, in groups of k, shuffled. Not readable in a forked child.")
       .def_prop_ro("columns", &Release::columns)
       .def_prop_ro("entry", &Release::entry)
       .def_prop_ro("name", &Release::name)
       .def_prop_ro("basis", &Release::basis)
       .def_prop_ro("k", &Release::k)
       .def_prop_ro("distinct", &Release::distinct)
-      .def_prop_ro("dropped", &Release::dropped)
+      .def_prop_ro("dropped", &Release::dropped, "Rows left out, or None when these are some, but fewer than k.")
       .def_prop_ro("starred", &Release::starred)
       .def("__len__", &Release::rows)
       .def("__arrow_c_schema__", [](const Release& release) { return schema_capsule(release); })
@@ -268,10 +270,11 @@ void bind_publishing(nb::class_<Open>& session) {
            })
       .def("release",
            [](Open& s, const std::string& type,
-              const std::vector<std::tuple<std::string, int, std::vector<std::int64_t>, std::string, bool>>& columns,
+              const std::vector<
+                  std::tuple<std::string, std::optional<int>, std::vector<std::int64_t>, std::string, bool>>& columns,
               const Conditions& where, const std::string& name, std::uint64_t k, std::uint64_t distinct, bool star,
               bool pseudonyms, int era, const std::string& purpose, const std::string& basis,
-              const std::string& recipient) {
+              const std::string& recipient, const std::string& recipient_class) {
              return released([&] {
                ReleaseRequest request{.type = type,
                                       .columns = {},
@@ -284,13 +287,15 @@ void bind_publishing(nb::class_<Open>& session) {
                                       .era = static_cast<Era>(era),
                                       .purpose = purpose,
                                       .basis = basis,
-                                      .recipient = recipient};
-               for (const auto& [field, coarseness, bands, age_on, sensitive] : columns)
-                 request.columns.push_back({.field = field,
-                                            .coarseness = static_cast<Coarseness>(coarseness),
-                                            .bands = bands,
-                                            .age_on = age_on,
-                                            .sensitive = sensitive});
+                                      .recipient = recipient,
+                                      .recipient_class = recipient_class};
+               for (const auto& [field, level, bands, age_on, sensitive] : columns)
+                 request.columns.push_back(
+                     {.field = field,
+                      .coarseness = level ? std::optional(static_cast<Coarseness>(*level)) : std::nullopt,
+                      .bands = bands,
+                      .age_on = age_on,
+                      .sensitive = sensitive});
                return take(s.release(request));
              });
            })

@@ -22,10 +22,11 @@ def main() -> None:
     with casevault.open(given.vault, identity=given.identity, passphrase=passphrase, state_folder=given.state) as vault:
         release = vault.release(
             "person",
-            columns=["sex", casevault.Column("intake_date", "year"), "province_code", casevault.Column("status", sensitive=True)],
+            columns=["sex", casevault.Column("intake_date", "year"), "province_code", casevault.Column("exploitation_type", sensitive=True)],
             era="2025", distinct=2, star=True, name="research partner", recipient="university")
         frame = polars.DataFrame(release)
-        print(f"{len(release)} rows, {release.dropped} left out, smallest group {release.k}, entry {release.entry}")
+        left_out = "fewer than k" if release.dropped is None else release.dropped
+        print(f"{len(release)} rows, {left_out} left out, smallest group {release.k}, entry {release.entry}")
     smallest = frame.group_by(["sex", "intake_date", "province_code"]).len()["len"].min()
     if smallest != release.k:
         raise SystemExit("the release is not what it says")

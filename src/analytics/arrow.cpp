@@ -38,14 +38,39 @@ void release_schema(ArrowSchema* schema) {
   schema->release = nullptr;
 }
 
+/// What was handed out already goes back when memory for the rest is lacking: `out` is untouched then.
+template <typename T>
+class HandedOut {
+ public:
+  HandedOut(std::vector<T>& children, T& dictionary) : children_(&children), dictionary_(&dictionary) {}
+  HandedOut(const HandedOut&) = delete;
+  HandedOut& operator=(const HandedOut&) = delete;
+  ~HandedOut() {
+    if (kept_) return;
+    for (T& child : *children_) drop(child);
+    drop(*dictionary_);
+  }
+  void keep() noexcept { kept_ = true; }
+
+ private:
+  static void drop(T& each) {
+    if (each.release != nullptr) each.release(&each);
+  }
+  std::vector<T>* children_;
+  T* dictionary_;
+  bool kept_ = false;
+};
+
 void hand_out(SchemaNode node, ArrowSchema& out) {
   auto owned = std::make_unique<OwnedSchema>();
   owned->children.resize(node.children.size());
+  HandedOut guard(owned->children, owned->dictionary);
   for (std::size_t i = 0; i < node.children.size(); ++i) {
     hand_out(std::move(node.children[i]), owned->children[i]);
     owned->places.push_back(&owned->children[i]);
   }
   if (!node.dictionary.empty()) hand_out(std::move(node.dictionary.front()), owned->dictionary);
+  guard.keep();
   const bool dictionary = !node.dictionary.empty();
   owned->node = std::move(node);
   out = {owned->node.format.c_str(),
@@ -142,11 +167,13 @@ void hand_out(ArrowNode node, ArrowArray& out) {
   for (const SecretBytes& buffer : owned->buffers)
     owned->addresses.push_back(buffer.empty() ? nullptr : buffer.view().data());
   owned->children.resize(node.children.size());
+  HandedOut guard(owned->children, owned->dictionary);
   for (std::size_t i = 0; i < node.children.size(); ++i) {
     hand_out(std::move(node.children[i]), owned->children[i]);
     owned->places.push_back(&owned->children[i]);
   }
   if (!node.dictionary.empty()) hand_out(std::move(node.dictionary.front()), owned->dictionary);
+  guard.keep();
   out = {static_cast<std::int64_t>(node.length),
          static_cast<std::int64_t>(node.nulls),
          0,
@@ -422,6 +449,9 @@ int guarded(OwnedStream& stream, const Work& work) {
     return ENOMEM;
   } catch (const std::exception& thrown) {
     stream.error = thrown.what();
+    return EIO;
+  } catch (...) {  // of a callback of the host
+    stream.error = "something was thrown that is no exception";
     return EIO;
   }
 }

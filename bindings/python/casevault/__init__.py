@@ -6,7 +6,8 @@
 ...     table = vault.table("person", columns=["sex", "status"], purpose="statistics")
 ...     frame = polars.DataFrame(table)
 
-What frames and strings hold is in Python's memory, where nothing is locked or wiped.
+What frames and strings hold is in Python's memory, where nothing is locked or wiped. Frames that share the memory of a table or a
+release are of zeros in a forked child: hand on copies, or open the vault there.
 """
 
 from __future__ import annotations

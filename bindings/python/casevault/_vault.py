@@ -16,7 +16,6 @@ Where = Mapping[str, str | tuple[str, str]] | Iterable[str]
 
 _ERAS = {"recorded": 0, "2024": 1, "2025": 2}
 _LEVELS = {"exact": 0, "month": 1, "year": 2}
-_BANDS = 3
 _PAGE = 1000
 
 
@@ -76,10 +75,27 @@ def _where(where: Where | None) -> list[tuple[str, str, str]]:
     if where is None:
         return []
     if isinstance(where, Mapping):
-        return [(field, each, each) if isinstance(each, str) else (field, each[0], each[1]) for field, each in where.items()]
+        return [_condition(field, each) for field, each in where.items()]
     if isinstance(where, str):
         return [parse_filter(where)]
     return [parse_filter(each) for each in where]
+
+
+def _condition(field: str, value: object) -> tuple[str, str, str]:
+    if isinstance(value, str):
+        return field, value, value
+    if isinstance(value, tuple | list) and len(value) == 2 and all(isinstance(each, str) for each in value):
+        return field, value[0], value[1]
+    raise Usage(f"the condition on {field} is a text, or a pair of texts for a range; an empty text means that nothing is recorded")
+
+
+def _number(value: int | None, what: str) -> int:
+    """0, which stands for the default, for None."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or not 1 <= value <= 1_000_000:
+        raise Usage(f"{what} is a number from 1 to 1000000")
+    return int(value)
 
 
 def _era(era: str) -> int:
@@ -90,7 +106,10 @@ def _era(era: str) -> int:
 
 def _names(names: Sequence[str]) -> list[str]:
     """A list; a single name is taken for what is meant, not for its letters."""
-    return [names] if isinstance(names, str) else list(names)
+    made = [names] if isinstance(names, str) else list(names)
+    if not all(isinstance(each, str) for each in made):
+        raise Usage("names are a list of texts")
+    return made
 
 
 class Record:
@@ -189,7 +208,7 @@ class Duplicates(list[Pair]):
 
 
 class Column:
-    """A column of a release: how much coarser it leaves.
+    """A column of a release: how much coarser it leaves. Without a level dates become years; `bands` stand for themselves.
 
     >>> Column("intake_date", "year")
     Column('intake_date', 'year')
@@ -199,9 +218,11 @@ class Column:
 
     __slots__ = ("age_on", "bands", "field", "level", "sensitive")
 
-    def __init__(self, field: str, level: str = "exact", *, bands: Sequence[int] = (), age_on: str = "", sensitive: bool = False) -> None:
-        if level not in _LEVELS:
+    def __init__(self, field: str, level: str | None = None, *, bands: Sequence[int] = (), age_on: str = "", sensitive: bool = False) -> None:
+        if level is not None and level not in _LEVELS:
             raise Usage("a level is exact, month or year")
+        if level is not None and len(bands) != 0:
+            raise Usage("a column has either bands or a level, not both")
         self.field = field
         self.level = level
         self.bands = list(bands)
@@ -209,10 +230,10 @@ class Column:
         self.sensitive = sensitive
 
     def __repr__(self) -> str:
-        return f"Column({self.field!r}, {self.level!r})"
+        return f"Column({self.field!r})" if self.level is None else f"Column({self.field!r}, {self.level!r})"
 
-    def _tuple(self) -> tuple[str, int, list[int], str, bool]:
-        return self.field, _BANDS if self.bands else _LEVELS[self.level], self.bands, self.age_on, self.sensitive
+    def _tuple(self) -> tuple[str, int | None, list[int], str, bool]:
+        return self.field, None if self.level is None else _LEVELS[self.level], self.bands, self.age_on, self.sensitive
 
 
 class Budget:
@@ -426,18 +447,28 @@ class Vault:
         """Granted columns, exactly, for polars, pandas, pyarrow, duckdb or nanoarrow. Reading it is the disclosure."""
         return self._session.table(type, _names(columns), ids, purpose, basis, recipient, recipient_class, callback_of(progress))
 
-    def tabulate(self, type: str, *, rows: str, columns: str = "", where: Where | None = None, era: str = "recorded", min_cell: int = 11,
-                 round_to: int = 0, purpose: str = "statistics", basis: str = "", recipient: str = "", name: str = "") -> Tabulation:
-        """A cross table in which no small cell shows, nor can be worked out. It is published: see the ledger."""
-        return self._session.tabulate(type, rows, columns, _where(where), _era(era), min_cell, round_to, purpose, basis, recipient, name)
+    def tabulate(self, type: str, *, rows: str, columns: str = "", where: Where | None = None, era: str = "recorded",
+                 min_cell: int | None = None, round_to: int | None = None, purpose: str = "statistics",
+                 basis: str = "", recipient: str = "", name: str = "") -> Tabulation:
+        """A cross table in which no small cell shows, nor can be worked out. It is published: see the ledger.
 
-    def release(self, type: str, *, columns: Sequence[str | Column], name: str, where: Where | None = None, k: int = 11, distinct: int = 1,
-                star: bool = False, pseudonyms: bool = True, era: str = "recorded", purpose: str = "statistics", basis: str = "",
-                recipient: str = "") -> Release:
-        """Rows that may be handed on. A plain field name leaves as it is; `Column` says how much coarser."""
-        made = [Column(each) if isinstance(each, str) else each for each in columns]
-        return self._session.release(type, [each._tuple() for each in made], _where(where), name, k, distinct, star, pseudonyms, _era(era),
-                                     purpose, basis, recipient)
+        `min_cell` is that of the purpose unless it is greater; of a set of fewer records there is no table (`Refused`)."""
+        return self._session.tabulate(type, rows, columns, _where(where), _era(era), _number(min_cell, "min_cell"),
+                                      _number(round_to, "round_to"), purpose, basis, recipient, name)
+
+    def release(self, type: str, *, columns: Sequence[str | Column], name: str, where: Where | None = None, k: int | None = None,
+                distinct: int | None = None, star: bool = False, pseudonyms: bool = True, era: str = "recorded", purpose: str = "statistics", basis: str = "",
+                recipient: str = "", recipient_class: str = "") -> Release:
+        """Rows that may be handed on. Of a plain field name dates leave as years, all else as it is; `Column` says how much coarser.
+
+        `k` is min_cell of the purpose unless it is greater; `distinct` is 2 where a column is sensitive, which only fields can be that
+        the schema calls so."""
+        given = [columns] if isinstance(columns, str) else list(columns)
+        if not all(isinstance(each, str | Column) for each in given):
+            raise Usage("columns are a list of texts and Column")
+        made = [Column(each) if isinstance(each, str) else each for each in given]
+        return self._session.release(type, [each._tuple() for each in made], _where(where), name, _number(k, "k"),
+                                     _number(distinct, "distinct"), star, pseudonyms, _era(era), purpose, basis, recipient, recipient_class)
 
     def ledger(self) -> list[Budget]:
         """What was published, oldest first."""

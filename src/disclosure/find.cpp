@@ -230,7 +230,7 @@ class Search {
   /// Rows that any word of the term leads to, ascending, each with its closest match.
   Result<void> candidates_of(const Term& term, std::vector<Candidate>& out) {
     out.clear();
-    const vault::IndexCache::Keys& keys = indexes_.at(term.field->compartment);
+    const model::IndexWriter::Keys& keys = indexes_.at(term.field->compartment);
     if (!keys) return {};
     for (const model::IndexWord& word : term.words.words) {
       model::WordKey key;
@@ -276,13 +276,19 @@ class Search {
     return {};
   }
 
+  Error of_record(std::uint64_t row, const Error& error) const {
+    return {error.code, "record " + core_.id_of(row).to_string() + ": " + error.message};
+  }
+
   /// False when there is no such row.
   Result<bool> open_head(std::uint64_t row) {
     const auto key = vault::row_key(row);
     CASEVAULT_TRY(const auto value, snapshot_->txn->get(store::Table::kRows, key));
     if (!value) return false;
-    CASEVAULT_TRY(const auto leaf, core_.leaf_key(*snapshot_->txn, snapshot_->db, row / keys::kFanout));
-    if (auto opened = head_.open(core_.row_context(row), *value, *leaf); !opened) return std::move(opened).error();
+    const auto leaf = core_.leaf_key(*snapshot_->txn, snapshot_->db, row / keys::kFanout);
+    if (!leaf) return of_record(row, leaf.error());
+    if (auto opened = head_.open(core_.row_context(row), *value, **leaf); !opened)
+      return of_record(row, opened.error());
     return true;
   }
 
@@ -297,10 +303,7 @@ class Search {
       for (const Term& term : terms) {
         auto fits = open_value(candidate.row, term);
         if (fits && !*fits) fits = Error{ErrorCode::kIntegrity, kStale};
-        if (!fits) {
-          return Error{fits.error().code,
-                       "record " + core_.id_of(candidate.row).to_string() + ": " + fits.error().message};
-        }
+        if (!fits) return of_record(candidate.row, fits.error());
         found.candidate.match = std::max(found.candidate.match, **fits);
         const bool close = candidates_.size() == 1 || term.field->index != IndexKind::kName;
         if (!close) found.candidate.distance += model::edit_distance(term.typed, as_text(value_));
@@ -391,8 +394,8 @@ class Search {
   std::vector<std::vector<Term>> searches_;
   std::string basis_;
   bool any_unit_ = false;
-  std::map<std::uint16_t, vault::IndexCache::Keys> indexes_;  ///< by compartment; null: nothing was written there
-  std::vector<std::uint32_t> leaving_;                        ///< rows, in the order of the hits
+  std::map<std::uint16_t, model::IndexWriter::Keys> indexes_;  ///< by compartment; null: nothing was written there
+  std::vector<std::uint32_t> leaving_;                         ///< rows, in the order of the hits
   std::map<std::uint32_t, std::pair<std::uint32_t, SecretBytes>> subjects_;  ///< of few rows: version and key
 
   std::vector<Candidate> candidates_;  ///< of the search at hand, like all below

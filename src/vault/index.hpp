@@ -22,25 +22,6 @@ struct Authority;
 [[nodiscard]] std::array<std::uint8_t, 8> index_rules(const Schema& schema, std::uint16_t compartment);
 [[nodiscard]] bool has_index(const Schema& schema);
 
-/// Keys of generations and counts of words, kept by an open vault. Thread-safe.
-class IndexCache {
- public:
-  using Keys = std::shared_ptr<const model::IndexKeys>;
-  [[nodiscard]] Keys find(const IndexGeneration& generation) const;
-  /// Keys of generations that `state` no longer has are forgotten.
-  void keep(const IndexGeneration& generation, Keys keys, const IndexState& state);
-  [[nodiscard]] model::KeptCounts& counts() noexcept { return counts_; }
-
- private:
-  struct Kept {
-    std::array<std::uint8_t, 8> rules{};
-    Keys keys;
-  };
-  mutable std::mutex mutex_;
-  std::map<std::uint32_t, Kept> keys_;  ///< by slot
-  model::KeptCounts counts_;
-};
-
 /// A word that a record is found by, and by which of its fields.
 struct FieldWord {
   std::uint16_t field = 0;
@@ -55,9 +36,11 @@ void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fi
 /// A phone or identity number, which says by itself who somebody is.
 [[nodiscard]] bool identifies(const RecordType& type, const FieldWord& word);
 
-/// Keys of a generation whose rules are the schema's. kNoGrant without the compartment.
-[[nodiscard]] Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
-                                                  const Authority& authority, const IndexGeneration& generation);
+/// Keys of a generation whose rules are the schema's, as the transaction sees it: a slot whose first generation was
+/// rolled back is given out again with another key. kNoGrant without the compartment.
+[[nodiscard]] Result<model::IndexWriter::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
+                                                          const Authority& authority,
+                                                          const IndexGeneration& generation);
 /// A generation key in a new slot. The generation joins the state of the unit of work.
 [[nodiscard]] Result<IndexGeneration*> begin_generation(UnitOfWork& work, std::uint16_t compartment);
 
@@ -90,7 +73,7 @@ class Indexer {
  private:
   struct Target {
     std::uint16_t compartment = 0;  ///< index into the schema
-    IndexCache::Keys keys;
+    model::IndexWriter::Keys keys;
     std::optional<std::uint64_t> built;
     std::size_t usual = 0;  ///< postings of a record
   };

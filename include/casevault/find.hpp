@@ -67,6 +67,7 @@ struct DuplicatesResult {
   std::string basis;                 ///< the one the entry carries
   std::uint64_t records = 0;         ///< that were compared
   std::uint64_t pairs = 0;           ///< that were handed over
+  std::uint64_t damaged = 0;         ///< records that were left out because they do not open: run doctor
   std::vector<std::string> unheard;  ///< fields that tell of a person and that this principal may not read
 };
 

@@ -82,8 +82,11 @@ Result<std::vector<std::string>> Lookalikes::of(std::uint64_t row) {
   rows.erase(static_cast<std::uint32_t>(row));
   for (const std::uint32_t other : rows) {
     if (out.size() == kMostNamed) break;
-    CASEVAULT_TRY(const std::vector<FieldWord> theirs, words_of(other));
-    const std::string why = because(type_, mine, theirs);
+    const auto theirs = words_of(other);
+    // A damaged record, or one under a key that this principal has not got, keeps nobody from writing another.
+    if (!theirs && (is_damage(theirs.error()) || theirs.error().code == ErrorCode::kNoGrant)) continue;
+    if (!theirs) return theirs.error();
+    const std::string why = because(type_, mine, *theirs);
     if (!why.empty()) {
       out.push_back("record " + work_.core().id_of(row).to_string() + " may be the same person as record " +
                     work_.core().id_of(other).to_string() + ": " + why);

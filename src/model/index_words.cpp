@@ -63,8 +63,14 @@ void words_of_value(IndexKind kind, std::string_view value, std::vector<IndexWor
   out.clear();
   if (kind == IndexKind::kName) {
     for (const std::string_view part : name_parts(value)) {
-      if (auto keys = name_keys(part)) add_name(*std::move(keys), out);
+      auto keys = name_keys(part);
+      if (!keys) continue;
+      out.emplace_back(WordClass::kFolded, std::move(keys->folded), std::move(keys->exact));
+      out.emplace_back(WordClass::kOrderFree, std::move(keys->bag));
+      out.emplace_back(WordClass::kJoined, std::move(keys->joined));
     }
+    std::ranges::sort(out);  // a value from before there was a bound may hold any number of names
+    out.erase(std::unique(out.begin(), out.end()), out.end());
   } else if (auto words = whole_words(kind, value)) {
     for (std::string& word : *words) add(out, {WordClass::kWhole, std::move(word)});
   }

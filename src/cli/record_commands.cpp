@@ -367,8 +367,7 @@ Result<int> duplicates(Context& context, const DuplicatesArguments& arguments) {
     const std::string b = pair.b.to_string();
     const double score = std::round(pair.score * 1000) / 1000;
     std::string line = a + "  " + b + "  " + Json(score).dump();
-    for (const std::string_view reason : pair.because)
-      line += (&reason == &pair.because.front() ? "  " : "; ") + std::string(reason);
+    for (std::size_t i = 0; i < pair.because.size(); ++i) line += (i == 0 ? "  " : "; ") + std::string(pair.because[i]);
     for (const std::string_view reason : pair.against) line += "; but " + std::string(reason);
     printed = context.print(
         Json{{"a", a}, {"b", b}, {"score", score}, {"because", pair.because}, {"against", pair.against}}, line);
@@ -376,12 +375,24 @@ Result<int> duplicates(Context& context, const DuplicatesArguments& arguments) {
   };
   CASEVAULT_TRY(const DuplicatesResult result, session.duplicates(request, show));
   CASEVAULT_CHECK(std::move(printed));
-  std::string unheard;
-  for (const std::string& field : result.unheard) unheard += (unheard.empty() ? "" : ", ") + field;
-  if (context.options.progress != "json") {
+  if (context.options.progress == "json") {
+    // Standard output holds pairs alone: what is about all of them is the last line of standard error.
+    note(dump(Json{{"pairs", result.pairs},
+                   {"records", result.records},
+                   {"entry", result.entry},
+                   {"basis", result.basis},
+                   {"damaged", result.damaged},
+                   {"unheard", result.unheard}}));
+  } else {
+    std::string unheard;
+    for (const std::string& field : result.unheard) unheard += (unheard.empty() ? "" : ", ") + field;
     note(std::to_string(result.pairs) + (result.pairs == 1 ? " pair among " : " pairs among ") +
          std::to_string(result.records) + " records, entry " + std::to_string(result.entry) + ", basis " +
-         visible(result.basis) + (unheard.empty() ? "" : "; not compared, because you may not read them: " + unheard));
+         visible(result.basis) +
+         (result.damaged == 0
+              ? ""
+              : "; left out, because they do not open (run doctor): " + std::to_string(result.damaged)) +
+         (unheard.empty() ? "" : "; not compared, because you may not read them: " + unheard));
   }
   return 0;
 }

@@ -401,16 +401,16 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
                                               std::to_string(name.compartment) + " is unknown to the log"};
   }
   const auto grant = authority.me().grant_of(name);
-  if (grant == authority.me().grants.end()) {
+  const auto called = [&] {
     const auto& compartments = authority.schema().compartments();
     const auto compartment = std::ranges::find(compartments, name.compartment, &Compartment::id);
-    return Error{ErrorCode::kNoGrant,
-                 authority.me().who.name + " holds no grant for compartment " +
-                     (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
+    return compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name;
+  };
+  if (grant == authority.me().grants.end()) {
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment " + called()};
   }
   if (expired == Expired::kNot && !may_open(authority, name)) {
-    return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " +
-                                          std::to_string(name.compartment) + " expired at " +
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " + called() + " expired at " +
                                           base::to_rfc3339(authority.me().expires_ms(name.compartment))};
   }
   keys::EpochName at = grant->first;

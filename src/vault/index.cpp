@@ -177,19 +177,23 @@ Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t
   return {};
 }
 
-Result<void> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word, std::size_t most,
-                                const StagedRange* own, std::set<std::uint32_t>& rows) const {
+Result<std::vector<std::uint32_t>> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
+                                                      std::size_t most, const StagedRange* own) const {
+  std::vector<std::uint32_t> rows;
   const std::uint16_t compartment = type.find(word.field)->compartment;
   const auto target = std::ranges::find_if(
       targets_, [&](const Target& each) { return each.compartment == compartment && !each.built; });
-  if (target == targets_.end()) return {};
+  if (target == targets_.end()) return rows;
   model::WordKey key;
   target->keys->word({type.id, word.field}, word.word, key);
-  return model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
+  CASEVAULT_CHECK(model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
     const bool mine = own != nullptr && posting.row >= own->first_row && posting.row < own->end_row;
-    if (mine || !work.db().is_staged(posting.row)) rows.insert(posting.row);
+    if (mine || !work.db().is_staged(posting.row)) rows.push_back(posting.row);
     return rows.size() < most;
-  });
+  }));
+  std::ranges::sort(rows);
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
 }
 
 Result<void> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,

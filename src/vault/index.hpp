@@ -3,8 +3,6 @@
 
 #include <casevault/schema.hpp>
 
-#include <set>
-
 #include "model/search_index.hpp"
 #include "vault/db_state.hpp"
 #include "vault/encoded_field.hpp"
@@ -59,11 +57,14 @@ class Indexer {
   /// identity numbers are telling (IndexWriter::take_shared), and its names when it also has a date.
   [[nodiscard]] Result<void> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                  std::span<const EncodedField> fields);
-  /// Rows that have the word, without those of imports that are not published, until there are `most` in `rows`.
-  /// `own`: of the import that asks, whose rows count.
-  [[nodiscard]] Result<void> rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
-                                       std::size_t most, const StagedRange* own, std::set<std::uint32_t>& rows) const;
-  /// Postings of words that only `before` gives are overwritten, those that only `after` gives are added.
+  /// Rows that have the word, ascending, without those of imports that are not
+  /// published; the oldest `most` of them. `own`: of the import that asks,
+  /// whose rows count.
+  [[nodiscard]] Result<std::vector<std::uint32_t>> rows_with(UnitOfWork& work, const RecordType& type,
+                                                             const FieldWord& word, std::size_t most,
+                                                             const StagedRange* own) const;
+  /// Postings of words that only `before` gives are overwritten, those that
+  /// only `after` gives are added.
   [[nodiscard]] Result<void> replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                      std::span<const EncodedField> before, std::span<const EncodedField> after);
   [[nodiscard]] bool empty() const noexcept { return targets_.empty(); }

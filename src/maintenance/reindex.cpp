@@ -268,6 +268,7 @@ bool has_old_index(const Snapshot& snapshot, const std::vector<std::uint16_t>& c
 Result<Reindexing> rebuild_indexes(Core& core, const std::vector<std::uint16_t>& compartments, bool all,
                                    const ReencryptOptions& options) {
   Reindexing report;
+  CASEVAULT_CHECK(sweep(core));  // what a kill left behind the last time
   for (const std::uint16_t compartment : compartments) {
     {
       CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());

@@ -18,7 +18,9 @@ using vault::Authority;
 using vault::Core;
 using vault::Snapshot;
 
-constexpr std::size_t kMostRanked = 1000;  ///< records of one search that are decrypted, unless more are asked for
+constexpr std::size_t kMostRanked = 1000;    ///< records of one search that are decrypted, unless more are asked
+                                             ///< for
+constexpr std::size_t kMostSearches = 1000;  ///< they share one read transaction
 constexpr std::size_t kMostTyped = std::size_t{1} << 20U;
 constexpr int kMaxAttempts = 4;
 
@@ -118,9 +120,19 @@ class Search {
         if (field->index == IndexKind::kNone) return not_indexed(*field);
         if (std::ranges::find(terms, field, &Term::field) != terms.end())
           return Error{ErrorCode::kUsage, "field " + field->name + " is given twice"};
-        auto words = model::words_of_query(field->index, input.text, request_.loose);
-        if (!words) return Error{words.error().code, "field " + field->name + ": " + words.error().message};
-        terms.push_back({field, input.text, *std::move(words)});
+        // Several names are asked for as a record holds them: each by itself.
+        std::vector<std::string_view> parts{input.text};
+        if (field->index == IndexKind::kName) {
+          parts = model::name_parts(input.text);
+          if (parts.size() > model::kMaxNames)
+            return Error{ErrorCode::kBadInput, "field " + field->name + ": more names than a record may hold"};
+          if (parts.empty()) parts = {input.text};
+        }
+        for (const std::string_view part : parts) {
+          auto words = model::words_of_query(field->index, part, request_.loose);
+          if (!words) return Error{words.error().code, "field " + field->name + ": " + words.error().message};
+          terms.push_back({field, part, *std::move(words)});
+        }
         if (std::ranges::find(fields_, field) == fields_.end()) fields_.push_back(field);
       }
     }
@@ -207,6 +219,7 @@ class Search {
     const std::size_t looked_at = candidates_.size();
     CASEVAULT_CHECK(rank(terms));
     answer.count -= looked_at - found_.size();
+    if (found_.empty()) suggest(terms, answer.suggestions);
     for (Found& found : found_) {
       if (answer.matches.size() == request_.limit) break;
       answer.matches.push_back(
@@ -216,6 +229,18 @@ class Search {
         subjects_.try_emplace(found.candidate.row, std::pair(found.version, std::move(found.record_key)));
     }
     return answer;
+  }
+
+  /// Of what was typed alone, whatever is held.
+  static void suggest(const std::vector<Term>& terms, std::vector<std::string>& out) {
+    for (const Term& term : terms) {
+      const std::string field = "field " + term.field->name + ": ";
+      std::optional<std::string> meant;
+      if (term.field->index == IndexKind::kName) meant = model::typing_suggestion(term.typed);
+      if (term.field->index == IndexKind::kId) meant = model::id_suggestion(term.typed);
+      if (meant) out.push_back(field + "did you mean " + *meant + "?");
+      if (const auto why = model::why_as_written(term.field->index, term.typed)) out.push_back(field + *why);
+    }
   }
 
   /// All at once: a cipher is set up for each call.
@@ -413,6 +438,8 @@ Result<void> check_request(const FindRequest& request) {
   if (request.purpose.empty()) return Error{ErrorCode::kUsage, "a purpose is required"};
   if (request.limit == 0) return Error{ErrorCode::kUsage, "a limit must be at least 1"};
   if (request.searches.empty()) return Error{ErrorCode::kUsage, "nothing is searched for"};
+  if (request.searches.size() > kMostSearches)
+    return Error{ErrorCode::kUsage, "more than 1,000 searches at once; split the request"};
   std::size_t typed = 0;
   for (const std::vector<FieldInput>& terms : request.searches) {
     if (terms.empty()) return Error{ErrorCode::kUsage, "a search names no field"};

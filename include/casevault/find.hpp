@@ -17,12 +17,15 @@ enum class Match : std::uint8_t {
 
 struct FindRequest {
   std::string type;
-  /// Each is one search: fields with what was typed, all of which must fit. A date may be a day, month or year, or
-  /// FROM..TO. Searches of one request share one log entry. The texts must live until the call returns.
+  /// Each is one search: fields with what was typed, all of which must fit. A
+  /// date may be a day, month or year, or FROM..TO; several names (between ; |
+  /// or line breaks) must all be there. Searches of one request, at most 1,000,
+  /// share one log entry. The texts must live until the call returns.
   std::vector<std::vector<FieldInput>> searches;
   std::string purpose;
   std::string basis;        ///< empty: the purpose's default
-  bool loose = false;       ///< names without their marks, in any order, with other spaces, too
+  bool loose = false;       ///< names without their marks, in any order, with other
+                            ///< spaces; dates known in part
   std::size_t limit = 100;  ///< matches that are returned, per search
 };
 
@@ -35,6 +38,9 @@ struct FindResult {
   struct Answer {
     std::vector<Hit> matches;  ///< the closest first
     std::uint64_t count = 0;   ///< all that there are, beyond those that are returned
+    /// Where nothing was found: what may have been meant, and why a text is
+    /// only found exactly as it stands.
+    std::vector<std::string> suggestions;
   };
   std::vector<Answer> answers;  ///< one for each search, in their order
   std::uint64_t entry = 0;
@@ -67,6 +73,7 @@ struct DuplicatesResult {
   std::string basis;                 ///< the one the entry carries
   std::uint64_t records = 0;         ///< that were compared
   std::uint64_t pairs = 0;           ///< that were handed over
+  std::uint64_t damaged = 0;         ///< records that were left out because they do not open: run doctor
   std::vector<std::string> unheard;  ///< fields that tell of a person and that this principal may not read
 };
 

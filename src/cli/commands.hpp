@@ -75,7 +75,7 @@ struct DiscloseArguments {
 };
 Result<int> disclose(Context& context, const DiscloseArguments& arguments);
 struct FindArguments {
-  std::string type, purpose, basis, limit;
+  std::string type, purpose, basis, limit, from;
   std::vector<std::string> values;
   bool loose = false;
 };

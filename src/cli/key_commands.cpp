@@ -102,7 +102,7 @@ Result<int> key_reencrypt(Context& context, const KeyReencryptArguments& argumen
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const Reencryption done, session.reencrypt(options));
   std::string text = arguments.index ? "" : std::to_string(done.done) + " cells moved\n";
-  text += std::to_string(done.records) + " records put into new search indexes";
+  text += std::to_string(done.records) + " records put into new search indexes, each counted once a compartment";
   for (const std::string& what : done.failed) text += "\ncould not be moved: " + visible(what);
   for (const std::string& name : done.skipped) text += "\n" + name + ": not held by this identity, left as it is";
   CASEVAULT_CHECK(context.print(Json{{"done", done.done},

@@ -237,10 +237,15 @@ class Table {
     CLI::App& find_ = command(app_, "find", "Searches, in the index of the vault; logged, with a match or without",
                               [this](Context& c) { return find(c, find_args_); });
     text(find_, "TYPE", find_args_.type, "", "A record type of the schema")->required();
-    texts(find_, "FIELD=VALUE", find_args_.values, "", "What all must fit; dates also as FROM..TO")->required();
+    texts(find_, "FIELD=VALUE", find_args_.values, "", "What all must fit; dates also as FROM..TO");
+    text(find_, "--from", find_args_.from, "FILE.json",
+         "What to search for from a flat JSON object, - for standard input: it "
+         "stays out of the process list");
     text(find_, "--purpose", find_args_.purpose, "P", "A purpose of the schema")->required();
     text(find_, "--basis", find_args_.basis, "B", "The legal basis; default: the purpose's");
-    find_.add_flag("--loose", find_args_.loose, "Names without their marks, in any order, with other spaces, too");
+    find_.add_flag("--loose", find_args_.loose,
+                   "Names without their marks, in any order, with other "
+                   "spaces; dates known in part");
     text(find_, "--limit", find_args_.limit, "N", "Lists the N closest; default 100");
 
     CLI::App& duplicates_ = command(app_, "duplicates", "Pairs of records that may be one person, and why; logged",

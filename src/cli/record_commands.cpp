@@ -32,7 +32,26 @@ Result<void> append_fields(const std::vector<std::string>& arguments, std::vecto
   return {};
 }
 
-/// On standard error, unless that is JSON lines of progress: the result has them too.
+/// What fields of a flat JSON object point into.
+struct FieldTexts {
+  SecretBuffer json;
+  SecretBuffer text;
+};
+
+/// Those of the file (- is standard input), if there is one, then the
+/// arguments.
+Result<void> read_fields(const std::string& file, const std::vector<std::string>& arguments, FieldTexts& texts,
+                         std::vector<FieldInput>& fields) {
+  if (!file.empty()) {
+    CASEVAULT_TRY(texts.json, read_secret_text(file == "-" ? "/dev/stdin" : file, kMaxRecordFile));
+    const std::string problem = parse_flat_object(texts.json.text(), texts.text, fields);
+    if (!problem.empty()) return Error{ErrorCode::kBadInput, file + ": " + problem};
+  }
+  return append_fields(arguments, fields);
+}
+
+/// On standard error, unless that is JSON lines of progress: the result has
+/// them too.
 void tell(const Context& context, const std::vector<std::string>& warnings) {
   if (context.options.progress == "json") return;
   for (const std::string& warning : warnings) note("warning: " + warning);
@@ -151,15 +170,9 @@ Result<SecretBuffer> render(Disclosure& disclosure, const std::vector<std::strin
 }  // namespace
 
 Result<int> add(Context& context, const AddArguments& arguments) {
-  SecretBuffer json;
-  SecretBuffer text;
+  FieldTexts texts;
   std::vector<FieldInput> fields;
-  if (!arguments.from.empty()) {
-    CASEVAULT_TRY(json, read_secret_text(arguments.from, kMaxRecordFile));
-    const std::string problem = parse_flat_object(json.text(), text, fields);
-    if (!problem.empty()) return Error{ErrorCode::kBadInput, arguments.from + ": " + problem};
-  }
-  CASEVAULT_CHECK(append_fields(arguments.values, fields));
+  CASEVAULT_CHECK(read_fields(arguments.from, arguments.values, texts, fields));
   if (fields.empty()) return usage("nothing to add; give FIELD=VALUE or --from FILE.json");
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   std::optional<std::uint64_t> searched;
@@ -316,7 +329,10 @@ Result<int> import_file(Context& context, const ImportArguments& arguments) {
 Result<int> find(Context& context, const FindArguments& arguments) {
   FindRequest request;
   request.type = arguments.type;
-  CASEVAULT_CHECK(append_fields(arguments.values, request.searches.emplace_back()));
+  FieldTexts typed;
+  std::vector<FieldInput>& terms = request.searches.emplace_back();
+  CASEVAULT_CHECK(read_fields(arguments.from, arguments.values, typed, terms));
+  if (terms.empty()) return usage("nothing to search for; give FIELD=VALUE or --from FILE.json");
   request.purpose = arguments.purpose;
   request.basis = arguments.basis;
   request.loose = arguments.loose;
@@ -344,8 +360,11 @@ Result<int> find(Context& context, const FindArguments& arguments) {
   text += std::to_string(answer.count) + (answer.count == 1 ? " match" : " matches") +
           (answer.count > answer.matches.size() ? ", the closest are listed (--limit)" : "") + ", entry " +
           std::to_string(result.entry);
-  CASEVAULT_CHECK(context.print(
-      Json{{"matches", matches}, {"count", answer.count}, {"entry", result.entry}, {"basis", result.basis}}, text));
+  if (answer.count == 0 && !request.loose) text += "; --loose asks for more: other spaces and orders, Hoang for Huynh";
+  for (const std::string& suggestion : answer.suggestions) text += "\n" + visible(suggestion);
+  Json json{{"matches", matches}, {"count", answer.count}, {"entry", result.entry}, {"basis", result.basis}};
+  if (!answer.suggestions.empty()) json["suggestions"] = answer.suggestions;
+  CASEVAULT_CHECK(context.print(json, text));
   return 0;
 }
 
@@ -367,8 +386,7 @@ Result<int> duplicates(Context& context, const DuplicatesArguments& arguments) {
     const std::string b = pair.b.to_string();
     const double score = std::round(pair.score * 1000) / 1000;
     std::string line = a + "  " + b + "  " + Json(score).dump();
-    for (const std::string_view reason : pair.because)
-      line += (&reason == &pair.because.front() ? "  " : "; ") + std::string(reason);
+    for (std::size_t i = 0; i < pair.because.size(); ++i) line += (i == 0 ? "  " : "; ") + std::string(pair.because[i]);
     for (const std::string_view reason : pair.against) line += "; but " + std::string(reason);
     printed = context.print(
         Json{{"a", a}, {"b", b}, {"score", score}, {"because", pair.because}, {"against", pair.against}}, line);
@@ -376,12 +394,24 @@ Result<int> duplicates(Context& context, const DuplicatesArguments& arguments) {
   };
   CASEVAULT_TRY(const DuplicatesResult result, session.duplicates(request, show));
   CASEVAULT_CHECK(std::move(printed));
-  std::string unheard;
-  for (const std::string& field : result.unheard) unheard += (unheard.empty() ? "" : ", ") + field;
-  if (context.options.progress != "json") {
+  if (context.options.progress == "json") {
+    // Standard output holds pairs alone: what is about all of them is the last line of standard error.
+    note(dump(Json{{"pairs", result.pairs},
+                   {"records", result.records},
+                   {"entry", result.entry},
+                   {"basis", result.basis},
+                   {"damaged", result.damaged},
+                   {"unheard", result.unheard}}));
+  } else {
+    std::string unheard;
+    for (const std::string& field : result.unheard) unheard += (unheard.empty() ? "" : ", ") + field;
     note(std::to_string(result.pairs) + (result.pairs == 1 ? " pair among " : " pairs among ") +
          std::to_string(result.records) + " records, entry " + std::to_string(result.entry) + ", basis " +
-         visible(result.basis) + (unheard.empty() ? "" : "; not compared, because you may not read them: " + unheard));
+         visible(result.basis) +
+         (result.damaged == 0
+              ? ""
+              : "; left out, because they do not open (run doctor): " + std::to_string(result.damaged)) +
+         (unheard.empty() ? "" : "; not compared, because you may not read them: " + unheard));
   }
   return 0;
 }

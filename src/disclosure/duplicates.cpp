@@ -207,6 +207,7 @@ class Comparison {
               return {};
             };
             if (auto done = open(); !done) {
+              if (vault::is_damage(done.error())) return ++result.damaged, true;
               return Error{done.error().code,
                            "record " + core_.id_of(row).to_string() + ": " + std::move(done).error().message};
             }
@@ -218,7 +219,8 @@ class Comparison {
             return Error{ErrorCode::kCancelled, "stopped before anything was compared; nothing was disclosed"};
           }
           return true;
-        });
+        },
+        [&](std::uint64_t, const Error&) -> Result<bool> { return ++result.damaged, true; });
   }
 
   bool merged(std::uint32_t a, std::uint32_t b) const {

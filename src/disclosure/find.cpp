@@ -18,7 +18,9 @@ using vault::Authority;
 using vault::Core;
 using vault::Snapshot;
 
-constexpr std::size_t kMostRanked = 1000;  ///< records of one search that are decrypted, unless more are asked for
+constexpr std::size_t kMostRanked = 1000;    ///< records of one search that are decrypted, unless more are asked
+                                             ///< for
+constexpr std::size_t kMostSearches = 1000;  ///< they share one read transaction
 constexpr std::size_t kMostTyped = std::size_t{1} << 20U;
 constexpr int kMaxAttempts = 4;
 
@@ -118,9 +120,19 @@ class Search {
         if (field->index == IndexKind::kNone) return not_indexed(*field);
         if (std::ranges::find(terms, field, &Term::field) != terms.end())
           return Error{ErrorCode::kUsage, "field " + field->name + " is given twice"};
-        auto words = model::words_of_query(field->index, input.text, request_.loose);
-        if (!words) return Error{words.error().code, "field " + field->name + ": " + words.error().message};
-        terms.push_back({field, input.text, *std::move(words)});
+        // Several names are asked for as a record holds them: each by itself.
+        std::vector<std::string_view> parts{input.text};
+        if (field->index == IndexKind::kName) {
+          parts = model::name_parts(input.text);
+          if (parts.size() > model::kMaxNames)
+            return Error{ErrorCode::kBadInput, "field " + field->name + ": more names than a record may hold"};
+          if (parts.empty()) parts = {input.text};
+        }
+        for (const std::string_view part : parts) {
+          auto words = model::words_of_query(field->index, part, request_.loose);
+          if (!words) return Error{words.error().code, "field " + field->name + ": " + words.error().message};
+          terms.push_back({field, part, *std::move(words)});
+        }
         if (std::ranges::find(fields_, field) == fields_.end()) fields_.push_back(field);
       }
     }
@@ -207,6 +219,7 @@ class Search {
     const std::size_t looked_at = candidates_.size();
     CASEVAULT_CHECK(rank(terms));
     answer.count -= looked_at - found_.size();
+    if (found_.empty()) suggest(terms, answer.suggestions);
     for (Found& found : found_) {
       if (answer.matches.size() == request_.limit) break;
       answer.matches.push_back(
@@ -216,6 +229,18 @@ class Search {
         subjects_.try_emplace(found.candidate.row, std::pair(found.version, std::move(found.record_key)));
     }
     return answer;
+  }
+
+  /// Of what was typed alone, whatever is held.
+  static void suggest(const std::vector<Term>& terms, std::vector<std::string>& out) {
+    for (const Term& term : terms) {
+      const std::string field = "field " + term.field->name + ": ";
+      std::optional<std::string> meant;
+      if (term.field->index == IndexKind::kName) meant = model::typing_suggestion(term.typed);
+      if (term.field->index == IndexKind::kId) meant = model::id_suggestion(term.typed);
+      if (meant) out.push_back(field + "did you mean " + *meant + "?");
+      if (const auto why = model::why_as_written(term.field->index, term.typed)) out.push_back(field + *why);
+    }
   }
 
   /// All at once: a cipher is set up for each call.
@@ -230,7 +255,7 @@ class Search {
   /// Rows that any word of the term leads to, ascending, each with its closest match.
   Result<void> candidates_of(const Term& term, std::vector<Candidate>& out) {
     out.clear();
-    const vault::IndexCache::Keys& keys = indexes_.at(term.field->compartment);
+    const model::IndexWriter::Keys& keys = indexes_.at(term.field->compartment);
     if (!keys) return {};
     for (const model::IndexWord& word : term.words.words) {
       model::WordKey key;
@@ -276,13 +301,19 @@ class Search {
     return {};
   }
 
+  Error of_record(std::uint64_t row, const Error& error) const {
+    return {error.code, "record " + core_.id_of(row).to_string() + ": " + error.message};
+  }
+
   /// False when there is no such row.
   Result<bool> open_head(std::uint64_t row) {
     const auto key = vault::row_key(row);
     CASEVAULT_TRY(const auto value, snapshot_->txn->get(store::Table::kRows, key));
     if (!value) return false;
-    CASEVAULT_TRY(const auto leaf, core_.leaf_key(*snapshot_->txn, snapshot_->db, row / keys::kFanout));
-    if (auto opened = head_.open(core_.row_context(row), *value, *leaf); !opened) return std::move(opened).error();
+    const auto leaf = core_.leaf_key(*snapshot_->txn, snapshot_->db, row / keys::kFanout);
+    if (!leaf) return of_record(row, leaf.error());
+    if (auto opened = head_.open(core_.row_context(row), *value, **leaf); !opened)
+      return of_record(row, opened.error());
     return true;
   }
 
@@ -297,10 +328,7 @@ class Search {
       for (const Term& term : terms) {
         auto fits = open_value(candidate.row, term);
         if (fits && !*fits) fits = Error{ErrorCode::kIntegrity, kStale};
-        if (!fits) {
-          return Error{fits.error().code,
-                       "record " + core_.id_of(candidate.row).to_string() + ": " + fits.error().message};
-        }
+        if (!fits) return of_record(candidate.row, fits.error());
         found.candidate.match = std::max(found.candidate.match, **fits);
         const bool close = candidates_.size() == 1 || term.field->index != IndexKind::kName;
         if (!close) found.candidate.distance += model::edit_distance(term.typed, as_text(value_));
@@ -391,8 +419,8 @@ class Search {
   std::vector<std::vector<Term>> searches_;
   std::string basis_;
   bool any_unit_ = false;
-  std::map<std::uint16_t, vault::IndexCache::Keys> indexes_;  ///< by compartment; null: nothing was written there
-  std::vector<std::uint32_t> leaving_;                        ///< rows, in the order of the hits
+  std::map<std::uint16_t, model::IndexWriter::Keys> indexes_;  ///< by compartment; null: nothing was written there
+  std::vector<std::uint32_t> leaving_;                         ///< rows, in the order of the hits
   std::map<std::uint32_t, std::pair<std::uint32_t, SecretBytes>> subjects_;  ///< of few rows: version and key
 
   std::vector<Candidate> candidates_;  ///< of the search at hand, like all below
@@ -410,6 +438,8 @@ Result<void> check_request(const FindRequest& request) {
   if (request.purpose.empty()) return Error{ErrorCode::kUsage, "a purpose is required"};
   if (request.limit == 0) return Error{ErrorCode::kUsage, "a limit must be at least 1"};
   if (request.searches.empty()) return Error{ErrorCode::kUsage, "nothing is searched for"};
+  if (request.searches.size() > kMostSearches)
+    return Error{ErrorCode::kUsage, "more than 1,000 searches at once; split the request"};
   std::size_t typed = 0;
   for (const std::vector<FieldInput>& terms : request.searches) {
     if (terms.empty()) return Error{ErrorCode::kUsage, "a search names no field"};

@@ -19,7 +19,7 @@ struct Generation {
   vault::IndexGeneration state;
   std::uint16_t compartment = 0;  ///< index into the schema
   std::string name;
-  vault::IndexCache::Keys keys;  ///< none: not held, or of other rules
+  model::IndexWriter::Keys keys;  ///< none: not held, or of other rules
   std::uint64_t rows = 0;
 };
 
@@ -203,6 +203,7 @@ class IndexCheck {
       if (!fields) return {};  // told with the cell
       vault::words_of_fields(generation.compartment, *fields, text_, words);
     }
+    std::ranges::sort(postings, {}, &Held::print);
     for (const vault::FieldWord& each : words) {
       model::WordKey key;
       generation.keys->word({type->id, each.field}, each.word, key);
@@ -225,8 +226,8 @@ class IndexCheck {
 
   static bool explain(const Generation& generation, const model::WordKey& key, bool filler, std::span<Held> postings) {
     model::Labels labels(generation.state.slot, key);
-    for (Held& posting : postings) {
-      if (posting.explained || posting.filler != filler || posting.print != key.print) continue;
+    for (Held& posting : std::ranges::equal_range(postings, key.print, {}, &Held::print)) {
+      if (posting.explained || posting.filler != filler) continue;
       if (labels.at(posting.position) != posting.at) continue;
       posting.explained = true;
       return true;

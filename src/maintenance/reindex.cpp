@@ -108,26 +108,32 @@ class Builder {
   Result<void> take(UnitOfWork& work, IndexGeneration& generation, const std::function<bool()>& more) {
     CASEVAULT_TRY(vault::Indexer indexer, vault::Indexer::make(work, generation));
     bool to_the_end = true;
+    const auto next = [&](std::uint64_t row) {
+      generation.built = row + 1;
+      ++report_.records;
+      return to_the_end = more();
+    };
     CASEVAULT_CHECK(core_.scan_rows(
         work.txn(), work.db(), *generation.built,
         [&](std::uint64_t row, const model::OpenedRow& opened) -> Result<bool> {
-          if (auto taken = record(work, indexer, row, opened); !taken) {
-            if (taken.error().code != ErrorCode::kIntegrity && taken.error().code != ErrorCode::kUnsupported &&
-                taken.error().code != ErrorCode::kErased) {
-              return std::move(taken).error();
-            }
-            if (report_.failed.size() < kMostNamed) {
-              report_.failed.push_back("record " + core_.id_of(row).to_string() + ": " + taken.error().message);
-            }
-          }
-          generation.built = row + 1;
-          ++report_.records;
-          to_the_end = more();
-          return to_the_end;
+          auto taken = record(work, indexer, row, opened);
+          if (!taken && !vault::is_damage(taken.error())) return std::move(taken).error();
+          if (!taken) name_failed(row, taken.error());
+          return next(row);
         },
-        true));
+        true,
+        [&](std::uint64_t row, const Error& error) -> Result<bool> {
+          name_failed(row, error);
+          return next(row);
+        }));
     if (to_the_end) generation.built = work.db().next_row;
     return {};
+  }
+
+  void name_failed(std::uint64_t row, const Error& error) {
+    if (report_.failed.size() == kMostNamed) return;
+    const std::string who = "record " + core_.id_of(row).to_string() + ": ";
+    report_.failed.push_back((error.message.starts_with(who) ? "" : who) + error.message);
   }
 
   Result<void> record(UnitOfWork& work, vault::Indexer& indexer, std::uint64_t row, const model::OpenedRow& opened) {
@@ -262,6 +268,7 @@ bool has_old_index(const Snapshot& snapshot, const std::vector<std::uint16_t>& c
 Result<Reindexing> rebuild_indexes(Core& core, const std::vector<std::uint16_t>& compartments, bool all,
                                    const ReencryptOptions& options) {
   Reindexing report;
+  CASEVAULT_CHECK(sweep(core));  // what a kill left behind the last time
   for (const std::uint16_t compartment : compartments) {
     {
       CASEVAULT_TRY(const Snapshot snapshot, core.snapshot());

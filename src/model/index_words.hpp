@@ -3,7 +3,10 @@
 
 #include <casevault/schema.hpp>
 
-/// Which words a value is found by: the one place where schema, normaliser and search index meet.
+#include <optional>
+
+/// Which words a value is found by: the one place where schema, normaliser and
+/// search index meet.
 namespace casevault::model {
 
 /// Kinds of words of one field; each has keys of its own. Persisted. DO NOT CHANGE THESE VALUES.
@@ -36,14 +39,22 @@ struct IndexWord {
 /// Words that a value of the field is found by, none twice. Never empty for a field with an index.
 void words_of_value(IndexKind kind, std::string_view value, std::vector<IndexWord>& out);
 
-/// What was typed, as words any of which finds a record. kBadInput when it normalises to nothing, or is no date.
+/// What was typed, as words any of which finds a record; of a name, one of
+/// those in a cell. A date that is asked for loosely finds what is known too
+/// badly to be left out, as a range does. kBadInput when it normalises to
+/// nothing, or is no date.
 struct TypedWords {
   std::vector<IndexWord> words;
   bool exact_only = false;  ///< of kFolded: only what carries the same marks is meant
 };
 [[nodiscard]] Result<TypedWords> words_of_query(IndexKind kind, std::string_view typed, bool loose);
 
-/// How many postings a record has for a field, whatever its value; more only when the value gives more words.
+/// Why the value or query is found by exactly its text alone, where it is: what
+/// the normaliser says of it. Without the text.
+[[nodiscard]] std::optional<std::string> why_as_written(IndexKind kind, std::string_view text);
+
+/// How many postings a record has for a field, whatever its value; more only
+/// when the value gives more words.
 [[nodiscard]] std::size_t usual_words(IndexKind kind) noexcept;
 
 }  // namespace casevault::model

@@ -8,6 +8,7 @@
 #include "base/text.hpp"
 #include "crypto/types.hpp"
 #include "format/cbor.hpp"
+#include "model/normalise.hpp"
 #include "model/secret_cbor.hpp"
 
 namespace casevault::model {
@@ -81,13 +82,36 @@ Result<void> check_codes(const Field& field, std::string_view text, const Known&
   return {};
 }
 
+bool is_plain(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
+
+/// What holds no name could never be found again; and what holds very many would keep every writer waiting.
+Result<void> check_names(const Field& field, std::string_view text) {
+  const std::vector<std::string_view> parts = name_parts(text);
+  if (parts.size() > kMaxNames) {
+    return refuse(field, "more than " + std::to_string(kMaxNames) +
+                             " names (between ; | or line breaks); a field that is searched by name takes no more");
+  }
+  // A name with a plain letter is not normalised for this: it has keys, or is too long for them and found as it is.
+  if (std::ranges::any_of(parts, [](std::string_view part) { return std::ranges::any_of(part, is_plain); })) return {};
+  std::string reason = "holds separators or labels alone, and no name; write the name, or leave it empty";
+  for (const std::string_view part : parts) {
+    Result<NameKeys> keys = name_keys(part, false);
+    if (keys) {
+      for (std::string* const key : {&keys->exact, &keys->folded}) crypto::wipe(*key);
+      return {};
+    }
+    reason = keys.error().message;
+  }
+  return refuse(field, reason);
+}
+
 template <typename Known>
 Result<void> check_against(const Field& field, std::string_view text, const Known& known) {
   if (text.size() > kMaxValueBytes) return refuse(field, "longer than 1 MiB");
   switch (field.type) {
     case FieldType::kText:
       if (!base::valid_utf8(text)) return refuse(field, "not valid UTF-8");
-      return {};
+      return field.index == IndexKind::kName ? check_names(field, text) : Result<void>();
     case FieldType::kCode:
     case FieldType::kMultiCode:
       return check_codes(field, text, known);

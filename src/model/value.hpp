@@ -8,6 +8,7 @@
 namespace casevault::model {
 
 inline constexpr std::size_t kMaxValueBytes = std::size_t{1} << 20U;
+inline constexpr std::size_t kMaxNames = 64;  ///< in one value of a field that is searched by name
 
 /// Checks `text` against the field's type and code list. The error says what is wrong with the field by name, never the
 /// value itself: "field sex: not a code of list sex".

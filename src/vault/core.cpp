@@ -401,16 +401,16 @@ Result<SecretBytes> Core::granted_key(const Authority& authority, keys::EpochNam
                                               std::to_string(name.compartment) + " is unknown to the log"};
   }
   const auto grant = authority.me().grant_of(name);
-  if (grant == authority.me().grants.end()) {
+  const auto called = [&] {
     const auto& compartments = authority.schema().compartments();
     const auto compartment = std::ranges::find(compartments, name.compartment, &Compartment::id);
-    return Error{ErrorCode::kNoGrant,
-                 authority.me().who.name + " holds no grant for compartment " +
-                     (compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name)};
+    return compartment == compartments.end() ? std::to_string(name.compartment) : compartment->name;
+  };
+  if (grant == authority.me().grants.end()) {
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + " holds no grant for compartment " + called()};
   }
   if (expired == Expired::kNot && !may_open(authority, name)) {
-    return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " +
-                                          std::to_string(name.compartment) + " expired at " +
+    return Error{ErrorCode::kNoGrant, authority.me().who.name + "'s grant of compartment " + called() + " expired at " +
                                           base::to_rfc3339(authority.me().expires_ms(name.compartment))};
   }
   keys::EpochName at = grant->first;
@@ -560,8 +560,13 @@ Error foreign_row() { return {ErrorCode::kIntegrity, "data.mdb: a row stands und
 
 }  // namespace
 
+bool is_damage(const Error& error) noexcept {
+  return error.code == ErrorCode::kIntegrity || error.code == ErrorCode::kUnsupported ||
+         error.code == ErrorCode::kErased;
+}
+
 Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from, const VisitRow& visit,
-                             bool staged_too) {
+                             bool staged_too, const VisitDamaged& damaged) {
   const auto first = row_key(from);
   for (Bytes next(first.begin(), first.end());;) {
     CASEVAULT_TRY(const std::optional<store::Item> item, txn.seek(store::Table::kRows, next));
@@ -572,14 +577,15 @@ Result<void> Core::scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64
     if (item->key.size() != row_key(0).size()) return foreign_row();
     const std::uint64_t row = row_of_key(item->key);
     if (!staged_too && db.is_staged(row)) continue;
-    CASEVAULT_TRY(const model::OpenedRow opened, open_row_number(txn, db, row, item->value));
-    CASEVAULT_TRY(const bool more, visit(row, opened));
+    const auto opened = open_row_number(txn, db, row, item->value);
+    if (!opened && !(damaged && is_damage(opened.error()))) return opened.error();
+    CASEVAULT_TRY(const bool more, opened ? visit(row, *opened) : damaged(row, opened.error()));
     if (!more) return {};
   }
 }
 
 Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from, model::HeadOpener& head,
-                              const VisitHead& visit) {
+                              const VisitHead& visit, const VisitDamaged& damaged) {
   std::vector<std::pair<std::uint64_t, ByteView>> rows;  // of one leaf node: its key is looked up once
   for (std::uint64_t next = from;;) {
     rows.clear();
@@ -599,12 +605,17 @@ Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint6
     std::shared_ptr<const model::LeafKey> leaf;
     for (const auto& [row, value] : rows) {
       if (db.is_staged(row)) continue;
+      Result<void> opened;
       if (!leaf) {
-        CASEVAULT_TRY(leaf, leaf_key(txn, db, row / keys::kFanout));
+        if (auto key = leaf_key(txn, db, row / keys::kFanout)) {
+          leaf = *std::move(key);
+        } else {
+          opened = std::move(key).error();
+        }
       }
-      auto opened = head.open(row_context(row), value, *leaf);
-      if (!opened) return of_record(id_of(row), std::move(opened).error());
-      CASEVAULT_TRY(const bool more, visit(row, head));
+      if (opened) opened = head.open(row_context(row), value, *leaf);
+      if (!opened && !(damaged && is_damage(opened.error()))) return of_record(id_of(row), std::move(opened).error());
+      CASEVAULT_TRY(const bool more, opened ? visit(row, head) : damaged(row, opened.error()));
       if (!more) return {};
     }
   }

@@ -104,12 +104,16 @@ class Core {
                                                          ByteView value);
   /// Visits every published record from row `from` on, in order, while `visit` returns true.
   using VisitRow = std::function<Result<bool>(std::uint64_t row, const model::OpenedRow& opened)>;
+  /// Told of a record whose head does not open, and visited instead of it; without one the scan ends there.
+  using VisitDamaged = std::function<Result<bool>(std::uint64_t row, const Error& error)>;
   [[nodiscard]] Result<void> scan_rows(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
-                                       const VisitRow& visit, bool staged_too = false);
+                                       const VisitRow& visit, bool staged_too = false,
+                                       const VisitDamaged& damaged = {});
   /// The same for many records of which only heads, and then cells, are opened: the head lives until the next one.
   using VisitHead = std::function<Result<bool>(std::uint64_t row, const model::HeadOpener& head)>;
   [[nodiscard]] Result<void> scan_heads(store::ReadTxn& txn, const DbState& db, std::uint64_t from,
-                                        model::HeadOpener& head, const VisitHead& visit);
+                                        model::HeadOpener& head, const VisitHead& visit,
+                                        const VisitDamaged& damaged = {});
   /// The sealed bytes of every published record, in order, for who needs to know only that they are there.
   using VisitSealed = std::function<void(std::uint64_t row, ByteView sealed)>;
   [[nodiscard]] static Result<void> scan_sealed(store::ReadTxn& txn, const DbState& db, const VisitSealed& visit);
@@ -129,7 +133,8 @@ class Core {
   /// For the state row under a vault key epoch that is known (load_state, a write under the newest).
   [[nodiscard]] Result<StateSeal> state_seal(std::uint32_t vault_key_epoch) const;
   [[nodiscard]] Journal& journal() noexcept { return journal_; }
-  [[nodiscard]] IndexCache& index() noexcept { return index_; }
+  /// Counts of words of the search index that were committed.
+  [[nodiscard]] model::KeptCounts& word_counts() noexcept { return word_counts_; }
   [[nodiscard]] log::Log& log() noexcept { return *log_; }
   [[nodiscard]] store::Store& store() noexcept { return *store_; }
   [[nodiscard]] base::Random& random() const noexcept { return *environment_.random; }
@@ -189,7 +194,7 @@ class Core {
   Journal journal_;
   std::unique_ptr<log::Log> log_;
   std::unique_ptr<store::Store> store_;
-  IndexCache index_;
+  model::KeptCounts word_counts_;
   base::Fd format_lock_;
   audit::Digest vault_id_{};
   SecretBytes x_secret_;
@@ -217,6 +222,9 @@ class Core {
   std::map<std::uint32_t, std::shared_ptr<const DetailsSealer>> sealers_;  ///< per audit epoch
   std::int64_t anchor_kept_ms_ = 0;
 };
+
+/// An error that is about one record and says nothing of others.
+[[nodiscard]] bool is_damage(const Error& error) noexcept;
 
 /// The FORMAT file of a vault folder.
 struct FormatLine {

@@ -112,7 +112,12 @@ class Writer {
     // When they are in the transaction: rows of one file may be about one person too.
     Lookalikes lookalikes(work, indexer, type_, own);
     for (const std::uint32_t suspect : work.index().take_shared()) {
-      if (warnings_.size() >= kMaxWarnings || opened_ + lookalikes.opened() >= kMostOpened) break;
+      // One suspect may name several: their parts must fit into the entry.
+      const bool full = named_.size() + lookalikes.named().size() + kMostNamed > kMaxSubjectParts;
+      if (full || warnings_.size() >= kMaxWarnings || opened_ + lookalikes.opened() >= kMostOpened) {
+        ++not_compared_;
+        continue;
+      }
       CASEVAULT_TRY(std::vector<std::string> found, lookalikes.of(suspect));
       for (std::string& warning : found) {
         // Words of one row that come by turns may tell of it twice.
@@ -121,6 +126,11 @@ class Writer {
       }
     }
     opened_ += lookalikes.opened();
+    const auto ours = [&](std::uint64_t other) { return other >= first_row && other - first_row < expected_.good; };
+    for (SubjectDraft& each : lookalikes.named()) {
+      const bool told = std::ranges::find(named_, each.row, &SubjectDraft::row) != named_.end();
+      if (!ours(each.row) && !told) named_.push_back(std::move(each));
+    }
     return {};
   }
   /// Reads on to the end (bad rows may follow the last good one) and compares with the first pass.
@@ -147,6 +157,9 @@ class Writer {
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
   [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
   [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
+  [[nodiscard]] std::uint64_t not_compared() const noexcept { return not_compared_; }
+  /// Records outside the import that the warnings name.
+  [[nodiscard]] std::vector<SubjectDraft>& named() noexcept { return named_; }
 
  private:
   static Error changed() {
@@ -169,6 +182,8 @@ class Writer {
   model::IndexWriter::Waiting waiting_;
   std::size_t turn_ = 0;
   std::vector<std::string> warnings_;
+  std::uint64_t not_compared_ = 0;
+  std::vector<SubjectDraft> named_;
 };
 
 /// All compartments that a field of the type lives in.
@@ -189,6 +204,7 @@ Result<EntryDraft> import_entry(Core& core, const Authority& authority, const Re
   }
   details.rows.resize(writer.done());
   std::iota(details.rows.begin(), details.rows.end(), first_row);
+  details.subjects = std::move(writer.named());
   CASEVAULT_TRY(EntryDraft entry,
                 core.draft(authority, audit::Action::kImport, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = writer.done();
@@ -330,6 +346,10 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
   report.imported = writer.done();
   report.rejected = writer.rejected();
   report.warnings = std::move(writer.warnings());
+  if (writer.not_compared() > 0) {
+    report.warnings.push_back(std::to_string(writer.not_compared()) +
+                              " more rows share a name or a number with others and were not compared: run duplicates");
+  }
   if (options.collect_ids) {
     report.ids = core.ids_of(first_row, writer.done());
   }

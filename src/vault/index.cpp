@@ -90,26 +90,10 @@ bool identifies(const RecordType& type, const FieldWord& word) {
   return word.word.word_class != model::WordClass::kRaw && (kind == IndexKind::kPhone || kind == IndexKind::kId);
 }
 
-IndexCache::Keys IndexCache::find(const IndexGeneration& generation) const {
-  const std::lock_guard lock(mutex_);
-  const auto known = keys_.find(generation.slot);
-  return known == keys_.end() || known->second.rules != generation.rules ? nullptr : known->second.keys;
-}
-
-void IndexCache::keep(const IndexGeneration& generation, Keys keys, const IndexState& state) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(keys_, [&](const auto& kept) {
-    return std::ranges::find(state.generations, kept.first, &IndexGeneration::slot) == state.generations.end();
-  });
-  keys_[generation.slot] = {generation.rules, std::move(keys)};
-}
-
-Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db, const Authority& authority,
-                                    const IndexGeneration& generation) {
+Result<model::IndexWriter::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
+                                            const Authority& authority, const IndexGeneration& generation) {
   const keys::EpochName epoch{generation.compartment, generation.epoch};
-  // Asked for each time: a grant may have been taken back since the keys were kept.
   CASEVAULT_TRY(const auto compartment_key, core.epoch_key(txn, db, authority, epoch));
-  if (auto kept = core.index().find(generation)) return kept;
   const std::optional<std::uint16_t> compartment = index_of(authority.schema(), generation.compartment);
   if (!compartment) {
     return Error{ErrorCode::kUnsupported, "data.mdb: an index of a compartment that the schema does not know"};
@@ -117,11 +101,9 @@ Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbSta
   const keys::KeyTree tree(core.tag(), core.random());
   CASEVAULT_TRY(const SecretBytes key,
                 tree.get_slot(txn, *db.root_key, keys::TreeKind::kIndexGenerations, generation.slot));
-  auto made = std::make_shared<const model::IndexKeys>(
+  return std::make_shared<const model::IndexKeys>(
       model::IndexContext{core.tag(), generation.compartment, generation.epoch, generation.slot},
       crypto::key_of(*compartment_key), crypto::key_of(key), indexed_fields(authority.schema(), *compartment));
-  core.index().keep(generation, made, *db.index);
-  return made;
 }
 
 Result<IndexGeneration*> begin_generation(UnitOfWork& work, std::uint16_t compartment) {
@@ -145,7 +127,7 @@ Result<Indexer> Indexer::make(UnitOfWork& work, std::span<const std::uint16_t> c
   for (const std::uint16_t compartment : compartments) {
     if (indexed_fields(schema, compartment).empty()) continue;
     const std::uint16_t id = schema.compartments()[compartment].id;
-    if (!authority.me().holds(authority.state.current(id))) continue;
+    if (!work.core().may_open(authority, authority.state.current(id))) continue;
     const auto mine = [&](const IndexGeneration& generation) { return generation.compartment == id; };
     if (std::ranges::none_of(work.db().index->generations, mine)) CASEVAULT_CHECK(begin_generation(work, compartment));
     for (const IndexGeneration& generation : work.db().index->generations) {
@@ -195,19 +177,23 @@ Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t
   return {};
 }
 
-Result<void> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word, std::size_t most,
-                                const StagedRange* own, std::set<std::uint32_t>& rows) const {
+Result<std::vector<std::uint32_t>> Indexer::rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
+                                                      std::size_t most, const StagedRange* own) const {
+  std::vector<std::uint32_t> rows;
   const std::uint16_t compartment = type.find(word.field)->compartment;
   const auto target = std::ranges::find_if(
       targets_, [&](const Target& each) { return each.compartment == compartment && !each.built; });
-  if (target == targets_.end()) return {};
+  if (target == targets_.end()) return rows;
   model::WordKey key;
   target->keys->word({type.id, word.field}, word.word, key);
-  return model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
+  CASEVAULT_CHECK(model::each_posting(work.txn(), *target->keys, key, [&](const model::Posting& posting) {
     const bool mine = own != nullptr && posting.row >= own->first_row && posting.row < own->end_row;
-    if (mine || !work.db().is_staged(posting.row)) rows.insert(posting.row);
+    if (mine || !work.db().is_staged(posting.row)) rows.push_back(posting.row);
     return rows.size() < most;
-  });
+  }));
+  std::ranges::sort(rows);
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
 }
 
 Result<void> Indexer::add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
@@ -239,10 +225,12 @@ Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uin
     if (target.built && row >= *target.built) continue;
     words_of_fields(target.compartment, before, text_, before_);
     words_of_fields(target.compartment, after, text_, after_);
+    std::ranges::sort(before_);
+    std::ranges::sort(after_);
     std::size_t removed = 0;
     std::size_t added = 0;
     for (const FieldWord& each : before_) {
-      if (std::ranges::find(after_, each) != after_.end()) continue;
+      if (std::ranges::binary_search(after_, each)) continue;
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
       // A posting that is not there is doctor's to tell; the record is written all the same.
@@ -251,7 +239,7 @@ Result<void> Indexer::replace(UnitOfWork& work, const RecordType& type, std::uin
       ++removed;
     }
     for (const FieldWord& each : after_) {
-      if (std::ranges::find(before_, each) != before_.end()) continue;
+      if (std::ranges::binary_search(before_, each)) continue;
       model::WordKey key;
       target.keys->word({type.id, each.field}, each.word, key);
       CASEVAULT_CHECK(

@@ -3,8 +3,6 @@
 
 #include <casevault/schema.hpp>
 
-#include <set>
-
 #include "model/search_index.hpp"
 #include "vault/db_state.hpp"
 #include "vault/encoded_field.hpp"
@@ -22,25 +20,6 @@ struct Authority;
 [[nodiscard]] std::array<std::uint8_t, 8> index_rules(const Schema& schema, std::uint16_t compartment);
 [[nodiscard]] bool has_index(const Schema& schema);
 
-/// Keys of generations and counts of words, kept by an open vault. Thread-safe.
-class IndexCache {
- public:
-  using Keys = std::shared_ptr<const model::IndexKeys>;
-  [[nodiscard]] Keys find(const IndexGeneration& generation) const;
-  /// Keys of generations that `state` no longer has are forgotten.
-  void keep(const IndexGeneration& generation, Keys keys, const IndexState& state);
-  [[nodiscard]] model::KeptCounts& counts() noexcept { return counts_; }
-
- private:
-  struct Kept {
-    std::array<std::uint8_t, 8> rules{};
-    Keys keys;
-  };
-  mutable std::mutex mutex_;
-  std::map<std::uint32_t, Kept> keys_;  ///< by slot
-  model::KeptCounts counts_;
-};
-
 /// A word that a record is found by, and by which of its fields.
 struct FieldWord {
   std::uint16_t field = 0;
@@ -55,9 +34,11 @@ void words_of_fields(std::uint16_t compartment, std::span<const EncodedField> fi
 /// A phone or identity number, which says by itself who somebody is.
 [[nodiscard]] bool identifies(const RecordType& type, const FieldWord& word);
 
-/// Keys of a generation whose rules are the schema's. kNoGrant without the compartment.
-[[nodiscard]] Result<IndexCache::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
-                                                  const Authority& authority, const IndexGeneration& generation);
+/// Keys of a generation whose rules are the schema's, as the transaction sees it: a slot whose first generation was
+/// rolled back is given out again with another key. kNoGrant without the compartment.
+[[nodiscard]] Result<model::IndexWriter::Keys> index_keys(Core& core, store::ReadTxn& txn, const DbState& db,
+                                                          const Authority& authority,
+                                                          const IndexGeneration& generation);
 /// A generation key in a new slot. The generation joins the state of the unit of work.
 [[nodiscard]] Result<IndexGeneration*> begin_generation(UnitOfWork& work, std::uint16_t compartment);
 
@@ -76,11 +57,14 @@ class Indexer {
   /// identity numbers are telling (IndexWriter::take_shared), and its names when it also has a date.
   [[nodiscard]] Result<void> add(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                  std::span<const EncodedField> fields);
-  /// Rows that have the word, without those of imports that are not published, until there are `most` in `rows`.
-  /// `own`: of the import that asks, whose rows count.
-  [[nodiscard]] Result<void> rows_with(UnitOfWork& work, const RecordType& type, const FieldWord& word,
-                                       std::size_t most, const StagedRange* own, std::set<std::uint32_t>& rows) const;
-  /// Postings of words that only `before` gives are overwritten, those that only `after` gives are added.
+  /// Rows that have the word, ascending, without those of imports that are not
+  /// published; the oldest `most` of them. `own`: of the import that asks,
+  /// whose rows count.
+  [[nodiscard]] Result<std::vector<std::uint32_t>> rows_with(UnitOfWork& work, const RecordType& type,
+                                                             const FieldWord& word, std::size_t most,
+                                                             const StagedRange* own) const;
+  /// Postings of words that only `before` gives are overwritten, those that
+  /// only `after` gives are added.
   [[nodiscard]] Result<void> replace(UnitOfWork& work, const RecordType& type, std::uint64_t row,
                                      std::span<const EncodedField> before, std::span<const EncodedField> after);
   [[nodiscard]] bool empty() const noexcept { return targets_.empty(); }
@@ -90,7 +74,7 @@ class Indexer {
  private:
   struct Target {
     std::uint16_t compartment = 0;  ///< index into the schema
-    IndexCache::Keys keys;
+    model::IndexWriter::Keys keys;
     std::optional<std::uint64_t> built;
     std::size_t usual = 0;  ///< postings of a record
   };

@@ -24,6 +24,21 @@ std::vector<RecordId> ids_of(const Core& core, std::span<const std::uint32_t> ro
   return out;
 }
 
+/// Rows of one person once `rows` are linked, or parted.
+std::vector<std::uint32_t> person_after(const AuthorityState& state, std::uint32_t row,
+                                        std::pair<std::uint32_t, std::uint32_t> rows, bool undo) {
+  AuthorityState after;
+  after.links = state.links;
+  if (undo) {
+    after.links[rows.first].erase(rows.second);
+    after.links[rows.second].erase(rows.first);
+  } else {
+    after.links[rows.first].insert(rows.second);
+    after.links[rows.second].insert(rows.first);
+  }
+  return after.rows_of_person(row);
+}
+
 /// kConflict unless the link can be made, or ended.
 Result<void> check_link(const Core& core, const AuthorityState& state, std::uint32_t a, std::uint32_t b, bool undo) {
   const std::vector<std::uint32_t> person = state.rows_of_person(a);
@@ -51,6 +66,12 @@ Result<Merged> merge_records(Core& core, const RecordId& a, const RecordId& b, s
   const Authority& authority = work.authority();
   DetailsDraft details;
   details.text = reason;
+  const audit::Action action = undo ? audit::Action::kUnmerge : audit::Action::kMerge;
+  const auto deny = [&](Error error) {
+    return core.refuse(authority, action, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
+  };
+  // Decided before anything is said about the records.
+  if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
   const RecordType* type = nullptr;
   for (const RecordId& id : {a, b}) {
     std::uint64_t row = 0;
@@ -68,24 +89,22 @@ Result<Merged> merge_records(Core& core, const RecordId& a, const RecordId& b, s
   details.type = type->id;
   const std::pair<std::uint32_t, std::uint32_t> rows = std::minmax(static_cast<std::uint32_t>(details.subjects[0].row),
                                                                    static_cast<std::uint32_t>(details.subjects[1].row));
-  const audit::Action action = undo ? audit::Action::kUnmerge : audit::Action::kMerge;
-  const auto deny = [&](Error error) {
-    return core.refuse(authority, action, audit::Outcome::kDenied, std::move(details), {}, {}, std::move(error));
-  };
-  if (auto writer = require_writer(authority); !writer) return deny(std::move(writer).error());
   // Who cannot read names cannot know who is one person.
   if (const Field* const name = type->find(Trait::kName)) {
     const Compartment& compartment = authority.schema().compartments()[name->compartment];
     auto key = core.epoch_key(work.txn(), work.db(), authority, authority.state.current(compartment.id));
     if (!key) return key.error().code == ErrorCode::kNoGrant ? deny(std::move(key).error()) : std::move(key).error();
   }
-  CASEVAULT_CHECK(check_link(core, authority.state, rows.first, rows.second, undo));
+  if (auto fits = check_link(core, authority.state, rows.first, rows.second, undo); !fits)
+    return deny(std::move(fits).error());
+  // Before the entry: nothing may fail once it stands.
+  std::vector<RecordId> person =
+      ids_of(core, person_after(authority.state, static_cast<std::uint32_t>(details.subjects[0].row), rows, undo));
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, action, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = 2;
   std::vector<AuthorityOp> ops;
   ops.emplace_back(OpSamePerson{rows.first, rows.second, !undo});
   CASEVAULT_TRY(const EntryPlace place, work.commit_authority(std::move(entry), std::move(ops)));
-  CASEVAULT_TRY(std::vector<RecordId> person, records_of_person(core, a));
   return Merged{place.entry, std::move(person)};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "vault/records.hpp"
 
+#include "model/index_words.hpp"
+#include "model/normalise.hpp"
 #include "model/value.hpp"
 #include "vault/lookalike.hpp"
 #include "vault/row_key.hpp"
@@ -264,6 +266,32 @@ Result<void> RecordSealer::write(UnitOfWork& work, const NewRow& row, std::span<
   return {};
 }
 
+namespace {
+
+/// What was accepted as it is and may yet be mistyped: told without the value.
+std::vector<std::string> doubts_about(const RecordType& type, std::span<const FieldInput> fields) {
+  std::vector<std::string> out;
+  std::string_view born;
+  std::string_view sex;
+  for (const FieldInput& input : fields) {
+    const Field* const field = type.find(input.name);
+    if (field->trait == Trait::kBirthDate) born = input.text;
+    if (field->trait == Trait::kSex) sex = input.text;
+  }
+  for (const FieldInput& input : fields) {
+    if (input.text.empty()) continue;
+    const Field* const field = type.find(input.name);
+    if (const auto why = model::why_as_written(field->index, input.text))
+      out.push_back("field " + field->name + ": found only by exactly this text: " + *why);
+    if (field->index != IndexKind::kId) continue;
+    for (const model::IdWarning warning : model::check_id(input.text, born, sex))
+      out.push_back("field " + field->name + ": " + std::string(model::text_of(warning)));
+  }
+  return out;
+}
+
+}  // namespace
+
 Result<Written> add_record(Core& core, std::string_view type_name, std::span<const FieldInput> fields,
                            const std::optional<std::uint64_t>& searched) {
   CASEVAULT_TRY(UnitOfWork work, UnitOfWork::begin(core));
@@ -299,12 +327,15 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
   CASEVAULT_CHECK(indexer.add(work, *type, row.number, encoded));
   CASEVAULT_CHECK(work.index().flush(work.txn()));
   std::vector<std::string> warnings;
+  details.subjects.push_back({row.number, 1, std::move(record_key)});
   if (!work.index().take_shared().empty()) {
-    CASEVAULT_TRY(warnings, Lookalikes(work, indexer, *type).of(row.number));
+    Lookalikes lookalikes(work, indexer, *type);
+    CASEVAULT_TRY(warnings, lookalikes.of(row.number));
+    std::ranges::move(lookalikes.named(), std::back_inserter(details.subjects));
   }
   for (const std::string& warning : warnings) details.text += (details.text.empty() ? "" : "; ") + warning;
+  std::ranges::move(doubts_about(*type, fields), std::back_inserter(warnings));
   work.db().records[type->id] += 1;
-  details.subjects.push_back({row.number, 1, std::move(record_key)});
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));
   entry.leaf.count = 1;
   entry.write = WritePayload{row.number, 1, 1, row.stamp, false, 0};
@@ -403,7 +434,7 @@ Result<Written> update_record(Core& core, const RecordId& id, std::span<const Fi
   entry.leaf.count = 1;
   entry.write = WritePayload{number, 1, head.version, head.stamp, false, 0};
   CASEVAULT_TRY(const EntryPlace place, work.commit(std::move(entry)));
-  return Written{id, head.version, place.entry, {}};
+  return Written{id, head.version, place.entry, doubts_about(*type, fields)};
 }
 
 namespace {

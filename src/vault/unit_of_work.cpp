@@ -46,7 +46,7 @@ Result<EntryPlace> UnitOfWork::commit(EntryDraft entry) {
   if (done) done = txn_->commit();
   if (done) {
     core_->journal().database_at(db_.applied);
-    core_->index().counts().keep(index_.counts());
+    core_->word_counts().keep(index_.counts());
     return place;
   }
   if (done.error().code != ErrorCode::kUnknownOutcome) {
@@ -112,7 +112,7 @@ Result<void> UnitOfWork::commit_unseen() {
   CASEVAULT_CHECK(finish_index());
   CASEVAULT_CHECK(write());
   CASEVAULT_CHECK(txn_->commit());
-  core_->index().counts().keep(index_.counts());
+  core_->word_counts().keep(index_.counts());
   return {};
 }
 

@@ -48,7 +48,7 @@ class UnitOfWork {
   [[nodiscard]] Error deny(audit::Action action, Error error);
 
  private:
-  explicit UnitOfWork(Core& core) noexcept : core_(&core), index_(core.index().counts()) {}
+  explicit UnitOfWork(Core& core) noexcept : core_(&core), index_(core.word_counts()) {}
   [[nodiscard]] Result<void> write();
   [[nodiscard]] Result<EntryDraft> draft_authority(audit::Action action, std::string text, std::vector<AuthorityOp> ops,
                                                    std::vector<VaultKeyGrant> grants);

@@ -268,6 +268,29 @@ void bind_publishing(nb::class_<Open>& session) {
                                        .name = name}));
              });
            })
+      .def("indicators",
+           [](Open& s, const std::string& from, const std::string& to, const std::vector<std::string>& names, int era,
+              std::uint64_t min_cell, const std::string& purpose, const std::string& basis,
+              const std::string& recipient) {
+             const std::vector<IndicatorResult> results = released([&] {
+               return take(s.indicators({.from = from,
+                                         .to = to,
+                                         .names = names,
+                                         .era = static_cast<Era>(era),
+                                         .min_cell = min_cell,
+                                         .purpose = purpose,
+                                         .basis = basis,
+                                         .recipient = recipient}));
+             });
+             nb::list out;
+             for (const IndicatorResult& each : results) {
+               nb::dict titles;
+               for (const auto& [language, text] : each.indicator.titles) titles[language.c_str()] = text;
+               out.append(nb::make_tuple(each.indicator.name, titles, each.table,
+                                         each.refused ? std::optional(each.refused->message) : std::nullopt));
+             }
+             return out;
+           })
       .def("release",
            [](Open& s, const std::string& type,
               const std::vector<

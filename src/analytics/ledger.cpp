@@ -314,6 +314,9 @@ std::vector<const Field*> fields_to_compare(const RecordType& type, std::span<co
       add(table->rows.field);
       add(table->columns.field);
     }
+    if (const auto* rows = std::get_if<DefinedRows>(&each.definition)) {
+      for (const DefinedColumn& column : rows->columns) add(column.field);
+    }
   }
   return out;
 }
@@ -810,10 +813,10 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
 
   std::size_t shown = static_cast<std::size_t>(std::ranges::count(fresh.shown, true));
   for (const Before& each : all) shown += static_cast<std::size_t>(std::ranges::count(each.numbers.shown, true));
-  JointSystem system(shown);
+  JointSystem sums(shown);
   const auto know = [&](const Numbers& numbers) {
     for (std::size_t at = 0; at < numbers.sums.size(); ++at) {
-      if (numbers.shown[at] && !numbers.sums[at].empty() && !system.know(0, numbers.sums[at])) return false;
+      if (numbers.shown[at] && !numbers.sums[at].empty() && !sums.know(0, numbers.sums[at])) return false;
     }
     return true;
   };
@@ -824,13 +827,13 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
   for (const Before& each : all) {
     if (!know(each.numbers)) return full;
   }
-  system.mark();
+  sums.mark();
   if (!know(fresh)) return full;
 
   std::uint64_t least = fresh.least;
   for (const Before& each : all) least = std::max(least, each.numbers.least);
   const auto secret = [&](const Sum& sum, std::size_t records) {
-    return records != 0 && records < least && system.used(sum).has_value();
+    return records != 0 && records < least && sums.used(sum).has_value();
   };
   // Hidden numbers, of the new one and of all before.
   const auto hidden = [&](const Numbers& numbers) {

@@ -82,6 +82,11 @@ Result<void> check_comparable(const RecordType& type, const Published& earlier) 
   }
   if (const auto* rows = std::get_if<DefinedRows>(&earlier.definition); rows != nullptr && rows->set.type == type.id) {
     CASEVAULT_CHECK(check_set(rows->set, rows->k));
+    for (const DefinedColumn& column : rows->columns) {
+      const Field* const field = type.find(column.field);
+      if (field != nullptr && (field->type == FieldType::kText || field->type == FieldType::kBytes))
+        return no("a column of field " + field->name);
+    }
   }
   return {};
 }

@@ -3,6 +3,7 @@
 
 import json
 import os
+import subprocess
 import sys
 import unittest
 
@@ -97,6 +98,41 @@ class Search(CommandTest):
         box.run("find", "person", "full_name=x", "--purpose", "no_such_purpose", code=4)
         self.assertEqual((box.log()[-1]["action"], box.log()[-1]["outcome"]), ("find", "denied"))
         self.assertEqual(len(box.log()), before + 1)
+
+    def test_what_is_searched_for_stays_out_of_the_process_list(self):
+        box = self.box()
+        first = box.json("add", "person", "full_name=Vừ Thị Kín", "dob=1990-05-02")["id"]
+        box.path("asked").write_text(json.dumps({"full_name": "vu thi kin"}), encoding="utf-8")
+        found = box.json("find", "person", "--from", box.path("asked"), *PURPOSE)
+        self.assertEqual([m["id"] for m in found["matches"]], [first])
+        both = box.json("find", "person", "dob=1991", "--from", box.path("asked"), *PURPOSE)
+        self.assertEqual(both["matches"], [])
+        piped = subprocess.run(box.arguments(["find", "person", "--from", "-", *PURPOSE]), input=b'{"full_name": "vu thi kin"}',
+                               stdout=subprocess.PIPE, check=True, timeout=120, env=cli_test.environment(box.state))
+        self.assertEqual([m["id"] for m in json.loads(piped.stdout)["matches"]], [first])
+        box.path("bad").write_text('{"full_name": ["x"]}', encoding="utf-8")
+        box.run("find", "person", "--from", box.path("bad"), *PURPOSE, code=11)
+
+    def test_a_search_without_a_match_says_what_may_have_been_meant(self):
+        box = self.box()
+        answer = box.json("find", "person", "full_name=Nguyeenx Thij Hoaf", *PURPOSE)
+        self.assertEqual(answer["matches"], [])
+        self.assertIn("Nguyễn Thị Hòa", answer["suggestions"][0])
+        text = box.run("find", "person", "full_name=Nguyeenx Thij Hoaf", *PURPOSE, as_json=False).out
+        self.assertIn("--loose", text)
+        self.assertIn("Nguyễn Thị Hòa", text)
+
+    def test_the_summary_of_duplicates_is_json_where_progress_is(self):
+        box = self.box()
+        first = box.json("add", "person", "full_name=Lò Thị Trùng", "dob=1991-01-02", "phone=0912 345 678")["id"]
+        box.run("add", "person", "full_name=LO THI TRUNG", "dob=1991", "phone=+84 912 345 678")
+        answer = box.run("duplicates", "person", "--progress", "json", *PURPOSE)
+        summary = json.loads(answer.err.splitlines()[-1])
+        self.assertEqual(summary["pairs"], len(answer.out.splitlines()))
+        self.assertEqual(summary["entry"], box.log()[-1]["entry"])
+        self.assertEqual((summary["damaged"], summary["basis"] != ""), (0, True))
+        line = next(each for each in box.run("duplicates", "person", *PURPOSE, as_json=False).out.splitlines() if first in each)
+        self.assertRegex(line, "^[0-9A-Z]{26}  [0-9A-Z]{26}  [0-9.]+  [a-z]")
 
     def test_a_likely_duplicate_is_told_on_stderr_and_in_json(self):
         box = self.box()

@@ -875,5 +875,110 @@ TEST_CASE(
   CHECK(find(session, {{"full_name", "tran mai"}}).count == 3);  // the damaged one has no words any more
 }
 
+TEST_CASE(
+    "compartmented: a warning names another record only to whom the policy admits what the two share, and logs it") {
+  std::string text = schema_with("");
+  const std::string any = "purposes = [\"care\", \"press\"]\ncompartments = [\"*\"]";
+  REQUIRE(text.find(any) != std::string::npos);
+  text.replace(text.find(any), any.size(), any + "\nscope = \"own_unit\"");
+  const Lab lab{std::string_view(text)};
+  std::optional<Session> session = lab.open();
+  const std::vector<std::string> all = {"identity", "contact", "statistics"};
+  const Person north = lab.add(*session, "north", "officer", all, false, "north");
+  const Person south = lab.add(*session, "south", "officer", all, false, "south");
+  session.reset();
+  const std::vector<FieldInput> mai = {{"full_name", "Tran Mai"}, {"phone", "0901222333"}};
+  session = lab.open(north);
+  const RecordId theirs = REQUIRE_OK(session->add("person", mai)).id;
+  session.reset();
+  session = lab.open(south);
+  const auto is_silent = [&](const std::string& line) {
+    CHECK(line.find(theirs.to_string()) == std::string::npos);
+    CHECK(line.find("a record with the same phone may be there already") != std::string::npos);
+  };
+  const Written first = REQUIRE_OK(session->add("person", mai));
+  REQUIRE(first.warnings.size() == 1);
+  is_silent(first.warnings[0]);
+  Rows rows(1, [&](std::uint64_t) -> Rows::Values { return {{"full_name", "Le Lan"}, {"phone", "0901222333"}}; });
+  const ImportReport report = REQUIRE_OK(session->import_rows("person", rows));
+  REQUIRE(report.warnings.size() == 2);
+  is_silent(report.warnings[0]);
+  CHECK(report.warnings[1].find(first.id.to_string()) != std::string::npos);
+  const Written third = REQUIRE_OK(session->add("person", mai));
+  CHECK(third.warnings.size() == 3);  // two of the own unit, and one that is not named
+  session.reset();
+
+  session = lab.open();
+  const auto concern = [&](const RecordId& id) {
+    std::vector<std::uint64_t> out;
+    LogQuery about;
+    about.subject = id;
+    REQUIRE_OK(session->read_log(about, [&](const LogEntry& entry) {
+      if (entry.action == audit::Action::kAdd || entry.action == audit::Action::kImport) out.push_back(entry.entry);
+      return true;
+    }));
+    return out;
+  };
+  CHECK(concern(first.id) == std::vector{first.entry, report.entry.value(), third.entry});
+  CHECK(concern(theirs).size() == 1);
+  require_sound(*session);
+}
+
+TEST_CASE("robust: namesakes, and a number that many share, do not hide the record of the same person") {
+  const Lab lab;
+  Session session = lab.open();
+  Rows rows(60, [](std::uint64_t row) -> Rows::Values {
+    return {{"full_name", "Tran Mai"}, {"born", std::to_string(1900 + row)}, {"phone", "0901222333"}};
+  });
+  const ImportReport report = REQUIRE_OK(session.import_rows("person", rows, {false, false, true, {}, {}}));
+  const FieldInput last[] = {{"full_name", "Trần Mai"}, {"born", "1960-02-03"}, {"phone", "0901222333"}};
+  const Written written = REQUIRE_OK(session.add("person", last));
+  REQUIRE(written.warnings.size() == 1);
+  CHECK(written.warnings[0].find(report.ids.at(59).to_string()) != std::string::npos);
+}
+
+TEST_CASE("robust: a search says what may have been meant, and why a text is found as it stands alone") {
+  const Lab lab;
+  Session session = lab.open();
+  const auto ask = [&](const std::string& field, const std::string& text, bool loose = false) {
+    FindRequest request;
+    request.type = "person";
+    request.purpose = "care";
+    request.loose = loose;
+    request.searches.push_back({{field, text}});
+    return REQUIRE_OK(session.find(request)).answers.at(0);
+  };
+  const RecordId two = add(session, {{"full_name", "Tran Mai; Le Lan"}, {"born", "1990-02"}});
+  (void)add(session, {{"full_name", "Tran Mai"}});
+  const auto typed = ask("full_name", "Nguyeenx Thij Hoaf").suggestions;
+  REQUIRE(typed.size() == 1);
+  CHECK(typed[0].find("Nguyễn Thị Hòa") != std::string::npos);
+  const auto phone = ask("phone", "0912").suggestions;
+  REQUIRE(phone.size() == 1);
+  CHECK(phone[0].find("0912") == std::string::npos);
+  CHECK(ask("full_name", "tran mai").suggestions.empty());
+  CHECK(ask("full_name", "Le Lan; Tran Mai").matches.at(0).id == two);
+  CHECK(ask("full_name", "Tran Mai; Le Lan").count == 1);
+  CHECK(ask("full_name", "Tran Mai; Vo Tu").count == 0);
+  CHECK(ask("born", "1990-02-10").count == 0);
+  CHECK(ask("born", "1990-02-10", true).count == 1);
+  const auto open_end = try_find(session, {{"born", "1990.."}});
+  REQUIRE_ERROR(ErrorCode::kBadInput, open_end);
+  CHECK(open_end.error().message.find("both ends") != std::string::npos);
+
+  const FieldInput odd[] = {{"full_name", "Vo Tu"}, {"phone", "0912"}};
+  const Written written = REQUIRE_OK(session.add("person", odd));
+  REQUIRE(written.warnings.size() == 1);
+  CHECK(written.warnings[0].find("field phone: found only by exactly this text") == 0);
+  CHECK(written.warnings[0].find("0912") == std::string::npos);
+  CHECK(REQUIRE_OK(session.update(written.id, std::span(odd).subspan(1))).warnings == written.warnings);
+
+  FindRequest many;
+  many.type = "person";
+  many.purpose = "care";
+  many.searches.assign(1001, {{"full_name", "tran mai"}});
+  REQUIRE_ERROR(ErrorCode::kUsage, session.find(many));
+}
+
 }  // namespace
 }  // namespace casevault::test

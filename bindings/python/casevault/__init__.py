@@ -25,13 +25,13 @@ from ._errors import (
     NotFound, Refused, RolledBack, UnknownOutcome, UnsafePermissions, Unsupported, Untrusted, Usage, Waiting, WrongKey,
 )
 from ._vault import (
-    Audit, Bar, Budget, Column, Duplicates, Entries, Imported, Keys, Problem, Progress, Record, Vault, Written, callback_of, parse_filter,
+    Audit, Bar, Budget, Column, Duplicates, Entries, Imported, Indicator, Keys, Problem, Progress, Record, Vault, Written, callback_of, parse_filter,
 )
 
 __version__ = "0.1.0"
 __all__ = [
     "Audit", "BadInput", "Budget", "Busy", "Cancelled", "Column", "Conflict", "Degraded", "Disclosure", "DiskFull", "Duplicates", "Entries",
-    "Erased", "ErasePending", "Error", "Field", "Found", "Hit", "Identity", "Imported", "InputOutput", "Integrity", "Internal", "Keys",
+    "Erased", "ErasePending", "Error", "Field", "Found", "Hit", "Identity", "Imported", "Indicator", "InputOutput", "Integrity", "Internal", "Keys",
     "NewSlot", "NoGrant", "NotFound", "Pair", "Problem", "Purpose", "Record", "Refused", "Release", "RolledBack", "Row", "Rule", "Schema",
     "Secret", "Table", "Tabulation", "UnknownOutcome", "Unlock", "UnsafePermissions", "Unsupported", "Untrusted", "Usage", "Vault",
     "Waiting", "Written", "WrongKey", "accept", "create_identity", "default_state_folder", "doctor", "generate_passphrase", "init",

@@ -207,6 +207,15 @@ class Duplicates(list[Pair]):
         return html_table(("a", "b", "score", "because", "against"), lines)
 
 
+class Indicator(NamedTuple):
+    """One indicator of a report: its table, or why there is none."""
+
+    name: str
+    titles: dict[str, str]
+    table: Tabulation | None
+    refused: str | None
+
+
 class Column:
     """A column of a release: how much coarser it leaves. Without a level dates become years; `bands` stand for themselves.
 
@@ -455,6 +464,14 @@ class Vault:
         `min_cell` is that of the purpose unless it is greater; of a set of fewer records there is no table (`Refused`)."""
         return self._session.tabulate(type, rows, columns, _where(where), _era(era), _number(min_cell, "min_cell"),
                                       _number(round_to, "round_to"), purpose, basis, recipient, name)
+
+    def indicators(self, start: str, end: str, *, names: Sequence[str] = (), era: str = "recorded", min_cell: int | None = None,
+                   purpose: str = "statistics", basis: str = "", recipient: str = "") -> list[Indicator]:
+        """The indicators that the schema declares, of a period (YYYY, YYYY-MM or YYYY-MM-DD, both ends in). Each is published, or says
+        why it was refused."""
+        given = [names] if isinstance(names, str) else list(names)
+        return [Indicator(*each) for each in self._session.indicators(start, end, given, _era(era), _number(min_cell, "min_cell"), purpose, basis,
+                                                                      recipient)]
 
     def release(self, type: str, *, columns: Sequence[str | Column], name: str, where: Where | None = None, k: int | None = None,
                 distinct: int | None = None, star: bool = False, pseudonyms: bool = True, era: str = "recorded", purpose: str = "statistics", basis: str = "",

@@ -34,7 +34,7 @@ def test_nothing_of_the_public_headers_is_missing():
             "init": "init", "open": "open", "accept": "accept", "schema": "Vault.schema", "status": "Vault.status", "add": "Vault.add",
             "update": "Vault.update", "list": "Vault.records", "history": "Vault.history", "import_rows": "Vault.import_rows",
             "disclose": "Vault.disclose", "find": "Vault.find", "duplicates": "Vault.duplicates", "merge": "Vault.merge",
-            "same_person": "Vault.same_person", "table": "Vault.table", "tabulate": "Vault.tabulate", "release": "Vault.release",
+            "same_person": "Vault.same_person", "indicators": "Vault.indicators", "table": "Vault.table", "tabulate": "Vault.tabulate", "release": "Vault.release",
             "ledger": "Vault.ledger", "record_budget": "Vault.record_budget", "verify_log": "Audit.verify", "read_log": "Audit.entries",
             "prove": "Audit.prove", "checkpoint": "Audit.checkpoint", "add_principal": "Vault.add_principal",
             "principals": "Vault.principals", "grant": "Vault.grant", "revoke": "Vault.revoke", "revoke_grant": "Vault.revoke_grant",
@@ -56,7 +56,7 @@ def test_nothing_of_the_public_headers_is_missing():
                    "compartments": "Schema.compartments", "find_compartment": None, "types": "Schema.types", "find_type": None,
                    "find_list": "Field.codes", "purposes": "Schema.purposes", "find_purpose": None, "bases": "Schema.bases",
                    "recipient_classes": "Schema.recipient_classes", "functional_roles": "Schema.functional_roles", "rules": "Schema.rules",
-                   "warnings": "Schema.warnings", "source": "Schema.source"},
+                   "warnings": "Schema.warnings", "source": "Schema.source", "indicators": None, "find_indicator": None},
     }
     free = {
         "verify_receipt": "verify_receipt", "verify_checkpoint": "verify_checkpoint", "memory_lock_status": "memory_lock_status",

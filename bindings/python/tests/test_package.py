@@ -415,6 +415,17 @@ def test_writing_and_keys(place):
         assert vault.keys.destroy("statistics", 1) > entry
 
 
+def test_indicators_of_the_schema_are_published_or_say_why_not(place):
+    with place.open() as vault:
+        some = vault.indicators("2019", "2026", names=["received_by_status"])
+        assert [each.name for each in some] == ["received_by_status"]
+        assert some[0].titles["en"] and (some[0].table is None) == (some[0].refused is not None)
+        with pytest.raises(casevault.NotFound):
+            vault.indicators("2019", "2026", names=["no such"])
+        with pytest.raises(casevault.Usage):
+            vault.indicators("May", "2026")
+
+
 def test_doctests():
     ran = [doctest.testmod(module) for module in (casevault, casevault._vault)]
     assert not any(each.failed for each in ran) and sum(each.attempted for each in ran) > 5

@@ -78,6 +78,7 @@ fields = [{ id = 1, name = "day", type = "date", compartment = "coded" }]
 code = "care"
 bases = ["duty", "consent"]
 default_basis = "duty"
+min_cell = 3
 
 [[purposes]]
 code = "statistics"
@@ -260,7 +261,7 @@ class RotatedMaker(Maker):
         self.look("sealed anew")
         self.run("owner", "report", "table", "person", "--rows", "sex", "--columns", "seen:month", "--purpose", "care", "--where", "sex=male")
         self.run("owner", "export", "person", "--columns", "sex,seen", "--release", "study", "--out", folder / "rows.csv", "--purpose", "care",
-                 "--basis", "duty")
+                 "--basis", "duty", "--where", "sex=female")
         self.run("owner", "merge", self.ids[0], self.ids[1], "--reason", "the same fingerprints")
         self.run("owner", "merge", self.ids[1], self.ids[0], "--reason", "mistaken", "--undo")
         self.run("owner", "merge", self.ids[0], self.ids[2], "--reason", "the same voice")

@@ -59,8 +59,8 @@ TEST_CASE("of random tables, what the system gives is what elimination over frac
       std::vector<double> values(12);
       for (std::size_t i = 0; i < 12; ++i) values[i] = (bits >> i & 1U) != 0 ? 1 : 0;
       for (const std::vector<double>& row : rows) {
-        const auto pivot = static_cast<std::size_t>(
-            std::ranges::find_if(row, [](double value) { return value != 0; }) - row.begin());
+        const auto pivot =
+            static_cast<std::size_t>(std::ranges::find_if(row, [](double value) { return value != 0; }) - row.begin());
         const double times = values[pivot];
         for (std::size_t i = 0; i < 12; ++i) {
           values[i] -= times * row[i];

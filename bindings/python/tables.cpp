@@ -282,12 +282,11 @@ void bind_publishing(nb::class_<Open>& session) {
                                          .basis = basis,
                                          .recipient = recipient}));
              });
-             nb::list out;
+             using Titles = std::map<std::string, std::string>;
+             std::vector<std::tuple<std::string, Titles, std::optional<Tabulation>, std::optional<std::string>>> out;
              for (const IndicatorResult& each : results) {
-               nb::dict titles;
-               for (const auto& [language, text] : each.indicator.titles) titles[language.c_str()] = text;
-               out.append(nb::make_tuple(each.indicator.name, titles, each.table,
-                                         each.refused ? std::optional(each.refused->message) : std::nullopt));
+               out.emplace_back(each.indicator.name, Titles(each.indicator.titles.begin(), each.indicator.titles.end()),
+                                each.table, each.refused ? std::optional(each.refused->message) : std::nullopt);
              }
              return out;
            })

@@ -108,7 +108,7 @@ def _names(names: Sequence[str]) -> list[str]:
     """A list; a single name is taken for what is meant, not for its letters."""
     made = [names] if isinstance(names, str) else list(names)
     if not all(isinstance(each, str) for each in made):
-        raise Usage("names are a list of texts")
+        raise TypeError("a list of texts is expected")
     return made
 
 

@@ -482,7 +482,7 @@ class Vault:
         the schema calls so."""
         given = [columns] if isinstance(columns, str) else list(columns)
         if not all(isinstance(each, str | Column) for each in given):
-            raise Usage("columns are a list of texts and Column")
+            raise TypeError("columns are a list of texts and Column")
         made = [Column(each) if isinstance(each, str) else each for each in given]
         return self._session.release(type, [each._tuple() for each in made], _where(where), name, _number(k, "k"),
                                      _number(distinct, "distinct"), star, pseudonyms, _era(era), purpose, basis, recipient, recipient_class)

@@ -17,7 +17,7 @@ namespace casevault::bench {
 namespace {
 
 constexpr std::size_t kRecordsPerDisclosure = 10'000;
-constexpr std::size_t kSearchesPerEntry = 5'000;
+constexpr std::size_t kSearchesPerEntry = 1'000;
 constexpr std::uint64_t kMemoryEvery = 1000;
 
 /// Resident pages of this process that no file stands behind.

@@ -745,15 +745,31 @@ Result<Judge::Numbers> Judge::numbers_of(const DefinedRows& definition, const Ch
   return out;
 }
 
+std::vector<Judge::Lines> Judge::lines_of(const DefinedRows& definition) const {
+  std::vector<Lines> out;
+  for (const DefinedColumn& column : definition.columns) {
+    const Field* const field = type_.find(column.field);
+    if (field == nullptr) continue;
+    const bool coarse = column.coarseness == Coarseness::kMonth || column.coarseness == Coarseness::kYear;
+    const bool coded =
+        field->type == FieldType::kCode || field->type == FieldType::kMultiCode || field->type == FieldType::kBoolean;
+    if (field->type == FieldType::kDate ? coarse : coded) out.push_back({{column.field, column.coarseness}, {}});
+  }
+  return out;
+}
+
 Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, const Numbers& fresh,
-                                  std::span<const DefinedAxis> axes, std::uint64_t round_to) {
+                                  std::span<const Lines> lines, std::uint64_t round_to) {
   struct Before {
     std::uint64_t entry;
     Chosen chosen;
     Numbers numbers;
   };
   std::vector<Before> all;
-  std::vector<DefinedAxis> lines(axes.begin(), axes.end());
+  std::vector<Lines> looked_at(lines.begin(), lines.end());
+  const auto look = [&](const Lines& each) {
+    if (std::ranges::find(looked_at, each) == looked_at.end()) looked_at.push_back(each);
+  };
   const auto with = [&](std::uint64_t entry, std::string what) {
     return Error{ErrorCode::kRefused, "refused: together with " + named(entry) + ", " + std::move(what)};
   };
@@ -793,9 +809,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
         judged.hidden.assign(judged.counts.values.size(), false);
       }
       CASEVAULT_TRY(Numbers numbers, numbers_of(*table, judged, records));
-      for (const DefinedAxis& axis : {table->rows, table->columns}) {
-        if (axis.field != 0 && std::ranges::find(lines, axis) == lines.end()) lines.push_back(axis);
-      }
+      look({table->rows, table->columns});
       all.push_back({ledger_[i].entry, std::move(records), std::move(numbers)});
     } else {
       const auto& rows = std::get<DefinedRows>(definition);
@@ -806,6 +820,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
         if (meet) return with(ledger_[i].entry, "it cannot be judged: " + numbers.error().message);
         continue;
       }
+      for (const Lines& each : lines_of(rows)) look(each);
       all.push_back({ledger_[i].entry, std::move(records), *std::move(numbers)});
     }
   }
@@ -843,7 +858,8 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     }
     return false;
   };
-  const std::string told = "a number of fewer than " + std::to_string(least) + " records could be worked out";
+  const std::string told = "a number of fewer than " + std::to_string(least) +
+                           " records could be worked out; publish fewer lines, or coarser ones";
   if (hidden(fresh)) return with(all.back().entry, told);
   for (const Before& each : all) {
     if (hidden(each.numbers)) return with(each.entry, told);
@@ -865,15 +881,14 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
       if (records[r]) whole.push_back(static_cast<std::uint32_t>(r));
     }
     if (secret(whole, number)) return true;
-    for (const DefinedAxis& axis : lines) {
-      const Numbers parts = numbers_of(line(axis, set.era, records), line({}, set.era, records), records, least);
+    for (const auto& [rows, columns] : looked_at) {
+      const Numbers parts = numbers_of(line(rows, set.era, records), line(columns, set.era, records), records, least);
       for (std::size_t at = 0; at < parts.sums.size(); ++at) {
         if (secret(parts.sums[at], parts.records[at])) return true;
       }
     }
     return false;
   };
-  std::map<std::vector<bool>, Chosen> classes;
   for (std::size_t i = 1; i < sets.size(); ++i) {
     for (const auto& [a, b] : {std::pair(sets[0], sets[i]), std::pair(sets[i], sets[0])}) {
       CASEVAULT_TRY(const bool small, between(without(*a, *b)));
@@ -883,15 +898,15 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     if (small) return with(entry_of[i], told);
   }
   if (sets.size() < 3) return {};
+  std::map<std::vector<bool>, Sum> classes;
   for (std::size_t r = 0; r < data_.size(); ++r) {
     std::vector<bool> in;
     for (const Chosen* const each : sets) in.push_back((*each)[r]);
-    if (std::ranges::find(in, true) == in.end()) continue;
-    Chosen& own = classes[std::move(in)];
-    own.resize(data_.size(), false);
-    own[r] = true;
+    if (std::ranges::find(in, true) != in.end()) classes[std::move(in)].push_back(static_cast<std::uint32_t>(r));
   }
-  for (const auto& [in, records] : classes) {
+  for (const auto& [in, numbers] : classes) {
+    Chosen records(data_.size(), false);
+    for (const std::uint32_t r : numbers) records[r] = true;
     CASEVAULT_TRY(const bool small, between(records));
     if (small) return with(all.back().entry, told);
   }
@@ -903,11 +918,8 @@ Result<Judged> Judge::table(const DefinedTable& definition) {
   CASEVAULT_TRY(Judged out, publish(definition, chosen, ledger_.size()));
   CASEVAULT_CHECK(compare(definition.set, definition.min_cell, chosen, &definition, &out, ledger_.size()));
   CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, out, chosen));
-  std::vector<DefinedAxis> axes;
-  for (const DefinedAxis& axis : {definition.rows, definition.columns}) {
-    if (axis.field != 0) axes.push_back(axis);
-  }
-  CASEVAULT_CHECK(hold_together(definition.set, chosen, numbers, axes, definition.round_to));
+  const Lines own(definition.rows, definition.columns);
+  CASEVAULT_CHECK(hold_together(definition.set, chosen, numbers, std::span(&own, 1), definition.round_to));
   return out;
 }
 
@@ -918,7 +930,7 @@ Result<void> Judge::rows(const DefinedRows& definition) {
   if (definition.star) {  // which values stay is not a sum: every row is taken to be told
     for (std::size_t at = 0; at < numbers.shown.size(); ++at) numbers.shown[at] = true;
   }
-  return hold_together(definition.set, chosen, numbers, {}, 0);
+  return hold_together(definition.set, chosen, numbers, lines_of(definition), 0);
 }
 
 }  // namespace casevault::analytics

@@ -120,6 +120,10 @@ class Judge {
   [[nodiscard]] Result<void> compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
                                      const DefinedTable* table, const Judged* judged, std::size_t before);
 
+  /// Rows and columns along which small numbers are looked for; either may be none.
+  using Lines = std::pair<DefinedAxis, DefinedAxis>;
+  /// Of a release, its columns one by one, as far as tables can be made of them.
+  [[nodiscard]] std::vector<Lines> lines_of(const DefinedRows& definition) const;
   /// Numbers as sums of records: those of a table, totals included, or of the groups of rows that a release keeps.
   struct Numbers {
     std::vector<Sum> sums;
@@ -134,7 +138,7 @@ class Judge {
   [[nodiscard]] Result<Numbers> numbers_of(const DefinedRows& definition, const Chosen& chosen) const;
   /// Whether a small number follows from all that was published and the new numbers that did not follow before.
   [[nodiscard]] Result<void> hold_together(const DefinedSet& set, const Chosen& chosen, const Numbers& fresh,
-                                           std::span<const DefinedAxis> axes, std::uint64_t round_to);
+                                           std::span<const Lines> lines, std::uint64_t round_to);
 
   const Schema& schema_;
   const RecordType& type_;

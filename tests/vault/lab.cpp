@@ -154,6 +154,12 @@ std::string schema_with(std::string_view of_person) {
   return text.insert(text.find(kPerson) + kPerson.size(), std::string(of_person) + "\n");
 }
 
+std::string schema_of_own_units() {
+  std::string text(kSchema);
+  constexpr std::string_view kRule = "purposes = [\"care\", \"press\"]\ncompartments = [\"*\"]";
+  return text.insert(text.find(kRule) + kRule.size(), "\nscope = \"own_unit\"");
+}
+
 Lab::Lab(std::string_view schema, Suite suite) {
   static std::map<std::pair<std::string, Suite>, Template> templates;
   const Template& made = templates.try_emplace({std::string(schema), suite}, schema, suite).first->second;

@@ -54,6 +54,8 @@ using Values = std::vector<std::vector<std::optional<std::string>>>;
 
 /// The small schema, with a line of its own in the type person.
 [[nodiscard]] std::string schema_with(std::string_view of_person);
+/// The small schema, whose officers see what their own unit has.
+[[nodiscard]] std::string schema_of_own_units();
 
 class Lab {
  public:

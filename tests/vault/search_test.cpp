@@ -877,10 +877,7 @@ TEST_CASE(
 
 TEST_CASE(
     "compartmented: a warning names another record only to whom the policy admits what the two share, and logs it") {
-  std::string text = schema_with("");
-  const std::string any = "purposes = [\"care\", \"press\"]\ncompartments = [\"*\"]";
-  REQUIRE(text.find(any) != std::string::npos);
-  text.replace(text.find(any), any.size(), any + "\nscope = \"own_unit\"");
+  const std::string text = schema_of_own_units();
   const Lab lab{std::string_view(text)};
   std::optional<Session> session = lab.open();
   const std::vector<std::string> all = {"identity", "contact", "statistics"};

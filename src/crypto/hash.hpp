@@ -10,7 +10,8 @@ namespace casevault::crypto {
 [[nodiscard]] Hash sha256(std::initializer_list<ByteView> parts);  ///< FIPS 180-4, of the concatenation
 [[nodiscard]] Hash blake2b256(ByteView data);                      ///< RFC 7693, unkeyed, 32 bytes
 
-/// BLAKE2b-512 (RFC 7693) keyed with `key` (32 to 64 bytes), personalised with the 16-byte label.
+/// BLAKE2b-512 (RFC 7693) keyed with `key` (32 to 64 bytes), personalised with the 16-byte label. By OpenSSL, or by
+/// libsodium where OpenSSL has none.
 void derive64(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 64> out) noexcept;
 /// First 32 bytes of derive64.
 void derive32(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 32> out) noexcept;
@@ -39,5 +40,13 @@ struct Argon2Cost {
 /// be had.
 inline constexpr unsigned kMaxScryptLog2N = 20;
 [[nodiscard]] Result<SecretBytes> scrypt(ByteView passphrase, ByteView salt, unsigned log2_n);
+
+/// The two ways of derive64; equal bytes.
+namespace detail {
+void sodium_derive64(LabelView label, ByteView key, ByteView message, std::span<std::uint8_t, 64> out) noexcept;
+/// false: OpenSSL has no BLAKE2b (only a provider of approved algorithms, say), or no memory.
+[[nodiscard]] bool openssl_derive64(LabelView label, ByteView key, ByteView message,
+                                    std::span<std::uint8_t, 64> out) noexcept;
+}  // namespace detail
 
 }  // namespace casevault::crypto

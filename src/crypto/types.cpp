@@ -19,6 +19,7 @@ void wipe(std::string& text) noexcept {
 bool equal(ByteView a, ByteView b) noexcept {
   if (a.size() != b.size() || a.empty()) return a.size() == b.size();
   if (a.size() == crypto_verify_32_BYTES) return crypto_verify_32(a.data(), b.data()) == 0;  // for each cell opened
+  if (a.size() == crypto_verify_16_BYTES) return crypto_verify_16(a.data(), b.data()) == 0;  // for each posting
   return sodium_memcmp(a.data(), b.data(), a.size()) == 0;
 }
 

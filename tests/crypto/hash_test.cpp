@@ -83,6 +83,21 @@ TEST_CASE("The derivation agrees with another implementation of personalised BLA
   REQUIRE(hex_of(derive_key(format::kVaultKeyGrant, key, as_bytes("message")).view()) == expected.substr(0, 64));
 }
 
+TEST_CASE("Both libraries derive the same") {
+  const Bytes bytes = counting(200, 5);
+  for (const std::size_t key_size : {std::size_t{32}, std::size_t{47}, std::size_t{64}}) {
+    for (std::size_t size = 0; size <= 130; ++size) {
+      const ByteView key = ByteView(bytes).last(key_size);
+      const ByteView message = ByteView(bytes).first(size);
+      std::array<std::uint8_t, 64> ours{};
+      std::array<std::uint8_t, 64> theirs{};
+      REQUIRE(detail::openssl_derive64(format::kCell, key, message, ours));
+      detail::sodium_derive64(format::kCell, key, message, theirs);
+      REQUIRE(ours == theirs);
+    }
+  }
+}
+
 TEST_CASE("Label, key, its length and message each change what is derived") {
   Bytes key = counting(32);
   std::set<std::string> seen;

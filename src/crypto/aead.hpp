@@ -30,8 +30,8 @@ void openssl_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext
 [[nodiscard]] bool openssl_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);
 }  // namespace detail
 
-/// Single AES-256 blocks (FIPS 197), for record ids only. Move-only, thread-safe. The key schedule is made for each
-/// call and wiped after it: whoever has many blocks passes them together.
+/// Single AES-256 blocks (FIPS 197), for record ids and postings of an index. Move-only, thread-safe. The key schedule
+/// is made for each call and wiped after it: whoever has many blocks passes them together.
 class Aes256Block {
  public:
   explicit Aes256Block(KeyView key);

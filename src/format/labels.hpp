@@ -54,7 +54,6 @@ inline constexpr Label kIndexField = label("cv1 index field ");
 inline constexpr Label kIndexWord = label("cv1 index word  ");
 inline constexpr Label kIndexLabel = label("cv1 index label ");
 inline constexpr Label kIndexTag = label("cv1 index tag   ");
-inline constexpr Label kIndexMask = label("cv1 index mask  ");
 // vault/authority.cpp
 inline constexpr Label kAuthoritySign = label("cv1 authority sg");
 // vault/core.cpp

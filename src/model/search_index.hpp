@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "crypto/aead.hpp"
 #include "crypto/types.hpp"
 #include "model/index_words.hpp"
 #include "store/store.hpp"
@@ -20,7 +21,11 @@
 /// which therefore have no gaps: a posting is never moved or removed, it is overwritten with a tombstone.
 namespace casevault::model {
 
+/// Of what FORMAT.md says here. An index of another layout is not searched, and waits to be built anew.
+inline constexpr std::uint16_t kIndexLayout = 2;
+
 inline constexpr std::size_t kIndexKeySize = 16;
+inline constexpr std::size_t kLabelSize = 12;
 inline constexpr std::size_t kIndexValueSize = 32;
 using IndexRowKey = std::array<std::uint8_t, kIndexKeySize>;
 using IndexRowValue = std::array<std::uint8_t, kIndexValueSize>;
@@ -35,9 +40,15 @@ struct Posting {
   bool operator==(const Posting&) const = default;
 };
 
+struct Placed {
+  IndexRowKey at{};
+  Posting posting;
+};
+
 /// A word's key, and what its postings carry.
 struct WordKey {
   crypto::Wiped<32> key;
+  std::array<std::uint8_t, kLabelSize> first{};  ///< label 0
   std::uint64_t print = 0;
 };
 
@@ -64,16 +75,19 @@ class IndexKeys {
   /// Key and print of a word. The field must be one of the generation's.
   void word(IndexedField field, const IndexWord& word, WordKey& out) const;
   void filler(std::uint64_t row, WordKey& out) const;
-  [[nodiscard]] IndexRowValue seal(const IndexRowKey& at, const Posting& posting) const;
+  /// In the order of the places; many at once cost less.
+  [[nodiscard]] std::vector<IndexRowValue> seal(std::span<const Placed> postings) const;
   /// nullopt when it does not verify at this place.
   [[nodiscard]] std::optional<Posting> open(ByteView at, ByteView value) const;
   [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
 
  private:
-  [[nodiscard]] std::array<std::uint8_t, 16> tag(ByteView at, ByteView posting) const;
-  [[nodiscard]] std::array<std::uint8_t, 16> masked(std::array<std::uint8_t, 16> text, ByteView tag) const;
+  struct Derived;
+  IndexKeys(std::uint32_t slot, const Derived& derived, std::span<const IndexedField> fields);
+  [[nodiscard]] crypto::Aes256Block::Block tag(ByteView at, ByteView posting) const;
   std::uint32_t slot_;
-  SecretBytes seal_;  ///< tag key 32 ‖ mask key 32
+  SecretBytes tag_;
+  crypto::Aes256Block mask_;
   SecretBytes filler_;
   std::map<IndexedField, SecretBytes> fields_;
 };
@@ -81,13 +95,14 @@ class IndexKeys {
 /// The labels of the word with a key, in any order; neighbours share a hash.
 class Labels {
  public:
-  Labels(std::uint32_t slot, crypto::KeyView word) noexcept : word_(word), slot_(slot) {}
-  Labels(std::uint32_t slot, const WordKey& word) noexcept : Labels(slot, word.key.view()) {}
+  /// `word` outlives the labels.
+  Labels(const IndexRowKey& first, crypto::KeyView word) noexcept : first_(first), word_(word) {}
+  Labels(std::uint32_t slot, const WordKey& word) noexcept;
   [[nodiscard]] IndexRowKey at(std::uint64_t position);
 
  private:
+  IndexRowKey first_;
   crypto::KeyView word_;
-  std::uint32_t slot_;
   std::uint64_t block_ = UINT64_MAX;
   crypto::Wiped<64> bytes_;
 };
@@ -183,7 +198,7 @@ class IndexWriter {
 
   const KeptCounts* known_;
   Waiting waiting_;
-  std::vector<std::pair<IndexRowKey, IndexRowValue>> placed_;  ///< within one flush
+  std::vector<Placed> placed_;  ///< within one flush
   std::vector<std::uint32_t> shared_;
   std::vector<WordCount> counts_;
   std::map<std::uint32_t, std::uint64_t> added_;

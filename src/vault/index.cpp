@@ -53,7 +53,7 @@ std::vector<model::IndexedField> indexed_fields(const Schema& schema, std::uint1
 std::array<std::uint8_t, 8> index_rules(const Schema& schema, std::uint16_t compartment) {
   Bytes message;
   base::Writer out(message);
-  out.u16(static_cast<std::uint16_t>(model::kNormaliserVersion));
+  out.u16(model::kIndexLayout).u16(static_cast<std::uint16_t>(model::kNormaliserVersion));
   for (const model::IndexedField& field : indexed_fields(schema, compartment)) {
     const IndexKind kind = schema.find_type(field.type)->find(field.field)->index;
     out.u16(field.type).u16(field.field).u8(static_cast<std::uint8_t>(kind));

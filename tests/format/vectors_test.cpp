@@ -136,13 +136,14 @@ void render_more(const keys::VaultTag& vault, Lines& lines) {
     const model::IndexRowKey at = labels.at(7);
     lines.hex("index.key_0", labels.at(0));
     lines.hex("index.key_7", at);
-    lines.hex("index.posting_7", keys.seal(at, {model::PostingKind::kRecord, word.print, 258, 7}));
-    lines.hex("index.tombstone_7", keys.seal(at, {model::PostingKind::kTombstone, 0, 0, 7}));
+    const auto sealed = [&](const model::Placed& posting) { return keys.seal({&posting, 1}).front(); };
+    lines.hex("index.posting_7", sealed({at, {model::PostingKind::kRecord, word.print, 258, 7}}));
+    lines.hex("index.tombstone_7", sealed({at, {model::PostingKind::kTombstone, 0, 0, 7}}));
     model::WordKey filler;
     keys.filler(258, filler);
     const model::IndexRowKey filled_at = model::Labels(keys.slot(), filler).at(0);
     lines.hex("index.filler_key", filled_at);
-    lines.hex("index.filler", keys.seal(filled_at, {model::PostingKind::kFiller, 0, 258, 0}));
+    lines.hex("index.filler", sealed({filled_at, {model::PostingKind::kFiller, 0, 258, 0}}));
   }
 }
 

@@ -2280,20 +2280,22 @@ def vector_index(tag, given):
     both, where = b"\x55" * 32 + given["index.generation_key"], tag + u16(5) + u32(1) + u32(3)
     keys, words = (d64(b"cv1 index genera", both, where + u8(which)) for which in (0, 1))
     name, filler = (d32(b"cv1 index field ", words[:32], u16(kind) + u16(number)) for kind, number in ((1, 2), (0, 0)))
-    word = d64(b"cv1 index word  ", name, u8(1) + given["index.folded"].encode())[:32]
+    word = d64(b"cv1 index word  ", name, u8(1) + given["index.folded"].encode())
     mark = d64(b"cv1 index word  ", name, u8(6) + given["index.exact"].encode())[32:39]
 
-    def place(key, at):
-        return u32(3) + d64(b"cv1 index label ", key, u64(at // 5))[12 * (at % 5):][:12]
+    def place(word, at):
+        if at == 0:
+            return u32(3) + word[52:]
+        return u32(3) + d64(b"cv1 index label ", word[:32], u64((at - 1) // 5))[12 * ((at - 1) % 5):][:12]
 
     def seal(at, kind, mark, row, position):
         posting = u8(kind) + mark + u32(row) + u32(position)
         tagged = d32(b"cv1 index tag   ", keys[:32], at + posting)[:16]
-        mask = d32(b"cv1 index mask  ", keys[32:], tagged)
+        mask = aes_block(keys[32:], tagged)
         return tagged + bytes(a ^ b for a, b in zip(posting, mask))
 
     at, none = place(word, 7), bytes(7)
-    rest = place(d32(b"cv1 index word  ", filler, u8(0) + u64(258)), 0)
+    rest = place(d64(b"cv1 index word  ", filler, u8(0) + u64(258)), 0)
     return {"index.key_0": place(word, 0), "index.key_7": at, "index.posting_7": seal(at, 1, mark, 258, 7),
             "index.tombstone_7": seal(at, 3, none, 0, 7), "index.filler_key": rest, "index.filler": seal(rest, 2, none, 258, 0)}
 

@@ -83,9 +83,11 @@ class Writer {
   Writer& u32(std::uint32_t v) { return number(v, 4); }
   Writer& u64(std::uint64_t v) { return number(v, 8); }
   Writer& varint(std::uint64_t v) {
-    while (v >= 0x80) out_.push_back(static_cast<std::uint8_t>(v | 0x80U)), v >>= 7U;
-    out_.push_back(static_cast<std::uint8_t>(v));
-    return *this;
+    std::array<std::uint8_t, 10> bytes;  // NOLINT: filled up to `size`
+    std::size_t size = 0;
+    for (; v >= 0x80; v >>= 7U) bytes[size++] = static_cast<std::uint8_t>(v | 0x80U);
+    bytes[size++] = static_cast<std::uint8_t>(v);
+    return this->bytes(ByteView(bytes).first(size));
   }
   Writer& bytes(ByteView v) {
     out_.insert(out_.end(), v.begin(), v.end());

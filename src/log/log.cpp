@@ -15,6 +15,7 @@
 #include <thread>
 
 #include "base/cursor.hpp"
+#include "base/process_id.hpp"
 #include "log/segment.hpp"
 
 namespace casevault::log {
@@ -90,7 +91,7 @@ class FileLog final : public Log {
   FileLog& operator=(const FileLog&) = delete;
   ~FileLog() override {
     // In a forked child other threads' waits on these will never end, and destroying them would wait for that.
-    if (::getpid() != pid_) static_cast<void>(sync_.release());
+    if (base::process_id() != pid_) static_cast<void>(sync_.release());
   }
 
   Result<void> open();
@@ -162,7 +163,7 @@ class FileLog final : public Log {
   LogClient& client_;
   const LogOptions options_;
   const FileOps ops_;
-  const pid_t pid_ = ::getpid();
+  const pid_t pid_ = base::process_id();
   base::Fd folder_fd_;
   base::Fd lock_;
   std::uint64_t torn_bytes_ = 0;
@@ -185,7 +186,7 @@ class FileLog final : public Log {
 };
 
 Result<void> FileLog::check_caller() const {
-  if (::getpid() == pid_) return {};
+  if (base::process_id() == pid_) return {};
   return Error{ErrorCode::kUsage, "log " + folder_.string() + ": opened before fork; open it anew in the child"};
 }
 

@@ -234,7 +234,8 @@ CellEntry seal_cell(const RowContext& context, const Compartment& compartment, s
     const ByteView value = fields[i].encoded;
     const MutableBytes padded = scratch.first(class_size(entry.directory[i].length_class));
     std::ranges::copy(value, padded.begin());
-    std::ranges::fill(padded.subspan(value.size()), std::uint8_t{0});
+    const MutableBytes padding = padded.subspan(value.size());
+    std::fill(padding.begin(), padding.end(), std::uint8_t{0});  // becomes memset, which ranges::fill does not
     const std::size_t size = padded.size() + crypto::kTagSize;
     crypto::seal_field(suite, derived.view().first<32>(), field_nonce(i), field_aad(fields[i].field, i, hash), padded,
                        MutableBytes(out).subspan(at, size));
@@ -287,7 +288,8 @@ void seal_row(const RowContext& context, const Head& head, const LeafKey& leaf, 
   plain.front() = kHeadFormat;
   std::ranges::copy(rk, plain.subspan(1).begin());
   std::ranges::copy(open, plain.subspan(1 + rk.size()).begin());
-  std::ranges::fill(plain.subspan(used), std::uint8_t{0});
+  const MutableBytes padding = plain.subspan(used);
+  std::fill(padding.begin(), padding.end(), std::uint8_t{0});
   crypto::wipe(open);
 
   Nonce nonce{};

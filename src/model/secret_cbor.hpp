@@ -2,8 +2,8 @@
 #pragma once
 
 #include <algorithm>
+#include <gsl/gsl>
 
-#include "crypto/types.hpp"
 #include "format/cbor.hpp"
 
 namespace casevault::model {
@@ -13,12 +13,13 @@ class SecretCbor {
  public:
   enum Major : std::uint8_t { kUint = 0, kNegative = 1, kBytes = 2, kText = 3, kArray = 4, kMap = 5 };
 
-  /// `out` has room for all that will be written.
+  /// `out` has room for all that will be written, and in it kMaxCborHead for every head.
   explicit SecretCbor(MutableBytes out) noexcept : out_(out) {}
 
   SecretCbor& head(Major major, std::uint64_t value) {
-    crypto::Wiped<format::kMaxCborHead> head;
-    return raw(head.view().first(format::write_cbor_head(head.out(), major, value)));
+    Expects(out_.size() - used_ >= format::kMaxCborHead);
+    used_ += format::write_cbor_head(out_.subspan(used_).first<format::kMaxCborHead>(), major, value);
+    return *this;
   }
   SecretCbor& text(std::string_view v) { return head(kText, v.size()).raw(as_bytes(v)); }
   SecretCbor& raw(ByteView v) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/file.hpp"
+#include "base/process_id.hpp"
 #include "store/tables.hpp"
 
 namespace casevault::store {
@@ -79,7 +80,7 @@ class FileClaim {
   static Result<FileClaim> take(const base::Fd& file, const std::string& name) {
     struct stat info{};
     if (::fstat(file.get(), &info) != 0) return base::errno_error(errno, "stat", name);
-    const Key key{::getpid(), info.st_dev, info.st_ino};
+    const Key key{base::process_id(), info.st_dev, info.st_ino};
     const std::lock_guard lock(mutex());
     if (!held().insert(key).second) {
       return Error{ErrorCode::kBusy, "open " + name + ": this process already has it open; use that one"};
@@ -147,7 +148,7 @@ class LmdbStore final : public Store {
   Result<std::unique_ptr<WriteTxn>> begin_write() override;
   Result<StoreInfo> info() override;
 
-  [[nodiscard]] bool in_owner() const noexcept { return ::getpid() == owner_; }
+  [[nodiscard]] bool in_owner() const noexcept { return base::process_id() == owner_; }
   [[nodiscard]] MDB_dbi handle(Table table) const { return handles_.at(index_of(table)); }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
 
@@ -179,7 +180,7 @@ class LmdbStore final : public Store {
     ::mdb_txn_abort(slot.txn);
   }
 
-  const pid_t owner_ = ::getpid();
+  const pid_t owner_ = base::process_id();
   FileClaim claim_;  // outlives the environment
   Environment env_;
   const Handles handles_;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <unistd.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
+#include "base/process_id.hpp"
 #include "store/tables.hpp"
 
 namespace casevault::store {
@@ -159,7 +158,7 @@ class MemoryStore final : public Store {
   }
 
   Result<void> check_process() const {
-    if (::getpid() == owner_) return {};
+    if (base::process_id() == owner_) return {};
     return fork_error(kName);
   }
   Snapshot current() {
@@ -177,7 +176,7 @@ class MemoryStore final : public Store {
   }
 
  private:
-  const pid_t owner_ = ::getpid();
+  const pid_t owner_ = base::process_id();
   std::mutex mutex_;
   std::condition_variable writer_left_;
   std::thread::id writer_;  ///< none when default

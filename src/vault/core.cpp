@@ -795,7 +795,7 @@ Result<base::Fd> Core::lock_imports() const {
 }
 
 Result<void> Core::check_process() const {
-  if (::getpid() == owner_) return {};
+  if (base::process_id() == owner_) return {};
   return Error{ErrorCode::kUsage,
                folder_.string() + ": the session was opened by the parent of this process; open the vault again"};
 }

@@ -4,6 +4,7 @@
 #include <casevault/vault.hpp>
 
 #include "base/file.hpp"
+#include "base/process_id.hpp"
 #include "crypto/aead.hpp"
 #include "keys/key_tree.hpp"
 #include "model/record_row.hpp"
@@ -13,8 +14,6 @@
 #include "vault/details.hpp"
 #include "vault/index.hpp"
 #include "vault/journal.hpp"
-
-#include <unistd.h>
 
 #include <mutex>
 #include <unordered_map>
@@ -207,7 +206,7 @@ class Core {
       anchor_notes_;     ///< name and signed checkpoint of each anchor known at open
   bool opened_ = false;  ///< every check of open() has passed
   bool closed_ = false;
-  const pid_t owner_ = ::getpid();
+  const pid_t owner_ = base::process_id();
 
   mutable std::mutex mutex_;  ///< guards the caches below
   StateRow state_row_;        ///< the row that `state_` was decoded from

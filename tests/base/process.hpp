@@ -32,7 +32,6 @@ struct Mapping {
   [[nodiscard]] bool has(std::string_view flag) const {
     return flags.find(" " + std::string(flag) + " ") != std::string::npos;
   }
-  /// Of the arena, and of nothing else here: wiped on fork.
   [[nodiscard]] ByteView bytes() const {
     return {reinterpret_cast<const std::uint8_t*>(begin), end - begin};  // NOLINT
   }

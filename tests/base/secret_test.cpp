@@ -184,7 +184,8 @@ TEST_CASE("A forked child sees zeros, can take secrets of its own, and the paren
     if (memory_lock_status().locked != locked) return 3;
     if (kLocksAreReal && locked) {  // locks do not pass over a fork: the child must have taken its own
       for (const test::Mapping& mapping : test::mappings()) {
-        if (mapping.has("wf") && mapping.permissions.starts_with("rw") && !mapping.has("lo")) return 4;
+        if (mapping.has("wf") && mapping.has("dd") && mapping.permissions.starts_with("rw") && !mapping.has("lo"))
+          return 4;
       }
     }
     return 0;

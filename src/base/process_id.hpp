@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+namespace casevault::base {
+
+/// getpid(2), which is asked before each access to the database, mostly without a system call. Of a child made by fork
+/// or clone its own. Thread-safe.
+[[nodiscard]] pid_t process_id() noexcept;
+
+}  // namespace casevault::base

@@ -55,6 +55,7 @@ void bind_schema(nb::module_& m) {
       .def_ro("row_sets_a_year", &Purpose::row_sets_a_year, "0: no limit")
       .def_prop_ro(
           "epsilon_a_year", [](const Purpose& p) { return static_cast<double>(p.epsilon_a_year) / 1e6; }, "0: no limit")
+      .def_ro("publishes", &Purpose::publishes, "whether tables and rows may be published for it")
       .def("__repr__", [](const Purpose& p) { return "<casevault.Purpose " + p.code + ">"; });
 
   nb::class_<Rule>(m, "Rule", "These roles, for these purposes, may see these compartments and fields.")

@@ -327,15 +327,70 @@ Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, 
   for (const Field* const field : readable) readable_.push_back(field->id);
 }
 
-bool Judge::can_read(std::uint16_t id) const {
+std::uint16_t Judge::unreadable(std::uint16_t id) const {
   const Field* const field = type_.find(id);
-  if (field == nullptr) return id == 0;
-  const auto readable = [&](const Field& each) { return std::ranges::find(readable_, each.id) != readable_.end(); };
-  const Field* const edition = edition_of(type_, *field);
-  return readable(*field) && (edition == nullptr || readable(*edition));
+  if (field == nullptr) return id;
+  for (const Field* const each : {field, edition_of(type_, *field)}) {
+    if (each != nullptr && std::ranges::find(readable_, each->id) == readable_.end()) return each->id;
+  }
+  return 0;
 }
-bool Judge::can_read(const DefinedSet& set) const {
-  return std::ranges::all_of(set.where, [&](const DefinedFilter& filter) { return can_read(filter.field); });
+
+std::uint16_t Judge::unreadable(const Definition& definition) const {
+  std::vector<std::uint16_t> fields;
+  for (const DefinedFilter& filter : set_of(definition)->where) fields.push_back(filter.field);
+  if (const auto* table = std::get_if<DefinedTable>(&definition)) {
+    fields.push_back(table->rows.field);
+    fields.push_back(table->columns.field);
+  }
+  if (const auto* rows = std::get_if<DefinedRows>(&definition)) {
+    for (const DefinedColumn& column : rows->columns) fields.push_back(column.field);
+  }
+  for (const std::uint16_t field : fields) {
+    if (const std::uint16_t id = unreadable(field); id != 0) return id;
+  }
+  return 0;
+}
+
+Result<void> Judge::join(const DefinedSet& set, const Chosen& chosen) {
+  joined_.assign(ledger_.size(), false);
+  std::vector<std::optional<Chosen>> sets(ledger_.size());
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    const DefinedSet* const earlier = set_of(ledger_[i].definition);
+    if (earlier == nullptr || earlier->type != set.type) continue;
+    // What fits the filters that can be read is more than what fits all of them, never less.
+    DefinedSet known = *earlier;
+    std::erase_if(known.where, [&](const DefinedFilter& filter) { return unreadable(filter.field) != 0; });
+    CASEVAULT_TRY(sets[i], choose(known));
+  }
+  Chosen reached = chosen;
+  for (bool grew = true; grew;) {
+    grew = false;
+    for (std::size_t i = 0; i < ledger_.size(); ++i) {
+      if (!sets[i] || joined_[i]) continue;
+      bool meet = false;
+      for (std::size_t r = 0; r < reached.size() && !meet; ++r) meet = reached[r] && (*sets[i])[r];
+      if (!meet) continue;
+      for (std::size_t r = 0; r < reached.size(); ++r) reached[r] = reached[r] || (*sets[i])[r];
+      joined_[i] = grew = true;
+    }
+  }
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    if (!joined_[i]) continue;
+    const std::uint16_t id = unreadable(ledger_[i].definition);
+    if (id == 0) continue;
+    const Field* const field = type_.find(id);
+    const std::string why = "refused: " + named(ledger_[i].entry) + " published by " +
+                            (field == nullptr ? "" : "field ") + field_name(&type_, id) + " about records that this " +
+                            "has to do with, and this identity cannot read that field, so what both tell together " +
+                            "cannot be judged; ";
+    if (field == nullptr)
+      return Error{ErrorCode::kRefused, why + "the schema has no such field: publish about other records"};
+    const std::string& compartment = schema_.compartments()[field->compartment].name;
+    return Error{ErrorCode::kRefused, why + "let somebody who holds compartment " + compartment +
+                                          " publish this, or have " + compartment + " granted to this identity"};
+  }
+  return {};
 }
 
 Result<Chosen> Judge::choose(const DefinedSet& set) const {
@@ -502,14 +557,9 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
   std::optional<std::uint64_t> named_entry;
   for (std::size_t i = 0; i < before; ++i) {
     const auto* const earlier = std::get_if<DefinedTable>(&ledger_[i].definition);
-    if (earlier == nullptr || earlier->set.type != type_.id || !can_read(earlier->set)) continue;
+    if (earlier == nullptr || !joined_[i]) continue;
     CASEVAULT_TRY(const Chosen records, choose(earlier->set));
     if (records != chosen) continue;
-    if (!can_read(earlier->rows.field) || !can_read(earlier->columns.field)) {
-      return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
-                                            " published a table of the same records by a field that this identity "
-                                            "cannot read; somebody who can must publish this one"};
-    }
     const auto [known, fresh] = judged_.try_emplace(i);
     if (fresh) {
       auto judged = publish(*earlier, records, i);
@@ -538,22 +588,15 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
   return out;
 }
 
-Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
-                            const DefinedTable* table, const Judged* judged, std::size_t before) {
+Result<void> Judge::compare(std::uint64_t min_cell, const Chosen& chosen, const DefinedTable* table,
+                            const Judged* judged, std::size_t before) {
   for (std::size_t i = 0; i < before; ++i) {
     const Definition& definition = ledger_[i].definition;
-    const DefinedSet* const earlier = set_of(definition);
-    if (earlier == nullptr || earlier->type != set.type) continue;
-    if (!can_read(*earlier)) {
-      return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
-                                            " published records chosen by a field that this identity cannot read, so "
-                                            "the two cannot be compared; somebody who can must publish this"};
-    }
-    CASEVAULT_TRY(const Chosen records, choose(*earlier));
+    if (!joined_[i]) continue;
+    CASEVAULT_TRY(const Chosen records, choose(*set_of(definition)));
     if (records == chosen) continue;
     const Chosen only_new = without(chosen, records);
     const Chosen only_old = without(records, chosen);
-    if (number_of(chosen) == 0 || number_of(records) == 0) continue;
     const std::size_t more = number_of(only_new);
     const std::size_t less = number_of(only_old);
     // Of sets that overlap otherwise no difference can be taken.
@@ -579,7 +622,7 @@ Result<void> Judge::compare(const DefinedSet& set, std::uint64_t min_cell, const
     CASEVAULT_TRY(const Judged difference, count_table(both, between));
     const auto known = judged_.find(i);
     std::optional<Judged> of_old = known == judged_.end() ? std::nullopt : known->second;
-    if (known == judged_.end() && can_read(old->rows.field) && can_read(old->columns.field)) {
+    if (known == judged_.end()) {
       if (auto made = publish(*old, records, i)) of_old = *std::move(made);
       judged_[i] = of_old;
     }
@@ -693,8 +736,7 @@ Result<Judge::Numbers> Judge::numbers_of(const DefinedRows& definition, const Ch
   std::vector<std::string> whole(data_.size());
   for (const DefinedColumn& column : definition.columns) {
     const Field* const field = type_.find(column.field);
-    if (field == nullptr || !can_read(column.field))
-      return Error{ErrorCode::kRefused, "a column of it cannot be read by this identity"};
+    if (field == nullptr) return Error{ErrorCode::kRefused, "a column of it is no field of the schema"};
     CASEVAULT_TRY(const Generaliser coarser,
                   Generaliser::make({field->name, column.coarseness, column.bands, column.age_on, column.sensitive},
                                     field->type));
@@ -742,6 +784,8 @@ Result<Judge::Numbers> Judge::numbers_of(const DefinedRows& definition, const Ch
   }
   add(kept, true);
   add(dropped, false);
+  // Which values stay among stars is not a sum: every row is taken to be told.
+  if (definition.star) out.shown.assign(out.shown.size(), true);
   return out;
 }
 
@@ -775,12 +819,10 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
   };
   for (std::size_t i = 0; i < ledger_.size(); ++i) {
     const Definition& definition = ledger_[i].definition;
-    const DefinedSet* const earlier = set_of(definition);
-    if (earlier == nullptr || earlier->type != set.type || !can_read(*earlier)) continue;  // the last was told before
-    CASEVAULT_TRY(Chosen records, choose(*earlier));
+    if (!joined_[i]) continue;
+    CASEVAULT_TRY(Chosen records, choose(*set_of(definition)));
     bool meet = false;
     for (std::size_t r = 0; r < records.size() && !meet; ++r) meet = records[r] && chosen[r];
-    if (number_of(records) == 0) continue;
     const auto* const table = std::get_if<DefinedTable>(&definition);
     // Where two rules say something of one record, each narrows what the other leaves open.
     const std::uint64_t was_rounded_to = table == nullptr ? 0 : table->round_to;
@@ -790,13 +832,6 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     }
     if (round_to != 0 || was_rounded_to != 0) continue;
     if (table != nullptr) {
-      if (!can_read(table->rows.field) || !can_read(table->columns.field)) {
-        if (meet)
-          return with(ledger_[i].entry,
-                      "which counts by a field that this identity cannot read, it cannot be judged; somebody who can "
-                      "must publish this");
-        continue;
-      }
       const auto [known, made] = judged_.try_emplace(i);
       if (made) {
         if (auto judged = publish(*table, records, i)) known->second = *std::move(judged);
@@ -816,10 +851,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
       if (rows.star && meet)
         return with(ledger_[i].entry, "which starred values of records in common, it cannot be judged");
       auto numbers = numbers_of(rows, records);
-      if (!numbers) {
-        if (meet) return with(ledger_[i].entry, "it cannot be judged: " + numbers.error().message);
-        continue;
-      }
+      if (!numbers) return with(ledger_[i].entry, "it cannot be judged: " + numbers.error().message);
       for (const Lines& each : lines_of(rows)) look(each);
       all.push_back({ledger_[i].entry, std::move(records), *std::move(numbers)});
     }
@@ -915,8 +947,9 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
 
 Result<Judged> Judge::table(const DefinedTable& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
+  CASEVAULT_CHECK(join(definition.set, chosen));
   CASEVAULT_TRY(Judged out, publish(definition, chosen, ledger_.size()));
-  CASEVAULT_CHECK(compare(definition.set, definition.min_cell, chosen, &definition, &out, ledger_.size()));
+  CASEVAULT_CHECK(compare(definition.min_cell, chosen, &definition, &out, ledger_.size()));
   CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, out, chosen));
   const Lines own(definition.rows, definition.columns);
   CASEVAULT_CHECK(hold_together(definition.set, chosen, numbers, std::span(&own, 1), definition.round_to));
@@ -925,11 +958,9 @@ Result<Judged> Judge::table(const DefinedTable& definition) {
 
 Result<void> Judge::rows(const DefinedRows& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
-  CASEVAULT_CHECK(compare(definition.set, definition.k, chosen, nullptr, nullptr, ledger_.size()));
-  CASEVAULT_TRY(Numbers numbers, numbers_of(definition, chosen));
-  if (definition.star) {  // which values stay is not a sum: every row is taken to be told
-    for (std::size_t at = 0; at < numbers.shown.size(); ++at) numbers.shown[at] = true;
-  }
+  CASEVAULT_CHECK(join(definition.set, chosen));
+  CASEVAULT_CHECK(compare(definition.k, chosen, nullptr, nullptr, ledger_.size()));
+  CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, chosen));
   return hold_together(definition.set, chosen, numbers, lines_of(definition), 0);
 }
 

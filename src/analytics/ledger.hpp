@@ -95,15 +95,19 @@ class Judge {
   Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
         std::span<const Field* const> readable);
   /// What may be shown of a new table. kRefused, with the earlier entry named, when the two together would show a small
-  /// cell, or when it cannot be told.
+  /// cell, or when it cannot be told; then also by which field, and who could publish.
   [[nodiscard]] Result<Judged> table(const DefinedTable& definition);
   /// The same question for a set of rows.
   [[nodiscard]] Result<void> rows(const DefinedRows& definition);
   [[nodiscard]] Result<Chosen> choose(const DefinedSet& set) const;
 
  private:
-  [[nodiscard]] bool can_read(std::uint16_t field) const;
-  [[nodiscard]] bool can_read(const DefinedSet& set) const;
+  /// The field, or the edition beside it, where it cannot be read; 0 where it can.
+  [[nodiscard]] std::uint16_t unreadable(std::uint16_t field) const;
+  [[nodiscard]] std::uint16_t unreadable(const Definition& definition) const;
+  /// Finds the earlier publications that share records with the new one, or with others that do. What is not joined to
+  /// it by records cannot give anything away together with it. kRefused when one of them cannot be read.
+  [[nodiscard]] Result<void> join(const DefinedSet& set, const Chosen& chosen);
   [[nodiscard]] CodedColumn line(const DefinedAxis& axis, Era era, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> count_table(const DefinedTable& definition, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before);
@@ -117,8 +121,8 @@ class Judge {
   [[nodiscard]] Result<void> mark(const DefinedTable& earlier, const Judged& shown, const DefinedTable& definition,
                                   const Chosen& chosen, const Judged& fresh, std::vector<Mark>& marks) const;
   /// Whether what lies between a new set and an earlier one is a small set, or has a small cell that both show.
-  [[nodiscard]] Result<void> compare(const DefinedSet& set, std::uint64_t min_cell, const Chosen& chosen,
-                                     const DefinedTable* table, const Judged* judged, std::size_t before);
+  [[nodiscard]] Result<void> compare(std::uint64_t min_cell, const Chosen& chosen, const DefinedTable* table,
+                                     const Judged* judged, std::size_t before);
 
   /// Rows and columns along which small numbers are looked for; either may be none.
   using Lines = std::pair<DefinedAxis, DefinedAxis>;
@@ -145,6 +149,7 @@ class Judge {
   const Dataset& data_;
   std::span<const Published> ledger_;
   std::vector<std::uint16_t> readable_;
+  std::vector<bool> joined_;                             ///< of each entry of the ledger
   mutable std::map<std::string, Chosen> chosen_;         ///< by filter
   std::map<std::size_t, std::optional<Judged>> judged_;  ///< earlier tables; nothing where none can be made any more
 };

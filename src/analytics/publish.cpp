@@ -126,8 +126,16 @@ class Publication {
     // Decided before anything is opened, and again for the units that the records turn out to be of.
     const std::string own = authority.me().unit;
     CASEVAULT_TRY(basis, access_.admit(snapshot, std::span(&own, 1)));
+    const Purpose& purpose = *authority.schema().find_purpose(asked_.purpose);
+    if (!purpose.publishes) {
+      std::string others;
+      for (const Purpose& each : authority.schema().purposes()) {
+        if (each.publishes) others += (others.empty() ? "" : ", ") + each.code;
+      }
+      return refuse(refused("nothing is published for purpose " + purpose.code + "; those that publish are " + others));
+    }
     // No number of the requester's: what is refused must not tell how many there are.
-    const std::uint64_t floor = authority.schema().find_purpose(asked_.purpose)->min_cell;
+    const std::uint64_t floor = purpose.min_cell;
     least = asked_.least == 0 ? floor : asked_.least;
     if (least < floor) {
       return refuse(refused("purpose " + asked_.purpose + " publishes nothing with a least number below " +

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <numeric>
 
 namespace casevault::analytics {
 namespace {
@@ -14,8 +16,10 @@ std::uint64_t plus(std::uint64_t a, std::uint64_t b) { return a > kUnbounded - b
 /// The hidden numbers of a table as a network. Nodes: rows, the row of totals, columns, the column of totals.
 class Network {
  public:
-  Network(const Counts& counts, const std::vector<bool>& hidden, std::span<const Mark> earlier)
-      : counts_(counts), hidden_(hidden), earlier_(earlier), flow_(counts.values.size(), 0) {}
+  /// `weights`: what hiding each number costs.
+  Network(const Counts& counts, const std::vector<bool>& hidden, std::span<const Mark> earlier,
+          const std::vector<std::uint64_t>& weights)
+      : counts_(counts), hidden_(hidden), earlier_(earlier), weights_(weights), flow_(counts.values.size(), 0) {}
 
   /// The least that a reader takes a hidden number to be.
   [[nodiscard]] std::uint64_t least(std::size_t row, std::size_t column) const {
@@ -73,11 +77,11 @@ class Network {
     return static_cast<std::uint64_t>(std::max<std::int64_t>(0, now - floor));
   }
 
-  /// What hiding a number costs: what it counts, so that the next smallest go first.
+  /// Zeros, and what readers know, cannot be hidden; of the rest the next smallest go first.
   [[nodiscard]] std::optional<std::uint64_t> cost(std::size_t at) const {
     if (hidden_[at]) return 0;
     if (counts_.values[at] == 0 || (!earlier_.empty() && earlier_[at] == Mark::kKnown)) return std::nullopt;
-    return counts_.values[at];
+    return weights_[at];
   }
 
   /// Cheapest way between two nodes that does not use `without` and carries `need`; over hidden numbers only unless
@@ -140,6 +144,7 @@ class Network {
   const Counts& counts_;
   const std::vector<bool>& hidden_;
   std::span<const Mark> earlier_;
+  const std::vector<std::uint64_t>& weights_;
   std::vector<std::int64_t> flow_;
   std::vector<std::uint64_t> distance_;
   std::vector<std::size_t> from_;
@@ -153,55 +158,96 @@ bool small(const Counts& counts, std::size_t at, std::uint64_t min_cell) {
 }
 
 /// How much greater a hidden number must possibly be than it is; 0 when it needs no protection.
-std::uint64_t needed(const Counts& counts, std::size_t row, std::size_t column, std::uint64_t min_cell,
+std::uint64_t needed(const Counts& counts, std::size_t row, std::size_t column, std::uint64_t min_cell, bool partner,
                      Network& network) {
   const std::size_t at = counts.at(row, column);
   const std::uint64_t value = counts.values[at];
-  if (value == 0) {
+  if (value == 0 && !partner) {
     const bool nobody =
         counts.values[counts.at(row, counts.columns)] == 0 || counts.values[counts.at(counts.rows, column)] == 0;
     return nobody ? 0 : 1;
   }
-  if (!small(counts, at, min_cell)) return 0;
+  if (!small(counts, at, min_cell) && !partner) return 0;
   const std::uint64_t low = value - network.down(row, column, value);
   return std::max(std::max(value, min_cell) - value, low + (min_cell - 2) - std::min(value, low + (min_cell - 2)));
 }
 
-/// Where all of the few records of a line fall into one category, a zero of the line is hidden beside it: the one whose
-/// own line has most hidden already, so that it costs least.
-void hide_zeros(const Counts& counts, std::uint64_t min_cell, std::vector<bool>& hidden,
-                std::span<const Mark> earlier) {
-  const auto cover = [&](std::size_t length, std::size_t others, const auto& at) {
-    std::size_t filled = 0;
-    std::size_t best = counts.values.size();
-    std::size_t most = 0;
-    for (std::size_t i = 0; i < length; ++i) {
-      const std::size_t cell = at(i, std::optional<std::size_t>());
-      if (hidden[cell]) ++filled;
-      const std::size_t total = at(i, others);
-      if (counts.values[cell] != 0 || hidden[cell] || counts.values[total] == 0 ||
-          (!earlier.empty() && earlier[cell] == Mark::kKnown))
-        continue;
-      std::size_t partners = 1;
-      for (std::size_t j = 0; j <= others; ++j) partners += hidden[at(i, j)] ? 1 : 0;
-      if (partners > most) {
-        most = partners;
-        best = cell;
+/// Lines of few records that all fall into one category. Which zeros are hidden beside that cell must not tell it, so
+/// categories are partners by their order among those that anybody is in, two and two, three at an odd end: what is
+/// hidden is the same whichever of them is filled. Nor must what is hidden elsewhere to protect them depend on what
+/// readers cannot see: cells of partners are protected alike, cost alike, and are hidden together in every line.
+class Partners {
+ public:
+  Partners(const Counts& counts, std::uint64_t min_cell, std::span<const Mark> earlier)
+      : beside_(counts.values.size(), false), weights_(counts.values), group_of_(counts.values.size(), 0) {
+    const auto known = [&](std::size_t at) { return !earlier.empty() && earlier[at] == Mark::kKnown; };
+    std::vector<std::size_t> rows(counts.rows);  // of each category the first of its partners
+    std::vector<std::size_t> columns(counts.columns);
+    std::iota(rows.begin(), rows.end(), std::size_t{0});
+    std::iota(columns.begin(), columns.end(), std::size_t{0});
+    const auto pair_up = [&](std::vector<std::size_t>& line, const auto& cell, const auto& total) {
+      std::vector<std::size_t> open;
+      std::size_t filled = 0;
+      std::size_t place = 0;
+      for (std::size_t i = 0; i < line.size(); ++i) {
+        if (counts.values[cell(i)] != 0) {
+          ++filled;
+          place = open.size();
+        }
+        // That nobody is in a category, and what earlier tables show, every reader knows.
+        if (counts.values[total(i)] != 0 && !known(cell(i))) open.push_back(i);
       }
+      if (filled != 1 || open.size() < 2) return;
+      const std::size_t begin = std::min(place - place % 2, open.size() - open.size() % 2 - 2);
+      const std::size_t end = begin + 3 == open.size() ? begin + 3 : begin + 2;
+      for (std::size_t i = begin; i < end; ++i) {
+        beside_[cell(open[i])] = true;
+        line[open[i]] = std::min(line[open[i]], line[open[begin]]);
+      }
+    };
+    for (std::size_t row = 0; row < counts.rows; ++row) {
+      if (!small(counts, counts.at(row, counts.columns), min_cell)) continue;
+      pair_up(
+          columns, [&](std::size_t column) { return counts.at(row, column); },
+          [&](std::size_t column) { return counts.at(counts.rows, column); });
     }
-    if (filled < 2 && best != counts.values.size()) hidden[best] = true;
-  };
-  for (std::size_t row = 0; row < counts.rows; ++row) {
-    if (!small(counts, counts.at(row, counts.columns), min_cell)) continue;
-    cover(counts.columns, counts.rows,
-          [&](std::size_t column, std::optional<std::size_t> other) { return counts.at(other.value_or(row), column); });
+    for (std::size_t column = 0; column < counts.columns; ++column) {
+      if (!small(counts, counts.at(counts.rows, column), min_cell)) continue;
+      pair_up(
+          rows, [&](std::size_t row) { return counts.at(row, column); },
+          [&](std::size_t row) { return counts.at(row, counts.columns); });
+    }
+    std::map<std::pair<std::size_t, std::size_t>, std::vector<std::size_t>> groups;
+    for (std::size_t row = 0; row < counts.rows; ++row) {
+      for (std::size_t column = 0; column < counts.columns; ++column)
+        groups[{rows[row], columns[column]}].push_back(counts.at(row, column));
+    }
+    for (auto& [unused, group] : groups) {
+      if (group.size() == 1) continue;
+      std::uint64_t sum = 0;
+      for (const std::size_t at : group) sum += counts.values[at];
+      for (const std::size_t at : group) {
+        weights_[at] = std::max<std::uint64_t>(1, sum / group.size());
+        group_of_[at] = groups_.size();
+      }
+      std::erase_if(group, [&](std::size_t at) { return counts.values[at] == 0 || known(at); });
+      groups_.push_back(std::move(group));
+    }
   }
-  for (std::size_t column = 0; column < counts.columns; ++column) {
-    if (!small(counts, counts.at(counts.rows, column), min_cell)) continue;
-    cover(counts.rows, counts.columns,
-          [&](std::size_t row, std::optional<std::size_t> other) { return counts.at(row, other.value_or(column)); });
-  }
-}
+
+  /// Whether it is the cell of such few, or one beside it.
+  [[nodiscard]] bool has(std::size_t at) const { return beside_[at]; }
+  /// What hiding each number costs.
+  [[nodiscard]] const std::vector<std::uint64_t>& weights() const { return weights_; }
+  /// What is hidden when this number is, without it.
+  [[nodiscard]] const std::vector<std::size_t>& of(std::size_t at) const { return groups_[group_of_[at]]; }
+
+ private:
+  std::vector<bool> beside_;
+  std::vector<std::uint64_t> weights_;
+  std::vector<std::size_t> group_of_;
+  std::vector<std::vector<std::size_t>> groups_{{}};  ///< the first: nothing
+};
 
 }  // namespace
 
@@ -246,10 +292,10 @@ std::optional<std::size_t> given_away(const Counts& counts, std::uint64_t min_ce
       if (small(counts, at, min_cell)) return at;
       continue;
     }
-    Network network(counts, hidden, {});
+    Network network(counts, hidden, {}, counts.values);
     const std::size_t row = at / (counts.columns + 1);
     const std::size_t column = at % (counts.columns + 1);
-    const std::uint64_t need = needed(counts, row, column, min_cell, network);
+    const std::uint64_t need = needed(counts, row, column, min_cell, false, network);
     if (need > 0 && network.up(row, column, need) < need) return at;
   }
   return std::nullopt;
@@ -265,7 +311,8 @@ Result<std::vector<bool>> suppress(const Counts& counts, std::uint64_t min_cell,
     if (hidden[at] && earlier[at] == Mark::kKnown) return unsafe;
     hidden[at] = hidden[at] || earlier[at] == Mark::kHidden;
   }
-  hide_zeros(counts, min_cell, hidden, earlier);
+  const Partners partners(counts, min_cell, earlier);
+  for (std::size_t at = 0; at < hidden.size(); ++at) hidden[at] = hidden[at] || partners.has(at);
   // Hiding more only makes what is possible wider, but the range of one number needs hidden ones whose own floor may
   // move: a pass that hid more is followed by another.
   for (bool changed = true; changed;) {
@@ -275,14 +322,18 @@ Result<std::vector<bool>> suppress(const Counts& counts, std::uint64_t min_cell,
       const std::size_t row = at / (counts.columns + 1);
       const std::size_t column = at % (counts.columns + 1);
       for (;;) {
-        Network network(counts, hidden, earlier);
-        const std::uint64_t need = needed(counts, row, column, min_cell, network);
+        Network network(counts, hidden, earlier, partners.weights());
+        const std::uint64_t need = needed(counts, row, column, min_cell, partners.has(at), network);
         if (need == 0) break;
         const std::uint64_t reached = network.up(row, column, need);
         if (reached == need) break;
-        const std::vector<std::size_t> more = network.cheapest(row, column, need - reached);
+        const std::uint64_t want = partners.has(at) ? min_cell : need - reached;
+        const std::vector<std::size_t> more = network.cheapest(row, column, want);
         if (more.empty()) return unsafe;
-        for (const std::size_t each : more) hidden[each] = true;
+        for (const std::size_t each : more) {
+          hidden[each] = true;
+          for (const std::size_t mate : partners.of(each)) hidden[mate] = true;
+        }
         changed = true;
       }
     }

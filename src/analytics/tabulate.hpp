@@ -13,11 +13,13 @@
 ///
 /// * A count or total of 1 to min_cell - 1 is hidden, and so is a total that fewer than min_cell records make up.
 /// * Zeros are shown, because hiding them would hide little else but noise in a sparse table; except that in a line of
-///   fewer than min_cell records at least two cells are hidden, if need be a zero: else everybody would see into which
-///   category all of these few fall. So a reader knows that a hidden cell is at least 1 where both its totals stand,
+///   fewer than min_cell records at least two cells are hidden, if need be zeros: else everybody would see into which
+///   category all of these few fall. Which zeros these are follows from the order of the categories, so that it does
+///   not tell which of them is none. So a reader knows that a hidden cell is at least 1 where both its totals stand,
 ///   and at least 0 elsewhere; a hidden total is at least 1.
 /// * More is hidden until, of every small cell, the numbers that fit what is published are at least min_cell - 1 and
-///   reach min_cell: less is known of it than "1 to 10" would say. A hidden zero must leave 1 possible.
+///   reach min_cell: less is known of it than "1 to 10" would say. The zeros that are hidden beside the few of a line
+///   are protected like them, and any other hidden zero must leave 1 possible.
 ///
 /// The numbers that fit are found exactly: a table with its totals is a circulation (total of all -> rows -> columns ->
 /// total of all), one edge a number, so the range of a number is its value plus and minus the greatest flow that the

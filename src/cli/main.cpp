@@ -404,7 +404,7 @@ class Table {
     text(table, "--round-to", t.round_to, "N", "Instead: every count to the nearest multiple of N");
     text(table, "--out", t.out, "FILE", "Also writes a .csv, or an .html page with bars");
     text(table, "--name", t.name, "NAME", "What the ledger calls it");
-    text(table, "--purpose", t.purpose, "P", "Default: statistics");
+    text(table, "--purpose", t.purpose, "P", "One that publishes; default: statistics");
     text(table, "--basis", t.basis, "B", "The legal basis; default: that of the purpose");
     text(table, "--to", t.to, "RECIPIENT", "Who receives it, in words; default: published");
     CLI::App& indicators =
@@ -419,7 +419,7 @@ class Table {
     text(indicators, "--era", i.era, "", "Places as recorded, or in the units of 2024 or 2025")
         ->check(CLI::IsMember({"recorded", "2024", "2025"}));
     text(indicators, "--out", i.out, "FILE", "Also writes a .csv, or an .html page with bars");
-    text(indicators, "--purpose", i.purpose, "P", "Default: statistics");
+    text(indicators, "--purpose", i.purpose, "P", "One that publishes; default: statistics");
     text(indicators, "--basis", i.basis, "B", "The legal basis; default: that of the purpose");
     text(indicators, "--recipient", i.to, "RECIPIENT", "Who receives it, in words; default: published");
     command(report, "ledger", "What was published: definitions, no counts", report_ledger);
@@ -438,7 +438,7 @@ class Table {
     text(rows, "--columns", e.columns, "F,G", "Fields; for a release dates as FIELD:year (default), :month or :exact")
         ->required();
     text(rows, "--out", e.out, "FILE", "A new .csv or .jsonl file")->required();
-    text(rows, "--purpose", e.purpose, "P", "A purpose of the schema")->required();
+    text(rows, "--purpose", e.purpose, "P", "A purpose of the schema; for a release one that publishes")->required();
     text(rows, "--basis", e.basis, "B", "The legal basis")->required();
     text(rows, "--to", e.to, "RECIPIENT", "Who receives it, in words");
     text(rows, "--to-class", e.to_class, "CLASS", "The recipient's class, which rules match");

@@ -562,7 +562,7 @@ Result<void> Schema::State::read_purposes(const Section& root) {
   CASEVAULT_TRY(const auto sections, root.sections("purposes", kMaxNames));
   for (const Section& section : sections) {
     CASEVAULT_CHECK(section.only({"code", "bases", "default_basis", "requires_consent", "tables_a_year",
-                                  "row_sets_a_year", "epsilon_a_year", "min_cell"}));
+                                  "row_sets_a_year", "epsilon_a_year", "min_cell", "publishes"}));
     Purpose purpose;
     CASEVAULT_TRY(purpose.code, section.text("code", kNameCharacters));
     CASEVAULT_TRY(purpose.bases, section.names("bases"));
@@ -576,6 +576,7 @@ Result<void> Schema::State::read_purposes(const Section& root) {
       CASEVAULT_TRY(purpose.min_cell, section.number("min_cell"));
       if (purpose.min_cell < kLeastMinCell) return section.refuse("min_cell", "must be at least 3");
     }
+    CASEVAULT_TRY(purpose.publishes, section.flag("publishes"));
     if (find_in(purposes, purpose.code, &Purpose::code) != nullptr) return section.refuse("code", "is used twice");
     if (purpose.bases.empty()) return section.refuse("needs bases");
     for (const std::string& basis : purpose.bases) {
@@ -586,6 +587,14 @@ Result<void> Schema::State::read_purposes(const Section& root) {
       return section.refuse("default_basis", "is not among the bases of purpose " + purpose.code);
     }
     purposes.push_back(std::move(purpose));
+  }
+  if (std::ranges::any_of(purposes, &Purpose::publishes)) return {};
+  for (Purpose& purpose : purposes) purpose.publishes = true;
+  if (purposes.size() > 1) {
+    warnings.push_back(
+        "purposes: none is marked publishes = true, so tables and rows may be published for each; what is published "
+        "for "
+        "one by somebody who reads more keeps others from publishing for another");
   }
   return {};
 }

@@ -336,6 +336,90 @@ std::uint64_t forge(Bureau& bureau, vault::OpRelease op) {
   return entry;
 }
 
+TEST_CASE("nothing is published for a purpose that the schema does not mark for it, and that is logged") {
+  Bureau bureau("publishes = true\n");
+  bureau.add(30, {{"sex", "female"}, {"outcome", "home"}, {"intake", "2024"}});
+  bureau.add(30, {{"sex", "male"}, {"outcome", "open"}, {"intake", "2024"}});
+  TabulateRequest table = table_of("outcome");
+  table.purpose = "care";
+  const std::string message = denied(bureau, [&] { return bureau.session.tabulate(table); });
+  CHECK(message == "refused: nothing is published for purpose care; those that publish are statistics");
+  CHECK(entries(bureau.session).back().purpose == "care");
+  ReleaseRequest rows = rows_of({{"sex", {}, {}, {}, false}});
+  rows.purpose = "care";
+  CHECK(denied(bureau, [&] { return bureau.session.release(rows); }) == message);
+  IndicatorsRequest report;
+  report.from = report.to = "2024";
+  report.names = {"received"};
+  report.purpose = "care";
+  const auto refused = REQUIRE_OK(bureau.session.indicators(report)).front().refused;
+  REQUIRE(refused.has_value());
+  CHECK(refused->message.starts_with(message));
+  CHECK(entries(bureau.session).back().outcome == audit::Outcome::kDenied);
+  // Values of single people for that purpose are disclosed as before, and stand in nobody's way.
+  TableRequest exact;
+  exact.type = "person";
+  exact.columns = {"outcome"};
+  exact.purpose = "care";
+  REQUIRE_OK(REQUIRE_OK(bureau.session.table(exact)).read());
+  bureau.become_analyst();
+  REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+}
+
+TEST_CASE("who cannot read a field of an earlier publication is told its entry, the field and who could publish") {
+  const auto message = [](const std::function<void(Bureau&)>& publish) {
+    Bureau bureau;
+    bureau.add(60, {{"sex", "female"}, {"outcome", "home"}});
+    bureau.add(40, {{"sex", "male"}, {"outcome", "open"}});
+    publish(bureau);
+    const std::uint64_t entry = REQUIRE_OK(bureau.session.ledger()).back().entry;
+    bureau.become_analyst();
+    const std::string out = denied(bureau, [&] { return bureau.session.tabulate(table_of("sex")); });
+    CHECK(denied(bureau, [&] { return bureau.session.release(rows_of({{"sex", {}, {}, {}, false}})); }) == out);
+    CHECK(out.find("entry " + std::to_string(entry)) != std::string::npos);
+    return out;
+  };
+  const std::string filter =
+      message([](Bureau& b) { REQUIRE_OK(b.session.tabulate(table_of("sex", "", {"outcome=home"}))); });
+  CHECK(filter.find("field outcome") != std::string::npos);
+  CHECK(filter.find("holds compartment case") != std::string::npos);
+  CHECK(message([](Bureau& b) { REQUIRE_OK(b.session.tabulate(table_of("sex", "outcome"))); }).find("field outcome") !=
+        std::string::npos);
+  CHECK(message([](Bureau& b) {
+          REQUIRE_OK(b.session.release(rows_of({{"outcome", {}, {}, {}, false}})));
+        }).find("field outcome") != std::string::npos);
+}
+
+TEST_CASE(
+    "a publication that somebody cannot read stands in the way only where records, or other publications, join it") {
+  const auto fill = [](Bureau& bureau) {
+    for (const char* const year : {"2023", "2024"}) {
+      bureau.add(40, {{"sex", "female"}, {"outcome", "home"}, {"intake", year}});
+      bureau.add(30, {{"sex", "male"}, {"outcome", "home"}, {"intake", year}});
+      bureau.add(3, {{"sex", "male"}, {"outcome", "open"}, {"intake", year}});
+    }
+  };
+  const TabulateRequest hidden = table_of("sex", "", {"outcome=home", "intake=2024"});
+  {
+    Bureau bureau;
+    fill(bureau);
+    REQUIRE_OK(bureau.session.tabulate(hidden));
+    bureau.become_analyst();
+    REQUIRE_OK(bureau.session.tabulate(table_of("sex", "", {"intake=2023"})));
+    denied(bureau, [&] { return bureau.session.tabulate(table_of("sex", "", {"intake=2024"})); });
+    denied(bureau, [&] { return bureau.session.tabulate(table_of("sex")); });
+  }
+  // Both years together less 2023 are 2024, so that both tables of 2024 are read against each other.
+  for (const TabulateRequest& of_2024 : {hidden, table_of("sex", "outcome", {"intake=2024"})}) {
+    Bureau bureau;
+    fill(bureau);
+    REQUIRE_OK(bureau.session.tabulate(table_of("sex")));
+    REQUIRE_OK(bureau.session.tabulate(of_2024));
+    bureau.become_analyst();
+    denied(bureau, [&] { return bureau.session.tabulate(table_of("sex", "", {"intake=2023"})); });
+  }
+}
+
 TEST_CASE("robust: a forged definition that nothing can be compared with is named by its entry, and crashes nothing") {
   using namespace analytics;
   const auto table = [](const std::function<void(DefinedTable&)>& spoil) {

@@ -2,6 +2,7 @@
 #include "analytics/tabulate.hpp"
 
 #include <algorithm>
+#include <map>
 #include <random>
 
 #include "catch.hpp"
@@ -44,11 +45,17 @@ TEST_CASE("one small cell takes three others with it, the cheapest, and no total
 }
 
 TEST_CASE("where all the few of a line fall into one category, a zero is hidden beside it, and not every zero") {
-  const Counts counts = table(3, {3, 0, 0, 70, 80, 90, 40, 30, 20});
+  const Counts counts = table(5, {3, 0, 0, 0, 0, 70, 80, 90, 60, 50, 40, 30, 20, 50, 60});
   const std::vector<bool> hidden = suppress(counts, 11).value();
-  CHECK((hidden[0] && hidden[3]));
-  CHECK((hidden[1] || hidden[2]));
-  CHECK_FALSE((hidden[1] && hidden[2]));
+  CHECK((hidden[0] && hidden[1] && hidden[5]));
+  CHECK_FALSE((hidden[2] || hidden[3] || hidden[4]));
+}
+
+TEST_CASE("of an odd number of categories the last three are partners, and one that nobody is in is nobody's") {
+  const std::vector<bool> three = suppress(table(3, {0, 0, 3, 70, 80, 90, 40, 30, 20}), 11).value();
+  CHECK((three[0] && three[1] && three[2]));
+  const std::vector<bool> empty = suppress(table(4, {3, 0, 0, 0, 70, 0, 80, 90, 40, 0, 30, 20}), 11).value();
+  CHECK((empty[0] && !empty[1] && empty[2] && empty[3]));
 }
 
 TEST_CASE("one person of a rare category does not hide the rest of a large table") {
@@ -86,6 +93,144 @@ TEST_CASE("a table with more cells than can be judged is refused") {
   CodedColumn wide;
   wide.categories.resize(kMaxTableCells);
   CHECK(count(wide, wide).error().code == ErrorCode::kBadInput);
+}
+
+using Shown = std::vector<std::optional<std::uint64_t>>;
+
+Shown published(const Counts& counts, std::uint64_t min_cell) {
+  const std::vector<bool> hidden = suppress(counts, min_cell).value();
+  Shown out;
+  for (std::size_t at = 0; at < hidden.size(); ++at)
+    out.push_back(hidden[at] ? std::nullopt : std::optional(counts.values[at]));
+  return out;
+}
+
+/// Who has a published table and the public rule, and nothing else: tries every table that the numbers shown admit,
+/// with cells of up to `most`, and keeps those that would have been published like this one.
+class Reader {
+ public:
+  Reader(std::size_t columns, std::uint64_t min_cell, std::uint64_t most, Shown shown)
+      : columns_(columns),
+        rows_(shown.size() / (columns + 1) - 1),
+        min_cell_(min_cell),
+        most_(most),
+        shown_(std::move(shown)),
+        inner_(rows_ * columns_) {
+    fill(0);
+  }
+  [[nodiscard]] const std::vector<Counts>& worlds() const { return worlds_; }
+
+ private:
+  /// What the cells before this one leave of a total; nothing where it is not shown.
+  [[nodiscard]] std::optional<std::uint64_t> left(std::size_t total, std::size_t first, std::size_t step,
+                                                  std::size_t count) const {
+    if (!shown_[total]) return std::nullopt;
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i) sum += inner_[first + i * step];
+    return sum > *shown_[total] ? std::optional<std::uint64_t>() : *shown_[total] - sum;
+  }
+  void fill(std::size_t cell) {
+    if (cell == inner_.size()) {
+      Counts world = table(columns_, inner_);
+      if (published(world, min_cell_) == shown_) worlds_.push_back(std::move(world));
+      return;
+    }
+    const std::size_t row = cell / columns_;
+    const std::size_t column = cell % columns_;
+    const auto& own = shown_[row * (columns_ + 1) + column];
+    std::uint64_t from = own.value_or(0);
+    std::uint64_t to = own.value_or(most_);
+    const auto bound = [&](std::size_t total, std::size_t first, std::size_t step, std::size_t count, bool last) {
+      if (!shown_[total]) return true;
+      const auto rest = left(total, first, step, count);
+      if (!rest) return false;
+      to = std::min(to, *rest);
+      if (last) from = std::max(from, *rest);
+      return true;
+    };
+    if (!bound(row * (columns_ + 1) + columns_, row * columns_, 1, column, column + 1 == columns_)) return;
+    if (!bound(rows_ * (columns_ + 1) + column, column, columns_, row, row + 1 == rows_)) return;
+    for (std::uint64_t value = from; value <= to; ++value) {
+      inner_[cell] = value;
+      fill(cell + 1);
+    }
+  }
+
+  std::size_t columns_, rows_;
+  std::uint64_t min_cell_, most_;
+  Shown shown_;
+  std::vector<std::uint64_t> inner_;
+  std::vector<Counts> worlds_;
+};
+
+/// How many lines of few records there are of which a reader knows that all are of one category, though others have
+/// records too.
+std::size_t told(const Counts& truth, std::uint64_t min_cell, std::uint64_t most) {
+  const Reader reader(truth.columns, min_cell, most, published(truth, min_cell));
+  REQUIRE_FALSE(reader.worlds().empty());
+  std::size_t out = 0;
+  const auto look = [&](std::size_t total, std::size_t count, const auto& cell, const auto& other_total) {
+    if (truth.values[total] == 0 || truth.values[total] >= min_cell) return;
+    std::size_t open = 0;
+    std::size_t possible = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (truth.values[other_total(i)] == 0) continue;
+      ++open;
+      // Somebody of the line is there in one world at least.
+      if (std::ranges::any_of(reader.worlds(), [&](const Counts& world) { return world.values[cell(i)] > 0; }))
+        ++possible;
+    }
+    if (open > 1 && possible < 2) ++out;
+  };
+  for (std::size_t r = 0; r < truth.rows; ++r) {
+    look(
+        truth.at(r, truth.columns), truth.columns, [&](std::size_t c) { return truth.at(r, c); },
+        [&](std::size_t c) { return truth.at(truth.rows, c); });
+  }
+  for (std::size_t c = 0; c < truth.columns; ++c) {
+    look(
+        truth.at(truth.rows, c), truth.rows, [&](std::size_t r) { return truth.at(r, c); },
+        [&](std::size_t r) { return truth.at(r, truth.columns); });
+  }
+  return out;
+}
+
+/// Tables of the same others, with these few in each category of the first line in turn.
+std::vector<Counts> variations(std::size_t columns, std::uint64_t few, const std::vector<std::uint64_t>& others) {
+  std::vector<Counts> out;
+  for (std::size_t c = 0; c < columns; ++c) {
+    std::vector<std::uint64_t> inner(columns, 0);
+    inner[c] = few;
+    inner.insert(inner.end(), others.begin(), others.end());
+    out.push_back(table(columns, inner));
+  }
+  return out;
+}
+
+TEST_CASE("which zeros are hidden is the same whichever of at least two categories the few of a line are in") {
+  std::mt19937 random(11);
+  for (int round = 0; round < 300; ++round) {
+    const std::size_t columns = 2 + random() % 6;
+    std::vector<std::uint64_t> others(columns, 20);  // a category that nobody else is in shows as such
+    for (std::size_t i = columns * (1 + random() % 5); i > 0; --i)
+      others.push_back(random() % 3 == 0 ? random() % 12 : 11 + random() % 40);
+    std::map<std::vector<bool>, std::size_t> seen;
+    for (const Counts& each : variations(columns, 1 + random() % 10, others)) {
+      const std::vector<bool> hidden = suppress(each, 11).value();
+      ++seen[{hidden.begin(), hidden.begin() + static_cast<std::ptrdiff_t>(columns)}];
+    }
+    for (const auto& [unused, categories] : seen) REQUIRE(categories >= 2);
+  }
+}
+
+TEST_CASE("a reader who tries every table that fits does not find of which category the few of a line are") {
+  std::mt19937 random(11);
+  for (int round = 0; round < 30; ++round) {
+    const std::size_t columns = 2 + random() % 3;
+    std::vector<std::uint64_t> others;
+    for (std::size_t i = columns * (2 + random() % 2); i > 0; --i) others.push_back(7 + random() % 6);
+    for (const Counts& each : variations(columns, 1 + random() % 2, others)) REQUIRE(told(each, 3, 15) == 0);
+  }
 }
 
 TEST_CASE("large tables full of small cells are judged to the end, and are safe") {

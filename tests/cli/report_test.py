@@ -267,7 +267,7 @@ class Reports(CommandTest):
         box = self.large_box()
         for words, code in [(["--rows", "full_name"], 4), (["--rows", "nothing"], 11), (["--rows", "sex", "--columns", "sex"], 2),
                             (["--rows", "sex", "--min-cell", "1"], 2), (["--rows", "sex", "--where", "sex"], 2),
-                            (["--rows", "sex", "--round-to", "2"], 2), (["--rows", "intake_channel", "--purpose", "reception"], 0),
+                            (["--rows", "sex", "--round-to", "2"], 2), (["--rows", "intake_channel", "--purpose", "reception"], 4),
                             (["--rows", "sex", "--purpose", "nothing"], 4)]:
             with self.subTest(words):
                 box.run("report", "table", "person", *words, code=code)
@@ -275,6 +275,23 @@ class Reports(CommandTest):
         rounded = self.large_box_named("rounded").json("report", "table", "person", "--rows", "sex", "--columns", "status", "--round-to", "10")
         self.assertTrue(all(value % 10 == 0 for value in attacker_test.grid(rounded)))
         self.assertIsNone(rounded["min_cell"])
+
+    def test_only_purposes_that_publish_do_and_nobody_else_keeps_analysts_from_it(self):
+        box = self.large_box()
+        table = ["report", "table", "person", "--rows", "nationality"]
+        refused = box.run(*table, "--purpose", "protection", code=4)
+        self.assertIn("nothing is published for purpose protection; those that publish are statistics", refused.err)
+        box.run("export", "person", "--columns", "nationality", "--out", box.path("no.csv"), "--release", "study", "--purpose", "protection",
+                "--basis", "protection_order", code=4)
+        box.run("report", "indicators", "--from", "2024", "--to", "2024", "--purpose", "protection", code=4)
+        self.assertEqual({each["outcome"] for each in box.log() if each["action"] in ("tabulate", "release")}, {"denied"})
+        self.assertEqual(box.json("report", "ledger"), [])
+        analyst = ["--identity", box.path("analyst.identity")]
+        box.json("report", "table", "person", "--rows", "sex", *analyst)
+        entry = box.json("report", "table", "person", "--rows", "sex", "--where", "outcome=returned_home")["entry"]
+        refused = box.run("report", "table", "person", "--rows", "sex", *analyst, code=4)
+        for words in (f"entry {entry} ", "field outcome", "holds compartment case"):
+            self.assertIn(words, refused.err)
 
     def test_an_analyst_exports_exactly_the_granted_columns(self):
         box = self.large_box()

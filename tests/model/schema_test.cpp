@@ -483,6 +483,25 @@ TEST_CASE("a type can want a search before a new record, if anything of it can b
   CHECK(REQUIRE_OK(Schema::parse(indexed)).find_type("person")->search_before_add);
 }
 
+TEST_CASE("purposes marked for it publish; where none is marked all do, and the check says so") {
+  const Schema bundled = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  for (const Purpose& purpose : bundled.purposes()) CHECK(purpose.publishes == (purpose.code == "statistics"));
+  const std::string_view other = "[[purposes]]\ncode = \"press\"\nbases = [\"duty\"]\ndefault_basis = \"duty\"\n";
+  const auto parse = [&](std::string_view mark) {
+    return REQUIRE_OK(Schema::parse(with("[[rules]]", std::string(other) + std::string(mark) + "[[rules]]")));
+  };
+  const Schema unmarked = parse("");
+  CHECK(unmarked.find_purpose("care")->publishes);
+  CHECK(unmarked.find_purpose("press")->publishes);
+  REQUIRE(unmarked.warnings().size() == 1);
+  CHECK(unmarked.warnings()[0].find("publishes = true") != std::string::npos);
+  const Schema marked = parse("publishes = true\n");
+  CHECK_FALSE(marked.find_purpose("care")->publishes);
+  CHECK(marked.find_purpose("press")->publishes);
+  CHECK(marked.warnings().empty());
+  CHECK(REQUIRE_OK(Schema::parse(kSmall)).find_purpose("care")->publishes);
+}
+
 TEST_CASE("what is published for a purpose has a floor of three at least, eleven where the schema says nothing") {
   const auto floor = [](std::string_view value) {
     return Schema::parse(

@@ -253,34 +253,36 @@ void bind_publishing(nb::class_<Open>& session) {
            [](Open& s, const std::string& type, const std::string& rows, const std::string& columns,
               const Conditions& where, int era, std::uint64_t min_cell, std::uint64_t round_to,
               const std::string& purpose, const std::string& basis, const std::string& recipient,
-              const std::string& name) {
-             return released([&] {
-               return take(s.tabulate({.type = type,
-                                       .rows = rows,
-                                       .columns = columns,
-                                       .where = filters_of(where),
-                                       .era = static_cast<Era>(era),
-                                       .min_cell = min_cell,
-                                       .round_to = round_to,
-                                       .purpose = purpose,
-                                       .basis = basis,
-                                       .recipient = recipient,
-                                       .name = name}));
+              const std::string& name, const Callback& progress) {
+             return watched(progress, [&](const ProgressCallback& callback) {
+               return s.tabulate({.type = type,
+                                  .rows = rows,
+                                  .columns = columns,
+                                  .where = filters_of(where),
+                                  .era = static_cast<Era>(era),
+                                  .min_cell = min_cell,
+                                  .round_to = round_to,
+                                  .purpose = purpose,
+                                  .basis = basis,
+                                  .recipient = recipient,
+                                  .name = name,
+                                  .progress = callback});
              });
            })
       .def("indicators",
            [](Open& s, const std::string& from, const std::string& to, const std::vector<std::string>& names, int era,
               std::uint64_t min_cell, const std::string& purpose, const std::string& basis,
-              const std::string& recipient) {
-             const std::vector<IndicatorResult> results = released([&] {
-               return take(s.indicators({.from = from,
-                                         .to = to,
-                                         .names = names,
-                                         .era = static_cast<Era>(era),
-                                         .min_cell = min_cell,
-                                         .purpose = purpose,
-                                         .basis = basis,
-                                         .recipient = recipient}));
+              const std::string& recipient, const Callback& progress) {
+             const std::vector<IndicatorResult> results = watched(progress, [&](const ProgressCallback& callback) {
+               return s.indicators({.from = from,
+                                    .to = to,
+                                    .names = names,
+                                    .era = static_cast<Era>(era),
+                                    .min_cell = min_cell,
+                                    .purpose = purpose,
+                                    .basis = basis,
+                                    .recipient = recipient,
+                                    .progress = callback});
              });
              using Titles = std::map<std::string, std::string>;
              std::vector<std::tuple<std::string, Titles, std::optional<Tabulation>, std::optional<std::string>>> out;
@@ -296,8 +298,8 @@ void bind_publishing(nb::class_<Open>& session) {
                   std::tuple<std::string, std::optional<int>, std::vector<std::int64_t>, std::string, bool>>& columns,
               const Conditions& where, const std::string& name, std::uint64_t k, std::uint64_t distinct, bool star,
               bool pseudonyms, int era, const std::string& purpose, const std::string& basis,
-              const std::string& recipient, const std::string& recipient_class) {
-             return released([&] {
+              const std::string& recipient, const std::string& recipient_class, const Callback& progress) {
+             return watched(progress, [&](const ProgressCallback& callback) {
                ReleaseRequest request{.type = type,
                                       .columns = {},
                                       .where = filters_of(where),
@@ -310,7 +312,8 @@ void bind_publishing(nb::class_<Open>& session) {
                                       .purpose = purpose,
                                       .basis = basis,
                                       .recipient = recipient,
-                                      .recipient_class = recipient_class};
+                                      .recipient_class = recipient_class,
+                                      .progress = callback};
                for (const auto& [field, level, bands, age_on, sensitive] : columns)
                  request.columns.push_back(
                      {.field = field,
@@ -318,7 +321,7 @@ void bind_publishing(nb::class_<Open>& session) {
                       .bands = bands,
                       .age_on = age_on,
                       .sensitive = sensitive});
-               return take(s.release(request));
+               return s.release(request);
              });
            })
       .def("ledger",

@@ -137,6 +137,10 @@ struct TabulateRequest {
   std::string basis;
   std::string recipient;  ///< for the sealed details; empty: published
   std::string name;       ///< of the publication, for the ledger; may be empty
+  /// Stages: "records" (read), "earlier tables" (made again), "differences" (from earlier sets), "sums" (all numbers
+  /// together), "sets" (what lies between them), each as often as there is need, and "entry" (written next).
+  /// kCancelled, and nothing published nor logged, when it stops.
+  ProgressCallback progress;
 };
 
 /// A cross table as it may be published. A set of fewer records than the purpose's min_cell, or of none, has no table
@@ -175,6 +179,8 @@ struct IndicatorsRequest {
   std::string purpose = "statistics";
   std::string basis;
   std::string recipient;
+  /// Stages: "indicators", and those of each table. Indicators that were published before it stopped stay published.
+  ProgressCallback progress;
 };
 
 /// One indicator of a report: its table, or why there is none.
@@ -208,6 +214,7 @@ struct ReleaseRequest {
   std::string basis;
   std::string recipient;
   std::string recipient_class;  ///< what rules match; may be empty
+  ProgressCallback progress;    ///< as of a table
 };
 
 /// Rows that may be handed on, in random order. Every combination of values that are not sensitive stands in at least k

@@ -17,6 +17,7 @@ constexpr std::string_view kPlaces = "vn_province_mergers.old_code";
 constexpr std::string_view kOldest = "2024";
 constexpr std::string_view kNewest = "2025";
 constexpr std::size_t kShortList = 64;
+constexpr std::size_t kProgressEvery = 1024;
 
 bool is_place(const Field& field) { return field.list == kPlaces; }
 
@@ -110,8 +111,13 @@ Result<void> check_filter(const Field& field, const Filter& filter) {
   return {};
 }
 
+Result<void> advance(const ProgressCallback& progress, std::string_view stage, std::size_t done, std::size_t total) {
+  if (!progress || progress({stage, done, total})) return {};
+  return Error{ErrorCode::kCancelled, "stopped; nothing was published"};
+}
+
 Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot, const RecordType& type,
-                              std::span<const Field* const> fields) {
+                              std::span<const Field* const> fields, const ProgressCallback& progress) {
   Dataset out;
   const vault::Authority& authority = *snapshot.authority;
   std::map<std::uint16_t, std::vector<DataColumn*>> by_compartment;  // persisted ids
@@ -140,6 +146,7 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
   };
   const auto visit = [&](std::uint64_t row, const model::HeadOpener& opened) -> Result<bool> {
     if (opened.type != type.id) return true;
+    if (out.rows_.size() % kProgressEvery == 0) CASEVAULT_CHECK(advance(progress, "records", out.rows_.size(), 0));
     out.rows_.push_back(row);
     if (!units.contains(opened.unit)) units.emplace(opened.unit);
     for (const auto& [id, columns] : by_compartment) {
@@ -183,6 +190,7 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
   };
   CASEVAULT_CHECK(core.scan_heads(*snapshot.txn, snapshot.db, 0, head, visit));
   out.units_.assign(units.begin(), units.end());
+  CASEVAULT_CHECK(advance(progress, "records", out.size(), out.size()));
   return out;
 }
 
@@ -269,133 +277,134 @@ std::vector<std::string> span_of(std::string_view first, std::string_view last) 
   return out;
 }
 
-/// The lines of an axis, and in which of them a value is.
-class Lines {
- public:
-  /// A value, and the edition it is recorded in, by their numbers in their columns.
-  using Value = std::pair<std::uint32_t, std::uint32_t>;
+}  // namespace
 
-  Lines(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era)
-      : column_(data.column(axis.field->id)),
-        list_(schema.find_list(axis.field->list)),
-        axis_(axis),
-        era_(era),
-        place_(is_place(*axis.field)) {
-    if (const Field* const edition = edition_of(type, *axis.field)) editions_ = &data.column(edition->id);
+AxisLines::AxisLines(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era)
+    : coarseness_(axis.coarseness) {
+  using Value = std::pair<std::uint32_t, std::uint32_t>;  // and the edition it is recorded in
+  using Label = std::pair<std::size_t, std::string>;      // in the order of the list as far as it has one
+  const Label absent{SIZE_MAX, kNotRecorded};
+  const Label rest{SIZE_MAX - 1, kOther};
+  const Field& field = *axis.field;
+  const DataColumn& column = data.column(field.id);
+  const CodeList* const list = schema.find_list(field.list);
+  const bool place = is_place(field);
+  const bool is_long = place || (list != nullptr && list->codes.size() > kShortList);
+  const Field* const edition_field = edition_of(type, field);
+  const DataColumn* const editions = edition_field == nullptr ? nullptr : &data.column(edition_field->id);
+  const auto value_of = [&](std::size_t record, std::uint32_t code) {
+    return Value(code, editions == nullptr ? 0U : editions->of(record)[0]);
+  };
+  const auto edition = [&](const Value& value) {
+    return editions == nullptr ? std::string_view() : editions->values[value.second];
+  };
+  // What must be frequent for the value to be a line of its own.
+  const auto unit_of = [&](const Value& value) {
+    const std::string_view text = column.values[value.first];
+    return place ? place_in(Era::k2025, text, edition(value)) : std::string(text);
+  };
+  std::map<Value, std::uint64_t> found;
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    for (const std::uint32_t code : column.of(i)) ++found[value_of(i, code)];
+  }
+  std::set<std::string, std::less<>> frequent;
+  {
     std::uint64_t least = 0;
     for (const Purpose& purpose : schema.purposes()) least = std::max<std::uint64_t>(least, purpose.min_cell);
-    std::map<Value, std::uint64_t> found;
-    for (std::size_t i = 0; i < data.size(); ++i) {
-      for (const std::uint32_t code : column_.of(i)) ++found[value_of(i, code)];
-    }
     std::map<std::string, std::uint64_t, std::less<>> units;
     for (const auto& [value, count] : found) units[unit_of(value)] += count;
     for (const auto& [unit, count] : units) {
-      if (count >= least) frequent_.emplace(unit);
+      if (count >= least) frequent.emplace(unit);
     }
   }
-
-  [[nodiscard]] Value value_of(std::size_t record, std::uint32_t code) const {
-    return {code, editions_ == nullptr ? 0U : editions_->of(record)[0]};
-  }
-
-  /// Numbers of the lines that these values are in; afterwards labels() are complete.
-  [[nodiscard]] std::map<Value, std::uint32_t> number(const std::set<Value>& values) {
-    if (!axis_.field->required) labels_.insert(kAbsent);
-    if (is_long()) labels_.insert(kRest);
-    if (place_) {
-      for (const auto& [old, unit] : Mergers::get().to_new) {
-        if (!frequent_.contains(unit)) continue;
-        labels_.emplace(0, place_in(era_, old, editions_ == nullptr ? "" : kOldest));
-        labels_.emplace(0, place_in(era_, unit, editions_ == nullptr ? "" : kNewest));
-      }
-    } else if (axis_.field->type == FieldType::kBoolean) {
-      labels_.insert({{0, "false"}, {0, "true"}});
-    } else if (list_ != nullptr) {
-      for (std::size_t i = 0; i < list_->codes.size(); ++i) {
-        if (!is_long() || frequent_.contains(list_->codes[i])) labels_.emplace(i, list_->codes[i]);
-      }
+  std::set<Label> always;
+  if (!field.required) always.insert(absent);
+  if (is_long) always.insert(rest);
+  if (place) {
+    for (const auto& [old, unit] : Mergers::get().to_new) {
+      if (!frequent.contains(unit)) continue;
+      always.emplace(0, place_in(era, old, editions == nullptr ? "" : kOldest));
+      always.emplace(0, place_in(era, unit, editions == nullptr ? "" : kNewest));
     }
-    std::map<Value, std::uint32_t> out;
-    for (const Value& value : values) labels_.insert(label_of(value));
-    if (axis_.coarseness != Coarseness::kExact) fill_span();
-    for (const Value& value : values) {
-      out.emplace(value, static_cast<std::uint32_t>(std::distance(labels_.begin(), labels_.find(label_of(value)))));
+  } else if (field.type == FieldType::kBoolean) {
+    always.insert({{0, "false"}, {0, "true"}});
+  } else if (list != nullptr) {
+    for (std::size_t i = 0; i < list->codes.size(); ++i) {
+      if (!is_long || frequent.contains(list->codes[i])) always.emplace(i, list->codes[i]);
     }
-    return out;
   }
-  [[nodiscard]] std::vector<std::string> labels() const {
-    std::vector<std::string> out;
-    for (const Label& label : labels_) out.push_back(label.second);
-    return out;
-  }
-
- private:
-  /// In the order of the list as far as it has one, then of themselves; what was not recorded last.
-  using Label = std::pair<std::size_t, std::string>;
-  inline static const Label kAbsent{SIZE_MAX, kNotRecorded};
-  inline static const Label kRest{SIZE_MAX - 1, kOther};
-
-  [[nodiscard]] bool is_long() const { return place_ || (list_ != nullptr && list_->codes.size() > kShortList); }
-  [[nodiscard]] std::string_view edition(const Value& value) const {
-    return editions_ == nullptr ? std::string_view() : editions_->values[value.second];
-  }
-  /// What must be frequent for the value to be a line of its own.
-  [[nodiscard]] std::string unit_of(const Value& value) const {
-    const std::string_view text = column_.values[value.first];
-    return place_ ? place_in(Era::k2025, text, edition(value)) : std::string(text);
-  }
-  [[nodiscard]] Label label_of(const Value& value) const {
-    const std::string_view text = column_.values[value.first];
-    if (text.empty()) return kAbsent;
-    if (axis_.coarseness != Coarseness::kExact)
-      return Label(0, text.substr(0, axis_.coarseness == Coarseness::kYear ? 4 : 7));
-    if (is_long() && !frequent_.contains(unit_of(value))) return kRest;
-    if (place_) return Label(0, place_in(era_, text, edition(value)));
-    if (list_ == nullptr) return Label(0, text);
-    const auto found = std::ranges::find(list_->codes, text);
-    if (found == list_->codes.end()) return kRest;
-    return Label(static_cast<std::size_t>(found - list_->codes.begin()), text);
-  }
-  void fill_span() {
-    const std::size_t size = axis_.coarseness == Coarseness::kYear ? 4 : 7;
-    std::vector<std::string_view> dates;
-    for (const Label& label : labels_) {
-      if (label.first == 0 && label.second.size() == size) dates.push_back(label.second);
+  const auto label_of = [&](const Value& value) {
+    const std::string_view text = column.values[value.first];
+    if (text.empty()) return absent;
+    if (coarseness_ != Coarseness::kExact) return Label(0, text.substr(0, date_size()));
+    if (is_long && !frequent.contains(unit_of(value))) return rest;
+    if (place) return Label(0, place_in(era, text, edition(value)));
+    if (list == nullptr) return Label(0, text);
+    const auto code = std::ranges::find(list->codes, text);
+    return code == list->codes.end() ? rest : Label(static_cast<std::size_t>(code - list->codes.begin()), text);
+  };
+  std::set<Label> all = always;
+  for (const auto& [value, unused] : found) all.insert(label_of(value));
+  if (coarseness_ != Coarseness::kExact) {
+    std::vector<std::string> dates;
+    for (const Label& label : all) {
+      if (label.first == 0 && label.second.size() == date_size()) dates.push_back(label.second);
     }
-    if (dates.empty()) return;
-    for (std::string& each : span_of(dates.front(), dates.back())) labels_.emplace(0, std::move(each));
+    if (!dates.empty()) {
+      for (std::string& each : span_of(dates.front(), dates.back())) all.emplace(0, std::move(each));
+    }
   }
-
-  const DataColumn& column_;
-  const DataColumn* editions_ = nullptr;
-  const CodeList* list_;
-  Axis axis_;
-  Era era_;
-  bool place_;
-  std::set<std::string, std::less<>> frequent_;
-  std::set<Label> labels_;
-};
-
-}  // namespace
-
-CodedColumn categories(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era,
-                       const Chosen& chosen) {
-  const DataColumn& column = data.column(axis.field->id);
-  Lines lines(data, type, schema, axis, era);
-  std::set<Lines::Value> values;
+  std::map<Label, std::uint32_t> number;
+  for (const Label& label : all) {
+    number.emplace(label, static_cast<std::uint32_t>(labels_.size()));
+    labels_.push_back(label.second);
+    always_.push_back(always.contains(label));
+    dates_.push_back(coarseness_ != Coarseness::kExact && label.first == 0 && label.second.size() == date_size());
+  }
+  std::map<Value, std::uint32_t> line_of;
+  for (const auto& [value, unused] : found) line_of.emplace(value, number.at(label_of(value)));
+  std::vector<std::uint32_t> own;
   for (std::size_t i = 0; i < data.size(); ++i) {
-    if (!chosen[i]) continue;
-    for (const std::uint32_t code : column.of(i)) values.insert(lines.value_of(i, code));
+    own.clear();
+    for (const std::uint32_t code : column.of(i)) own.push_back(line_of.at(value_of(i, code)));
+    std::ranges::sort(own);
+    own.erase(std::unique(own.begin(), own.end()), own.end());
+    for (const std::uint32_t each : own) lines_.push_back(each);
+    ends_.push_back(static_cast<std::uint32_t>(lines_.size()));
   }
-  const std::map<Lines::Value, std::uint32_t> numbers = lines.number(values);
-  CodedColumn out{lines.labels(), {}, {}};
-  for (std::size_t i = 0; i < data.size(); ++i) {
+}
+
+CodedColumn AxisLines::of(const Chosen& chosen) const {
+  const std::span<const std::uint32_t> lines = lines_.view();
+  const std::span<const std::uint32_t> ends = ends_.view();
+  const auto of_record = [&](std::size_t record) {
+    const std::size_t begin = record == 0 ? 0 : ends[record - 1];
+    return lines.subspan(begin, ends[record] - begin);
+  };
+  std::vector<bool> there = always_;
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
     if (!chosen[i]) continue;
-    const auto begin = static_cast<std::ptrdiff_t>(out.codes.size());
-    for (const std::uint32_t code : column.of(i)) out.codes.push_back(numbers.at(lines.value_of(i, code)));
-    std::sort(out.codes.begin() + begin, out.codes.end());
-    out.codes.erase(std::unique(out.codes.begin() + begin, out.codes.end()), out.codes.end());
+    for (const std::uint32_t line : of_record(i)) there[line] = true;
+  }
+  // Dates from the first to the last, whatever lies between.
+  std::size_t first = labels_.size();
+  std::size_t last = 0;
+  for (std::size_t i = 0; i < labels_.size(); ++i) {
+    if (!there[i] || !dates_[i]) continue;
+    first = std::min(first, i);
+    last = i;
+  }
+  for (std::size_t i = first; i < last; ++i) there[i] = there[i] || dates_[i];
+  CodedColumn out;
+  std::vector<std::uint32_t> number(labels_.size(), 0);
+  for (std::size_t i = 0; i < labels_.size(); ++i) {
+    if (!there[i]) continue;
+    number[i] = static_cast<std::uint32_t>(out.categories.size());
+    out.categories.push_back(labels_[i]);
+  }
+  for (std::size_t i = 0; i < chosen.size(); ++i) {
+    if (!chosen[i]) continue;
+    for (const std::uint32_t line : of_record(i)) out.codes.push_back(number[line]);
     out.ends.push_back(out.codes.size());
   }
   return out;

@@ -25,6 +25,10 @@ struct DataColumn {
   }
 };
 
+/// kCancelled when whoever waits for a publication wants it no more.
+[[nodiscard]] Result<void> advance(const ProgressCallback& progress, std::string_view stage, std::size_t done,
+                                   std::size_t total);
+
 /// Records of the dataset, one bit each.
 using Chosen = std::vector<bool>;
 [[nodiscard]] std::size_t number_of(const Chosen& chosen);
@@ -36,7 +40,7 @@ class Dataset {
  public:
   /// Reads every record of the type; text and bytes cannot be asked for. kNoGrant without a key that is needed.
   [[nodiscard]] static Result<Dataset> read(vault::Core& core, const vault::Snapshot& snapshot, const RecordType& type,
-                                            std::span<const Field* const> fields);
+                                            std::span<const Field* const> fields, const ProgressCallback& progress);
   [[nodiscard]] std::size_t size() const noexcept { return rows_.size(); }
   [[nodiscard]] std::uint64_t row(std::size_t record) const { return rows_[record]; }
   [[nodiscard]] const std::vector<std::string>& units() const noexcept { return units_; }  ///< each once, sorted
@@ -62,13 +66,26 @@ struct Axis {
   [[nodiscard]] static Result<Axis> parse(const RecordType& type, std::string_view text);
 };
 
-/// The chosen records as categories of an axis, in the order of the code list or of the labels. Which categories there
+/// The lines of an axis, and in which of them each record is; made once, for any choice of records. Which lines there
 /// are does not tell what a small set holds: all of a list of up to 64 codes and both of a boolean; of a longer list
 /// the codes that as many records of the type have, chosen or not, as the greatest min_cell of the schema's purposes,
 /// and one for all others; of places those of units of 2025 that have so many, and one for all others, so that those of
 /// a finer era stay parts of those of a coarser one; of dates every year or month from the first to the last chosen.
-[[nodiscard]] CodedColumn categories(const Dataset& data, const RecordType& type, const Schema& schema,
-                                     const Axis& axis, Era era, const Chosen& chosen);
+class AxisLines {
+ public:
+  AxisLines(const Dataset& data, const RecordType& type, const Schema& schema, const Axis& axis, Era era);
+  /// The chosen records as categories, in the order of the code list or of the labels.
+  [[nodiscard]] CodedColumn of(const Chosen& chosen) const;
+
+ private:
+  [[nodiscard]] std::size_t date_size() const noexcept { return coarseness_ == Coarseness::kYear ? 4 : 7; }
+  Coarseness coarseness_;
+  std::vector<std::string> labels_;
+  std::vector<bool> always_;  ///< of these labels, whatever is chosen
+  std::vector<bool> dates_;   ///< of these as precise as the axis
+  SecretArray<std::uint32_t> lines_;
+  SecretArray<std::uint32_t> ends_;  ///< of each record in `lines_`
+};
 
 /// A place as an era names it. `edition` may be empty.
 [[nodiscard]] std::string place_in(Era era, std::string_view code, std::string_view edition);

@@ -2,6 +2,7 @@
 #include "analytics/joint.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace casevault::analytics {
 namespace {
@@ -32,13 +33,41 @@ std::uint32_t inverse(std::uint32_t of) {
   return static_cast<std::uint32_t>(out);
 }
 
+/// Takes so many times `row` away, from this place on.
+void take_away(std::vector<std::uint32_t>& values, std::uint64_t times, const std::vector<std::uint32_t>& row,
+               std::size_t from) {
+  if (times == 0) return;
+  const std::uint64_t add = kPrime - times;
+  for (std::size_t i = from; i < values.size(); ++i) values[i] = folded(values[i] + add * row[i]);
+}
+
 }  // namespace
 
-JointSystem::JointSystem(std::size_t numbers) : width_(2 * std::min(numbers, kMaxJointRank) + 128) {}
+JointSystem::JointSystem(std::size_t records, std::size_t numbers)
+    : width_(std::min(records, 2 * std::min(numbers, kMaxJointRank) + 128)),
+      folded_(width_ < records),
+      place_(width_),
+      column_(width_) {
+  std::iota(place_.begin(), place_.end(), std::uint32_t{0});
+  column_ = place_;
+  std::uint64_t random = 0;
+  for (Numbers& each : orthogonal_) {
+    each.resize(width_);
+    for (std::uint32_t& value : each) {
+      random = mixed(random);
+      value = folded(random >> 1U);
+    }
+  }
+  marked_ = orthogonal_;
+}
 
-JointSystem::Numbers JointSystem::fold(std::span<const std::uint32_t> records) const {
+JointSystem::Numbers JointSystem::fold(std::span<const std::uint32_t> sum) const {
   Numbers out(width_, 0);
-  for (const std::uint32_t record : records) {
+  for (const std::uint32_t record : sum) {
+    if (!folded_) {
+      out[record] = folded(std::uint64_t{out[record]} + 1);
+      continue;
+    }
     std::uint64_t hash = record;
     for (int i = 0; i < kColumns; ++i) {
       hash = mixed(hash);
@@ -49,65 +78,65 @@ JointSystem::Numbers JointSystem::fold(std::span<const std::uint32_t> records) c
   return out;
 }
 
-bool JointSystem::reduce(Numbers& values, std::size_t rows,
-                         std::vector<std::pair<std::uint32_t, std::uint32_t>>* parts) const {
-  for (std::size_t i = 0; i < rows; ++i) {
-    const Row& row = rows_[i];
-    const std::uint64_t times = values[row.pivot];
-    if (times == 0) continue;
-    const std::uint64_t less = kPrime - times;
-    for (std::size_t k = row.pivot; k < width_; ++k) values[k] = folded(values[k] + less * row.values[k]);
-    if (parts == nullptr) continue;
-    for (const auto& [id, share] : row.parts) {
-      const auto known = std::ranges::find(*parts, id, &std::pair<std::uint32_t, std::uint32_t>::first);
-      if (known == parts->end()) {
-        parts->emplace_back(id, folded(times * share));
-      } else {
-        known->second = folded(known->second + times * share);
-      }
+bool JointSystem::is_orthogonal(const Orthogonal& to, const Numbers& values) {
+  return std::ranges::all_of(to, [&](const Numbers& each) {
+    std::uint64_t product = 0;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (values[i] != 0) product = folded(product + std::uint64_t{values[i]} * each[i]);
     }
-  }
-  return std::ranges::all_of(values, [](std::uint32_t value) { return value == 0; });
+    return product == 0;
+  });
 }
 
-bool JointSystem::know(std::uint32_t id, std::span<const std::uint32_t> records) {
-  Row row;
-  row.values = fold(records);
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> taken;
-  if (reduce(row.values, rows_.size(), &taken)) return true;
+void JointSystem::move_forward(std::size_t column) {
+  const std::size_t to = rows_.size();
+  const std::size_t from = place_[column];
+  for (Numbers& row : rows_) std::swap(row[from], row[to]);
+  std::swap(column_[from], column_[to]);
+  place_[column_[from]] = static_cast<std::uint32_t>(from);
+  place_[column_[to]] = static_cast<std::uint32_t>(to);
+}
+
+bool JointSystem::know(std::span<const std::uint32_t> sum) {
+  const Numbers by_column = fold(sum);
+  if (is_orthogonal(orthogonal_, by_column)) return true;
   if (rows_.size() == kMaxJointRank) return false;
-  row.pivot = static_cast<std::size_t>(
-      std::ranges::find_if(row.values, [](std::uint32_t value) { return value != 0; }) - row.values.begin());
-  const std::uint64_t scale = inverse(row.values[row.pivot]);
-  for (std::uint32_t& value : row.values) value = folded(value * scale);
-  // This row is the number less what was taken away, all times the scale.
-  if (marked_) {
-    row.parts.emplace_back(id, static_cast<std::uint32_t>(scale));
-    for (const auto& [other, share] : taken) {
-      if (share != 0) row.parts.emplace_back(other, folded((kPrime - share) * scale));
+  const std::size_t own = rows_.size();
+  Numbers row(width_);
+  for (std::size_t i = 0; i < width_; ++i) row[i] = by_column[column_[i]];
+  for (std::size_t i = 0; i < own; ++i) take_away(row, row[i], rows_[i], own);
+  const auto pivot = std::find_if(row.begin() + static_cast<std::ptrdiff_t>(own), row.end(),
+                                  [](std::uint32_t value) { return value != 0; });
+  if (pivot == row.end()) return true;
+  const auto from = static_cast<std::size_t>(pivot - row.begin());
+  move_forward(column_[from]);
+  std::swap(row[from], row[own]);
+  const std::uint64_t scale = inverse(row[own]);
+  std::fill(row.begin(), row.begin() + static_cast<std::ptrdiff_t>(own), 0);
+  for (std::size_t i = own; i < width_; ++i) row[i] = folded(row[i] * scale);
+  // What is orthogonal to the rows so far becomes so to this one by its value in the new place alone, and by what
+  // follows of it in the places of the others.
+  for (Numbers& each : orthogonal_) {
+    std::uint64_t rest = 0;
+    for (std::size_t i = own + 1; i < width_; ++i) rest = folded(rest + std::uint64_t{row[i]} * each[column_[i]]);
+    std::uint32_t& value = each[column_[own]];
+    const std::uint64_t less = folded(value + rest);  // how much less it becomes
+    value = folded(value + kPrime - less);
+    for (std::size_t i = 0; i < own; ++i) {
+      std::uint32_t& other = each[column_[i]];
+      other = folded(other + less * rows_[i][own]);
     }
   }
+  for (std::size_t i = 0; i < own; ++i) take_away(rows_[i], rows_[i][own], row, own);
   rows_.push_back(std::move(row));
   return true;
 }
 
-bool JointSystem::gives(std::span<const std::uint32_t> records) const {
-  Numbers values = fold(records);
-  return reduce(values, rows_.size(), nullptr);
-}
+bool JointSystem::gives(std::span<const std::uint32_t> sum) const { return is_orthogonal(orthogonal_, fold(sum)); }
 
-std::optional<std::vector<std::uint32_t>> JointSystem::used(std::span<const std::uint32_t> records) const {
-  Numbers values = fold(records);
-  const Numbers whole = values;
-  if (reduce(values, marked_.value_or(rows_.size()), nullptr)) return std::nullopt;
-  values = whole;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> parts;
-  if (!reduce(values, rows_.size(), &parts)) return std::nullopt;
-  std::vector<std::uint32_t> out;
-  for (const auto& [id, share] : parts) {
-    if (share != 0) out.push_back(id);
-  }
-  return out;
+bool JointSystem::newly(std::span<const std::uint32_t> sum) const {
+  const Numbers values = fold(sum);
+  return is_orthogonal(orthogonal_, values) && !is_orthogonal(marked_, values);
 }
 
 }  // namespace casevault::analytics

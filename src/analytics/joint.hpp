@@ -3,18 +3,21 @@
 
 #include <casevault/bytes.hpp>
 
+#include <array>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
 /// What several publications give away together. Each number that was published is a sum over records; whoever holds
 /// all of them can add and subtract, and learns exactly the sums that lie in their span. Pure.
 ///
-/// A record is a column of the system and may be one of a million, so columns are folded: every record adds random
-/// multiples of three of few, which keeps ranks but for a chance that only ever makes a sum look known that is not.
-/// Arithmetic is modulo a prime. What follows from counts being whole and not negative is judged table by table
-/// (tabulate.hpp), not here.
+/// A sum lies in the span exactly when every vector that is orthogonal to all that is known is orthogonal to it. Two
+/// random ones of those vectors are kept beside the numbers, so that a question costs one pass over its records; only a
+/// number that does not follow from those before it is eliminated. Arithmetic is modulo a prime. Where there are more
+/// records than numbers could tell apart, records are folded: each adds random multiples of three columns of fewer.
+/// Chance makes a sum look known that is not, about once in 2^62 questions.
+///
+/// What follows from counts being whole and not negative is judged table by table (tabulate.hpp), not here.
 namespace casevault::analytics {
 
 inline constexpr std::size_t kMaxJointRank = 2048;  ///< independent numbers that are judged together
@@ -24,34 +27,34 @@ using Sum = std::vector<std::uint32_t>;
 
 class JointSystem {
  public:
-  /// For about so many numbers.
-  explicit JointSystem(std::size_t numbers);
+  /// Records are numbered below `records`; for about so many numbers.
+  JointSystem(std::size_t records, std::size_t numbers);
 
-  /// Readers know this number. Ids are of the caller, for `used`. False when the system is full: nothing can be said
-  /// then.
-  [[nodiscard]] bool know(std::uint32_t id, std::span<const std::uint32_t> records);
-  /// From here on `used` tells of what was known since.
-  void mark() noexcept { marked_ = rows_.size(); }
+  /// Readers know this number. False when the system is full: nothing can be said then.
+  [[nodiscard]] bool know(std::span<const std::uint32_t> sum);
+  /// From here on `newly` tells what follows from what was known since.
+  void mark() { marked_ = orthogonal_; }
   /// Whether it follows from all that is known.
-  [[nodiscard]] bool gives(std::span<const std::uint32_t> records) const;
-  /// The ids since the mark that it takes; nothing when it follows without them, or does not follow.
-  [[nodiscard]] std::optional<std::vector<std::uint32_t>> used(std::span<const std::uint32_t> records) const;
+  [[nodiscard]] bool gives(std::span<const std::uint32_t> sum) const;
+  /// Whether it follows from all that is known, and did not follow when the system was marked.
+  [[nodiscard]] bool newly(std::span<const std::uint32_t> sum) const;
 
  private:
-  using Numbers = std::vector<std::uint32_t>;  ///< below the prime
-  struct Row {
-    Numbers values;
-    std::size_t pivot = 0;
-    /// What was known since the mark, as its share in this row.
-    std::vector<std::pair<std::uint32_t, std::uint32_t>> parts;
-  };
-  [[nodiscard]] Numbers fold(std::span<const std::uint32_t> records) const;
-  /// Takes multiples of the first `rows` away; what is left is zero when it follows from them.
-  bool reduce(Numbers& values, std::size_t rows, std::vector<std::pair<std::uint32_t, std::uint32_t>>* parts) const;
+  using Numbers = std::vector<std::uint32_t>;  ///< below the prime, by column
+  using Orthogonal = std::array<Numbers, 2>;
+  [[nodiscard]] Numbers fold(std::span<const std::uint32_t> sum) const;
+  [[nodiscard]] static bool is_orthogonal(const Orthogonal& to, const Numbers& values);
+  /// Makes the column the one of the next row.
+  void move_forward(std::size_t column);
 
   std::size_t width_;
-  std::optional<std::size_t> marked_;
-  std::vector<Row> rows_;
+  bool folded_;
+  Numbers place_;   ///< of each column among those of rows: pivots first
+  Numbers column_;  ///< the other way round
+  /// Reduced: row i has 1 in place i and 0 in the places of the other rows; by place.
+  std::vector<Numbers> rows_;
+  Orthogonal orthogonal_;  ///< by column
+  Orthogonal marked_;
 };
 
 }  // namespace casevault::analytics

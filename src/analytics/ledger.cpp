@@ -109,6 +109,15 @@ std::string words(const RecordType* type, const DefinedSet& set) {
   return out;
 }
 
+/// Whether both are the same table of the same records.
+bool same_table(const Definition& a, const Definition& b) {
+  const auto* const one = std::get_if<DefinedTable>(&a);
+  const auto* const other = std::get_if<DefinedTable>(&b);
+  return one != nullptr && other != nullptr && one->set.type == other->set.type && one->set.era == other->set.era &&
+         one->set.where == other->set.where && one->rows == other->rows && one->columns == other->columns &&
+         one->min_cell == other->min_cell && one->round_to == other->round_to;
+}
+
 /// Where a table has no rows or no columns its counts stand twice, as cells and as their totals: what is said of one is
 /// said of the other.
 void join_twins(const DefinedTable& definition, const Counts& counts, std::vector<Mark>& marks) {
@@ -322,8 +331,8 @@ std::vector<const Field*> fields_to_compare(const RecordType& type, std::span<co
 }
 
 Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
-             std::span<const Field* const> readable)
-    : schema_(schema), type_(type), data_(data), ledger_(ledger) {
+             std::span<const Field* const> readable, ProgressCallback progress)
+    : progress_(std::move(progress)), schema_(schema), type_(type), data_(data), ledger_(ledger) {
   for (const Field* const field : readable) readable_.push_back(field->id);
 }
 
@@ -390,6 +399,12 @@ Result<void> Judge::join(const DefinedSet& set, const Chosen& chosen) {
     return Error{ErrorCode::kRefused, why + "let somebody who holds compartment " + compartment +
                                           " publish this, or have " + compartment + " granted to this identity"};
   }
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    const auto before = ledger_.first(i);
+    joined_[i] = joined_[i] && std::ranges::none_of(before, [&](const Published& earlier) {
+                   return same_table(earlier.definition, ledger_[i].definition);
+                 });
+  }
   return {};
 }
 
@@ -407,7 +422,15 @@ Result<Chosen> Judge::choose(const DefinedSet& set) const {
 }
 
 CodedColumn Judge::line(const DefinedAxis& axis, Era era, const Chosen& chosen) const {
-  if (axis.field != 0) return categories(data_, type_, schema_, {type_.find(axis.field), axis.coarseness}, era, chosen);
+  if (axis.field != 0) {
+    const auto key = std::tuple(axis.field, axis.coarseness, era);
+    auto known = lines_.find(key);
+    if (known == lines_.end()) {
+      const Axis own{type_.find(axis.field), axis.coarseness};
+      known = lines_.emplace(key, AxisLines(data_, type_, schema_, own, era)).first;
+    }
+    return known->second.of(chosen);
+  }
   CodedColumn all{{std::string()}, {}, {}};
   for (std::size_t left = number_of(chosen); left > 0; --left) {
     all.codes.push_back(0);
@@ -560,12 +583,8 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
     if (earlier == nullptr || !joined_[i]) continue;
     CASEVAULT_TRY(const Chosen records, choose(earlier->set));
     if (records != chosen) continue;
-    const auto [known, fresh] = judged_.try_emplace(i);
-    if (fresh) {
-      auto judged = publish(*earlier, records, i);
-      if (judged) known->second = *std::move(judged);
-    }
-    if (!known->second) continue;
+    CASEVAULT_TRY(const std::optional<Judged>* const known, made_again(i, *earlier, records));
+    if (!known->has_value()) continue;
     const bool share = earlier->rows == definition.rows || earlier->rows == definition.columns ||
                        (earlier->columns.field != 0 &&
                         (earlier->columns == definition.rows || earlier->columns == definition.columns));
@@ -574,7 +593,7 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
       return Error{ErrorCode::kRefused, "refused: " + named(ledger_[i].entry) +
                                             " published counts of the same records rounded; use the same rule"};
     }
-    CASEVAULT_CHECK(mark(*earlier, *known->second, definition, chosen, out, marks));
+    CASEVAULT_CHECK(mark(*earlier, **known, definition, chosen, out, marks));
     named_entry = ledger_[i].entry;
   }
   join_twins(definition, out.counts, marks);
@@ -588,11 +607,24 @@ Result<Judged> Judge::publish(const DefinedTable& definition, const Chosen& chos
   return out;
 }
 
+Result<const std::optional<Judged>*> Judge::made_again(std::size_t i, const DefinedTable& definition,
+                                                       const Chosen& chosen) {
+  const auto [known, fresh] = judged_.try_emplace(i);
+  if (fresh) {
+    CASEVAULT_CHECK(advance(progress_, "earlier tables", i, ledger_.size()));
+    auto judged = publish(definition, chosen, i);
+    if (!judged && judged.error().code == ErrorCode::kCancelled) return std::move(judged).error();
+    if (judged) known->second = *std::move(judged);
+  }
+  return &known->second;
+}
+
 Result<void> Judge::compare(std::uint64_t min_cell, const Chosen& chosen, const DefinedTable* table,
                             const Judged* judged, std::size_t before) {
   for (std::size_t i = 0; i < before; ++i) {
     const Definition& definition = ledger_[i].definition;
     if (!joined_[i]) continue;
+    CASEVAULT_CHECK(advance(progress_, "differences", i, before));
     CASEVAULT_TRY(const Chosen records, choose(*set_of(definition)));
     if (records == chosen) continue;
     const Chosen only_new = without(chosen, records);
@@ -620,12 +652,7 @@ Result<void> Judge::compare(std::uint64_t min_cell, const Chosen& chosen, const 
     if (!rows) both.rows = {};
     if (!columns) both.columns = {};
     CASEVAULT_TRY(const Judged difference, count_table(both, between));
-    const auto known = judged_.find(i);
-    std::optional<Judged> of_old = known == judged_.end() ? std::nullopt : known->second;
-    if (known == judged_.end()) {
-      if (auto made = publish(*old, records, i)) of_old = *std::move(made);
-      judged_[i] = of_old;
-    }
+    CASEVAULT_TRY(const std::optional<Judged>* const of_old, made_again(i, *old, records));
     // What a table says of each number of the difference: of all that it is made of there, where places are coarser in
     // the other; what it has no line for is 0.
     struct Said {
@@ -667,8 +694,8 @@ Result<void> Judge::compare(std::uint64_t min_cell, const Chosen& chosen, const 
     };
     CASEVAULT_TRY(Said larger, says(*table, *judged, chosen));
     Said smaller{std::vector<bool>(larger.hidden.size(), false), {}};
-    if (of_old) {
-      CASEVAULT_TRY(smaller, says(*old, *of_old, records));
+    if (of_old->has_value()) {
+      CASEVAULT_TRY(smaller, says(*old, **of_old, records));
     }
     if (more == 0) std::swap(larger, smaller);
     std::vector<bool> hidden(larger.hidden.size(), false);
@@ -832,13 +859,10 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     }
     if (round_to != 0 || was_rounded_to != 0) continue;
     if (table != nullptr) {
-      const auto [known, made] = judged_.try_emplace(i);
-      if (made) {
-        if (auto judged = publish(*table, records, i)) known->second = *std::move(judged);
-      }
+      CASEVAULT_TRY(const std::optional<Judged>* const known, made_again(i, *table, records));
       Judged judged;
-      if (known->second) {
-        judged = *known->second;
+      if (known->has_value()) {
+        judged = **known;
       } else {  // it could not be made of the records as they are: then it is taken to show everything
         CASEVAULT_TRY(judged, count_table(*table, records));
         judged.hidden.assign(judged.counts.values.size(), false);
@@ -860,10 +884,10 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
 
   std::size_t shown = static_cast<std::size_t>(std::ranges::count(fresh.shown, true));
   for (const Before& each : all) shown += static_cast<std::size_t>(std::ranges::count(each.numbers.shown, true));
-  JointSystem sums(shown);
+  JointSystem sums(data_.size(), shown);
   const auto know = [&](const Numbers& numbers) {
     for (std::size_t at = 0; at < numbers.sums.size(); ++at) {
-      if (numbers.shown[at] && !numbers.sums[at].empty() && !sums.know(0, numbers.sums[at])) return false;
+      if (numbers.shown[at] && !numbers.sums[at].empty() && !sums.know(numbers.sums[at])) return false;
     }
     return true;
   };
@@ -872,6 +896,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
       "refused: so much was published of these records that this cannot be held against all of it; publish "
       "coarser tables, or of other records"};
   for (const Before& each : all) {
+    CASEVAULT_CHECK(advance(progress_, "sums", static_cast<std::size_t>(&each - all.data()), all.size()));
     if (!know(each.numbers)) return full;
   }
   sums.mark();
@@ -880,7 +905,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
   std::uint64_t least = fresh.least;
   for (const Before& each : all) least = std::max(least, each.numbers.least);
   const auto secret = [&](const Sum& sum, std::size_t records) {
-    return records != 0 && records < least && sums.used(sum).has_value();
+    return records != 0 && records < least && sums.newly(sum);
   };
   // Hidden numbers, of the new one and of all before.
   const auto hidden = [&](const Numbers& numbers) {
@@ -922,6 +947,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     return false;
   };
   for (std::size_t i = 1; i < sets.size(); ++i) {
+    CASEVAULT_CHECK(advance(progress_, "sets", i - 1, sets.size() - 1));
     for (const auto& [a, b] : {std::pair(sets[0], sets[i]), std::pair(sets[i], sets[0])}) {
       CASEVAULT_TRY(const bool small, between(without(*a, *b)));
       if (small) return with(entry_of[i], told);
@@ -936,7 +962,9 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     for (const Chosen* const each : sets) in.push_back((*each)[r]);
     if (std::ranges::find(in, true) != in.end()) classes[std::move(in)].push_back(static_cast<std::uint32_t>(r));
   }
+  std::size_t looked = 0;
   for (const auto& [in, numbers] : classes) {
+    CASEVAULT_CHECK(advance(progress_, "sets", looked++, classes.size()));
     Chosen records(data_.size(), false);
     for (const std::uint32_t r : numbers) records[r] = true;
     CASEVAULT_TRY(const bool small, between(records));

@@ -5,6 +5,7 @@
 #include "analytics/joint.hpp"
 #include "vault/authority.hpp"
 
+#include <tuple>
 #include <variant>
 
 /// Definitions of what was published, as entries of the release ledger hold them (FORMAT.md section 10), and what each
@@ -21,6 +22,7 @@ struct DefinedFilter {
   std::uint16_t field = 0;
   std::string from;
   std::string to;
+  bool operator==(const DefinedFilter&) const = default;
 };
 /// What tables and rows have in common: the records they are made of.
 struct DefinedSet {
@@ -91,9 +93,9 @@ struct Judged {
 /// Judges new definitions against the ledger, on the records as they are now.
 class Judge {
  public:
-  /// `readable`: fields that the dataset holds.
+  /// `readable`: fields that the dataset holds. kCancelled from what follows when `progress` says so.
   Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
-        std::span<const Field* const> readable);
+        std::span<const Field* const> readable, ProgressCallback progress);
   /// What may be shown of a new table. kRefused, with the earlier entry named, when the two together would show a small
   /// cell, or when it cannot be told; then also by which field, and who could publish.
   [[nodiscard]] Result<Judged> table(const DefinedTable& definition);
@@ -106,11 +108,15 @@ class Judge {
   [[nodiscard]] std::uint16_t unreadable(std::uint16_t field) const;
   [[nodiscard]] std::uint16_t unreadable(const Definition& definition) const;
   /// Finds the earlier publications that share records with the new one, or with others that do. What is not joined to
-  /// it by records cannot give anything away together with it. kRefused when one of them cannot be read.
+  /// it by records cannot give anything away together with it, nor can a table that was published before. kRefused
+  /// when one of them cannot be read.
   [[nodiscard]] Result<void> join(const DefinedSet& set, const Chosen& chosen);
   [[nodiscard]] CodedColumn line(const DefinedAxis& axis, Era era, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> count_table(const DefinedTable& definition, const Chosen& chosen) const;
   [[nodiscard]] Result<Judged> publish(const DefinedTable& definition, const Chosen& chosen, std::size_t before);
+  /// An earlier table; nothing where none can be made any more.
+  [[nodiscard]] Result<const std::optional<Judged>*> made_again(std::size_t i, const DefinedTable& definition,
+                                                                const Chosen& chosen);
   /// Labels of an axis in one era, and for each label of the same axis in a coarser era (or the same) the places of
   /// those that it is made of. Eras are nested: recorded units make up those of 2024, these those of 2025.
   using Parts = std::vector<std::vector<std::size_t>>;
@@ -144,13 +150,15 @@ class Judge {
   [[nodiscard]] Result<void> hold_together(const DefinedSet& set, const Chosen& chosen, const Numbers& fresh,
                                            std::span<const Lines> lines, std::uint64_t round_to);
 
+  const ProgressCallback progress_;
   const Schema& schema_;
   const RecordType& type_;
   const Dataset& data_;
   std::span<const Published> ledger_;
   std::vector<std::uint16_t> readable_;
-  std::vector<bool> joined_;                             ///< of each entry of the ledger
-  mutable std::map<std::string, Chosen> chosen_;         ///< by filter
+  std::vector<bool> joined_;                      ///< of each entry of the ledger
+  mutable std::map<std::string, Chosen> chosen_;  ///< by filter
+  mutable std::map<std::tuple<std::uint16_t, Coarseness, Era>, AxisLines> lines_;
   std::map<std::size_t, std::optional<Judged>> judged_;  ///< earlier tables; nothing where none can be made any more
 };
 

@@ -103,6 +103,7 @@ class Publication {
     Era era = Era::kRecorded;
     std::string purpose, basis, recipient, recipient_class, name;
     std::uint64_t least = 0;  ///< minimum cell or k; 0: the floor of the purpose
+    ProgressCallback progress;
   };
   Publication(Core& core, Asked asked)
       : core_(core),
@@ -155,7 +156,7 @@ class Publication {
     for (const Field* const field : fields_to_compare(*type, ledger)) {
       if (covers(authority, *field)) add(field);
     }
-    auto read = Dataset::read(core_, snapshot, *type, fields);
+    auto read = Dataset::read(core_, snapshot, *type, fields, asked_.progress);
     if (!read) return refuse(std::move(read).error());
     data = *std::move(read);
     if (!data.units().empty()) {
@@ -165,7 +166,7 @@ class Publication {
     }
     CASEVAULT_TRY(chosen, data.choose(asked_.where));
     if (number_of(chosen) < floor) return refuse(refused("fewer than " + std::to_string(floor) + " records fit"));
-    judge.emplace(authority.schema(), *type, data, ledger, fields);
+    judge.emplace(authority.schema(), *type, data, ledger, fields, asked_.progress);
     return {};
   }
 
@@ -182,6 +183,7 @@ class Publication {
   Result<std::uint64_t> commit(const Definition& definition, std::uint64_t count) {
     const vault::Authority& decided = *snapshot.authority;
     CASEVAULT_CHECK(check_quota(decided.schema(), ledger, definition));
+    CASEVAULT_CHECK(advance(asked_.progress, "entry", 1, 1));
     CASEVAULT_TRY(vault::UnitOfWork work, vault::UnitOfWork::begin(core_));
     if (work.authority().newest != decided.newest)
       return Error{ErrorCode::kBusy, "somebody else changed or published something meanwhile; try again"};
@@ -261,7 +263,8 @@ Result<Tabulation> tabulate_once(Core& core, const TabulateRequest& request) {
                           request.recipient,
                           {},
                           request.name,
-                          request.min_cell});
+                          request.min_cell,
+                          request.progress});
   CASEVAULT_CHECK(work.prepare());
   DefinedTable definition;
   definition.time_ms = work.now();
@@ -350,13 +353,26 @@ Result<std::vector<IndicatorResult>> Session::indicators(const IndicatorsRequest
     table.basis = request.basis;
     table.recipient = request.recipient;
     table.name = each.indicator.name;
+    table.progress = request.progress;
+    const auto done = static_cast<std::size_t>(&each - out.data());
+    const auto published = static_cast<std::size_t>(
+        std::count_if(out.begin(), out.end(), [](const IndicatorResult& result) { return result.table.has_value(); }));
+    const auto stopped = [&](Error error) {
+      if (error.code == ErrorCode::kCancelled && published != 0) {
+        error.message = "stopped; " + std::to_string(published) +
+                        " indicators are published already, and the same report again is allowed";
+      }
+      return error;
+    };
+    if (auto go_on = advance(request.progress, "indicators", done, out.size()); !go_on)
+      return stopped(std::move(go_on).error());
     auto made = retried([&] { return tabulate_once(*core, table); });
     if (made) {
       each.table = *std::move(made);
     } else if (made.error().code == ErrorCode::kRefused || made.error().code == ErrorCode::kNoGrant) {
       each.refused = std::move(made).error();
     } else {
-      return std::move(made).error();
+      return stopped(std::move(made).error());
     }
   }
   return out;
@@ -480,8 +496,9 @@ Result<CoarseColumn> coarse_column(const Publication& work, const ReleaseColumn&
 Result<std::shared_ptr<const Release::Impl>> release_once(Core& core, const ReleaseRequest& request) {
   std::vector<std::string> names;
   for (const ReleaseColumn& column : request.columns) names.push_back(column.field);
-  Publication work(core, {audit::Action::kRelease, names, request.type, request.where, request.era, request.purpose,
-                          request.basis, request.recipient, request.recipient_class, request.name, request.k});
+  Publication work(
+      core, {audit::Action::kRelease, names, request.type, request.where, request.era, request.purpose, request.basis,
+             request.recipient, request.recipient_class, request.name, request.k, request.progress});
   CASEVAULT_CHECK(work.prepare());
   if (auto allowed = check_sensitive(*work.type, request.columns); !allowed)
     return work.refuse(std::move(allowed).error());

@@ -19,7 +19,18 @@ class Network {
   /// `weights`: what hiding each number costs.
   Network(const Counts& counts, const std::vector<bool>& hidden, std::span<const Mark> earlier,
           const std::vector<std::uint64_t>& weights)
-      : counts_(counts), hidden_(hidden), earlier_(earlier), weights_(weights), flow_(counts.values.size(), 0) {}
+      : counts_(counts),
+        hidden_(hidden),
+        earlier_(earlier),
+        weights_(weights),
+        flow_(counts.values.size(), 0),
+        hidden_at_(nodes()) {
+    for (std::size_t at = 0; at < hidden.size(); ++at) {
+      if (!hidden[at]) continue;
+      hidden_at_[at / (counts.columns + 1)].push_back(at);
+      hidden_at_[column_node(at % (counts.columns + 1))].push_back(at);
+    }
+  }
 
   /// The least that a reader takes a hidden number to be.
   [[nodiscard]] std::uint64_t least(std::size_t row, std::size_t column) const {
@@ -45,7 +56,7 @@ class Network {
   [[nodiscard]] std::vector<std::size_t> cheapest(std::size_t row, std::size_t column, std::uint64_t want) {
     const Edge edge = edge_of(row, column);
     for (std::uint64_t need = want;; need /= 2) {
-      if (search(edge.to, edge.from, counts_.at(row, column), need, true)) {
+      if (search(edge.to, edge.from, counts_.at(row, column), need)) {
         std::vector<std::size_t> out;
         for (std::size_t node = edge.from; node != edge.to; node = from_[node]) {
           if (!hidden_[via_[node]]) out.push_back(via_[node]);
@@ -84,9 +95,32 @@ class Network {
     return weights_[at];
   }
 
-  /// Cheapest way between two nodes that does not use `without` and carries `need`; over hidden numbers only unless
-  /// `hide_more`.
-  bool search(std::size_t from, std::size_t to, std::size_t without, std::uint64_t need, bool hide_more) {
+  /// A way between two nodes over hidden numbers that does not use `without` and carries something.
+  bool reach(std::size_t from, std::size_t to, std::size_t without) {
+    from_.assign(nodes(), 0);
+    via_.assign(nodes(), 0);
+    done_.assign(nodes(), false);
+    done_[from] = true;
+    queue_.assign(1, from);
+    for (std::size_t next = 0; next < queue_.size(); ++next) {
+      const std::size_t node = queue_[next];
+      for (const std::size_t at : hidden_at_[node]) {
+        const std::size_t row = at / (counts_.columns + 1);
+        const std::size_t column = at % (counts_.columns + 1);
+        const std::size_t other = node <= counts_.rows ? column_node(column) : row;
+        if (at == without || done_[other] || room(row, column, edge_of(row, column).from == node) == 0) continue;
+        done_[other] = true;
+        from_[other] = node;
+        via_[other] = at;
+        if (other == to) return true;
+        queue_.push_back(other);
+      }
+    }
+    return false;
+  }
+
+  /// The cheapest way between two nodes that does not use `without` and carries `need`, over hidden numbers or not.
+  bool search(std::size_t from, std::size_t to, std::size_t without, std::uint64_t need) {
     distance_.assign(nodes(), kUnbounded);
     from_.assign(nodes(), 0);
     via_.assign(nodes(), 0);
@@ -106,7 +140,7 @@ class Network {
         const std::size_t row = is_row ? node : other;
         const std::size_t column = is_row ? other : node - counts_.rows - 1;
         const std::size_t at = counts_.at(row, column);
-        if (at == without || (!hide_more && !hidden_[at])) continue;
+        if (at == without) continue;
         const std::optional<std::uint64_t> price = cost(at);
         if (!price || room(row, column, edge_of(row, column).from == node) < need) continue;
         const std::size_t next = is_row ? column_node(column) : row;
@@ -122,7 +156,7 @@ class Network {
   std::uint64_t push(std::size_t from, std::size_t to, std::size_t without, std::uint64_t want) {
     std::ranges::fill(flow_, 0);
     std::uint64_t moved = 0;
-    while (moved < want && search(from, to, without, 1, false)) {
+    while (moved < want && reach(from, to, without)) {
       std::uint64_t step = want - moved;
       const auto walk = [&](const auto& visit) {
         for (std::size_t node = to; node != from; node = from_[node]) {
@@ -150,6 +184,8 @@ class Network {
   std::vector<std::size_t> from_;
   std::vector<std::size_t> via_;
   std::vector<bool> done_;
+  std::vector<std::vector<std::size_t>> hidden_at_;  ///< hidden numbers of each node
+  std::vector<std::size_t> queue_;
 };
 
 bool small(const Counts& counts, std::size_t at, std::uint64_t min_cell) {

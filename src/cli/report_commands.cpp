@@ -359,6 +359,7 @@ Result<int> export_release(Context& context, const ExportArguments& arguments) {
   request.basis = arguments.basis;
   request.recipient = arguments.to;
   request.recipient_class = arguments.to_class;
+  request.progress = context.progress();
   CASEVAULT_TRY(const Release release, session.release(request));
   const auto write = [&]() -> Result<void> {
     CASEVAULT_TRY(RowFile file, RowFile::create(arguments.out, release.columns()));
@@ -458,6 +459,7 @@ Result<int> report_table(Context& context, const ReportTableArguments& arguments
   request.basis = arguments.basis;
   request.recipient = arguments.to;
   request.name = arguments.name;
+  request.progress = context.progress();
   CASEVAULT_TRY(const bool html, is_page(arguments.out));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const Tabulation table, session.tabulate(request));
@@ -516,6 +518,7 @@ Result<int> report_indicators(Context& context, const ReportIndicatorsArguments&
   if (!arguments.purpose.empty()) request.purpose = arguments.purpose;
   request.basis = arguments.basis;
   request.recipient = arguments.to;
+  request.progress = context.progress();
   CASEVAULT_TRY(const bool html, is_page(arguments.out));
   CASEVAULT_TRY(Session session, context.open(Access::kReadWrite));
   CASEVAULT_TRY(const std::vector<IndicatorResult> report, session.indicators(request));

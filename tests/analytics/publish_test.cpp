@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include "bureau.hpp"
 #include "faulty_calls.hpp"
@@ -579,6 +580,94 @@ TEST_CASE("robust: what no release can be made of is told before anything is rea
   table = table_of("sex");
   table.purpose = "nothing";
   CHECK(bureau.session.tabulate(table).error().code == ErrorCode::kRefused);
+}
+
+TEST_CASE("what is published shows its stages, and stopped at any of them it is not published, and leaves no entry") {
+  using Ask = std::function<Result<void>(Session&, const ProgressCallback&)>;
+  const Ask table = [](Session& session, const ProgressCallback& progress) -> Result<void> {
+    TabulateRequest request = table_of("sex", "", {"intake=2023..2024"});
+    request.progress = progress;
+    CASEVAULT_TRY([[maybe_unused]] const Tabulation made, session.tabulate(request));
+    return {};
+  };
+  const Ask rows = [](Session& session, const ProgressCallback& progress) -> Result<void> {
+    ReleaseRequest request = rows_of({{"sex", {}, {}, {}, false}});
+    request.where.push_back({"intake", "2023", "2024"});
+    request.progress = progress;
+    CASEVAULT_TRY([[maybe_unused]] const Release made, session.release(request));
+    return {};
+  };
+  const Ask report = [](Session& session, const ProgressCallback& progress) -> Result<void> {
+    IndicatorsRequest request;
+    request.from = "2023";
+    request.to = "2024";
+    request.names = {"received"};
+    request.progress = progress;
+    CASEVAULT_TRY(const std::vector<IndicatorResult> made, session.indicators(request));
+    CHECK(made.front().table.has_value());
+    return {};
+  };
+  for (const Ask& ask : {table, rows, report}) {
+    Bureau bureau;
+    bureau.add(50, {{"sex", "female"}, {"status", "identified"}, {"intake", "2023"}});
+    bureau.add(40, {{"sex", "male"}, {"status", "identified"}, {"intake", "2024"}});
+    bureau.add(30, {{"sex", "male"}, {"status", "suspected"}, {"intake", "2022"}});
+    REQUIRE_OK(bureau.session.tabulate(table_of("status")));
+    const auto state = [&] {
+      return std::pair(REQUIRE_OK(bureau.session.status()).log_size, REQUIRE_OK(bureau.session.ledger()).size());
+    };
+    const auto before = state();
+    std::set<std::string> stages;
+    for (int stop_at = 0; !stages.contains("entry"); ++stop_at) {
+      CAPTURE(stop_at);
+      int calls = 0;
+      const auto stopped = ask(bureau.session, [&](const Progress& now) {
+        CHECK((now.total == 0 || now.done <= now.total));
+        stages.emplace(now.stage);
+        return calls++ != stop_at;
+      });
+      REQUIRE_ERROR(ErrorCode::kCancelled, stopped);
+      REQUIRE(state() == before);
+    }
+    stages.erase("indicators");
+    CHECK(stages == std::set<std::string>{"records", "earlier tables", "differences", "sums", "sets", "entry"});
+    const ProgressCallback thrower = [](const Progress&) -> bool { throw std::runtime_error("no bar"); };
+    CHECK_THROWS_AS(ask(bureau.session, thrower), std::runtime_error);
+    REQUIRE(state() == before);
+    CHECK(ask(bureau.session, {}).has_value());
+    CHECK(state().second == before.second + 1);
+  }
+}
+
+TEST_CASE("a report that is stopped says how many indicators are published already") {
+  Bureau bureau;
+  fill(bureau);
+  IndicatorsRequest request;
+  request.from = "2023";
+  request.to = "2024";
+  int tables = 0;
+  request.progress = [&](const Progress& now) { return now.stage != "indicators" || tables++ == 0; };
+  const auto stopped = bureau.session.indicators(request);
+  REQUIRE_FALSE(stopped.has_value());
+  CHECK(stopped.error().code == ErrorCode::kCancelled);
+  CHECK(stopped.error().message.find("1 indicators are published already") != std::string::npos);
+  CHECK(REQUIRE_OK(bureau.session.ledger()).size() == 1);
+}
+
+TEST_CASE("the same table published again and again is held against once, and stands in nobody's way") {
+  Bureau bureau;
+  fill(bureau);
+  const Tabulation first = REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status")));
+  for (int i = 0; i < 5; ++i)
+    CHECK(REQUIRE_OK(bureau.session.tabulate(table_of("sex", "status"))).cells == first.cells);
+  TabulateRequest request = table_of("district");
+  std::uint64_t most = 0;
+  request.progress = [&](const Progress& now) {
+    if (now.stage == "sums") most = std::max(most, now.total);
+    return true;
+  };
+  REQUIRE_OK(bureau.session.tabulate(request));
+  CHECK(most == 1);
 }
 
 TEST_CASE("durable: a table whose entry could not be written is not published, and the vault opens again") {

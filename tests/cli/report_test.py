@@ -293,6 +293,17 @@ class Reports(CommandTest):
         for words in (f"entry {entry} ", "field outcome", "holds compartment case"):
             self.assertIn(words, refused.err)
 
+    def test_long_publications_show_progress_on_standard_error(self):
+        for name, words in [("rows", ["export", "person", "--columns", "sex", "--release", "study", "--out", "rows.csv", *RULES]),
+                            ("table", ["report", "table", "person", "--rows", "sex"]),
+                            ("report", ["report", "indicators", "--from", "2024-01", "--to", "2024-06", "--only", "received_by_status"])]:
+            with self.subTest(name):
+                box = self.large_box_named(name)
+                done = box.run(*[box.path(word) if word.endswith(".csv") else word for word in words], "--progress", "json")
+                stages = [json.loads(line)["stage"] for line in done.err.splitlines()]
+                self.assertIn("records", stages)
+                self.assertEqual(stages[-1], "entry")
+
     def test_an_analyst_exports_exactly_the_granted_columns(self):
         box = self.large_box()
         analyst = ["--identity", box.path("analyst.identity")]

@@ -458,24 +458,25 @@ class Vault:
 
     def tabulate(self, type: str, *, rows: str, columns: str = "", where: Where | None = None, era: str = "recorded",
                  min_cell: int | None = None, round_to: int | None = None, purpose: str = "statistics",
-                 basis: str = "", recipient: str = "", name: str = "") -> Tabulation:
+                 basis: str = "", recipient: str = "", name: str = "", progress: Progress | Bar | None = None) -> Tabulation:
         """A cross table in which no small cell shows, nor can be worked out. It is published: see the ledger.
 
         `min_cell` is that of the purpose unless it is greater; of a set of fewer records there is no table (`Refused`)."""
         return self._session.tabulate(type, rows, columns, _where(where), _era(era), _number(min_cell, "min_cell"),
-                                      _number(round_to, "round_to"), purpose, basis, recipient, name)
+                                      _number(round_to, "round_to"), purpose, basis, recipient, name, callback_of(progress))
 
     def indicators(self, start: str, end: str, *, names: Sequence[str] = (), era: str = "recorded", min_cell: int | None = None,
-                   purpose: str = "statistics", basis: str = "", recipient: str = "") -> list[Indicator]:
+                   purpose: str = "statistics", basis: str = "", recipient: str = "",
+                   progress: Progress | Bar | None = None) -> list[Indicator]:
         """The indicators that the schema declares, of a period (YYYY, YYYY-MM or YYYY-MM-DD, both ends in). Each is published, or says
         why it was refused."""
         given = [names] if isinstance(names, str) else list(names)
         return [Indicator(*each) for each in self._session.indicators(start, end, given, _era(era), _number(min_cell, "min_cell"), purpose, basis,
-                                                                      recipient)]
+                                                                      recipient, callback_of(progress))]
 
     def release(self, type: str, *, columns: Sequence[str | Column], name: str, where: Where | None = None, k: int | None = None,
                 distinct: int | None = None, star: bool = False, pseudonyms: bool = True, era: str = "recorded", purpose: str = "statistics", basis: str = "",
-                recipient: str = "", recipient_class: str = "") -> Release:
+                recipient: str = "", recipient_class: str = "", progress: Progress | Bar | None = None) -> Release:
         """Rows that may be handed on. Of a plain field name dates leave as years, all else as it is; `Column` says how much coarser.
 
         `k` is min_cell of the purpose unless it is greater; `distinct` is 2 where a column is sensitive, which only fields can be that
@@ -485,7 +486,8 @@ class Vault:
             raise TypeError("columns are a list of texts and Column")
         made = [Column(each) if isinstance(each, str) else each for each in given]
         return self._session.release(type, [each._tuple() for each in made], _where(where), name, _number(k, "k"),
-                                     _number(distinct, "distinct"), star, pseudonyms, _era(era), purpose, basis, recipient, recipient_class)
+                                     _number(distinct, "distinct"), star, pseudonyms, _era(era), purpose, basis, recipient, recipient_class,
+                                     callback_of(progress))
 
     def ledger(self) -> list[Budget]:
         """What was published, oldest first."""

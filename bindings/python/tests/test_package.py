@@ -249,6 +249,27 @@ def test_progress_is_a_callback_or_a_bar_and_can_stop(place):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_what_is_published_shows_progress_and_can_be_stopped_before_it_is(place):
+    with place.open() as vault:
+        asks = [lambda progress: vault.tabulate("person", rows="sex", progress=progress),
+                lambda progress: vault.release("person", columns=["sex"], name="study", progress=progress),
+                lambda progress: vault.indicators("2019", "2026", names=["received_by_status"], progress=progress)]
+        before = len(vault.ledger())
+
+        def fail(*_):
+            raise ZeroDivisionError
+
+        for ask in asks:
+            with pytest.raises(casevault.Cancelled):
+                ask(lambda *_: False)
+            with pytest.raises(ZeroDivisionError):
+                ask(fail)
+        assert len(vault.ledger()) == before
+        stages = []
+        vault.tabulate("person", rows="status", progress=lambda stage, done, total: stages.append(stage))
+        assert stages[0] == "records" and stages[-1] == "entry"
+
+
 def test_any_answer_of_a_progress_callback_is_true_or_false(place):
     import pyarrow
 

@@ -164,7 +164,6 @@ class HeadOpener {
  private:
   [[nodiscard]] Result<void> read(const RowContext& context, ByteView plain);
   SecretBytes plain_;
-  std::vector<DirectoryEntry> directory_;  ///< of the entry that is being read
 };
 
 /// Opens the head. kIntegrity when it does not verify (moved, swapped, flipped), or its sizes disagree with the row.

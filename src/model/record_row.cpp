@@ -8,7 +8,6 @@
 
 #include "base/cursor.hpp"
 #include "base/text.hpp"
-#include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
@@ -352,7 +351,8 @@ Result<void> HeadOpener::open(const RowContext& context, ByteView row, const Lea
   const std::size_t size = in.u16() ^ length_mask(leaf, nonce);
   const ByteView sealed = in.take(size + crypto::kTagSize);
   const MutableBytes plain = room(plain_, in.ok() ? size : 0);
-  if (!in.ok() || !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain)) {
+  leaf_.set(crypto::key_of(leaf.seal));
+  if (!in.ok() || !leaf_.open(nonce, head_aad(context), sealed, plain)) {
     return damaged(context, "its head does not verify: changed, moved or sealed under another key");
   }
   CASEVAULT_CHECK(read(context, plain));

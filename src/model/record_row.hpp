@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/environment.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/suite.hpp"
 #include "crypto/types.hpp"
 
@@ -163,6 +164,7 @@ class HeadOpener {
 
  private:
   [[nodiscard]] Result<void> read(const RowContext& context, ByteView plain);
+  crypto::OpeningKey leaf_;  ///< of the head before, which most heads have
   SecretBytes plain_;
 };
 

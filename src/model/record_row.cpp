@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/cursor.hpp"
+#include "base/prefetch.hpp"
 #include "base/text.hpp"
 #include "crypto/hash.hpp"
 #include "format/cbor.hpp"
@@ -500,6 +501,7 @@ Result<void> CellOpener::begin(const RowContext& context, const Compartment& com
     state.whole = false;
     return error;
   };
+  base::prefetch(cell);  // while its key is derived
   state.map_opened = false;
   state.map.clear();
   // Most cells of a scan are of one shape, whose directory was read and hashed with the cell before.

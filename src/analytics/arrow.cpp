@@ -2,6 +2,7 @@
 #include "analytics/arrow.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <new>
 
@@ -204,12 +205,6 @@ std::int32_t days_of(int year, int month, int day) noexcept {
   return era * 146'097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719'468;
 }
 
-int digits(std::string_view text, std::size_t begin, std::size_t count) noexcept {
-  int out = 0;
-  for (const char digit : text.substr(begin, count)) out = out * 10 + (digit - '0');
-  return out;
-}
-
 }  // namespace
 
 void TextBuilder::put(std::string_view text, bool valid) {
@@ -261,57 +256,61 @@ void make_batch(std::size_t rows, std::vector<ArrowNode> columns, ArrowArray& ou
   hand_out(std::move(root), out);
 }
 
-ColumnBuilder::Codes codes_of(const CodeList* list) {
-  ColumnBuilder::Codes out;
-  if (list == nullptr) return out;
-  for (const std::string& code : list->codes) out.emplace(code, static_cast<std::int16_t>(out.size()));
-  return out;
+CodeNumbers::CodeNumbers(const CodeList* list)
+    : slots_(std::bit_ceil(list == nullptr ? 1 : 2 * list->codes.size() + 1)), mask_(slots_.size() - 1) {
+  if (list == nullptr) return;
+  std::int16_t number = 0;
+  for (const std::string& code : list->codes) {
+    const Ends ends = ends_of(code);
+    std::size_t at = place(ends);
+    while (slots_[at].number >= 0) at = (at + 1) & mask_;
+    slots_[at] = {ends, code, number++};
+  }
 }
 
 namespace {
 
-/// Numbers of codes by their text. A column holds few different ones: those seen are found in a small table first.
-class CodeNumbers {
- public:
-  explicit CodeNumbers(const ColumnBuilder::Codes& codes) : codes_(codes) {}
-  [[nodiscard]] std::optional<std::int16_t> find(std::string_view code) {
-    if (code.empty()) return std::nullopt;
-    const auto ends = static_cast<std::size_t>(static_cast<std::uint8_t>(code.front()) * 7U +
-                                               static_cast<std::uint8_t>(code.back()) * 3U + code.size());
-    Seen& seen = seen_[(ends + static_cast<std::uint8_t>(code[code.size() / 2])) % seen_.size()];
-    if (seen.code == code) return seen.number;
-    const auto found = codes_.find(code);
-    if (found == codes_.end()) return std::nullopt;
-    seen = {found->first, found->second};
-    return seen.number;
-  }
-
- private:
-  struct Seen {
-    std::string_view code;  ///< of the schema's list
-    std::int16_t number = 0;
-  };
-  const ColumnBuilder::Codes& codes_;
-  std::array<Seen, 64> seen_{};
+struct Date {
+  int year = 0;
+  int month = 1;
+  int day = 1;
+  std::int8_t precision = 0;  ///< parts after the year
 };
 
 /// YYYY, YYYY-MM or YYYY-MM-DD as far as its characters go; the calendar was asked when the value came in.
-bool shaped_like_date(std::string_view text) noexcept {
-  if (text.size() != 4 && text.size() != 7 && text.size() != 10) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool dash = i == 4 || i == 7;
-    if (dash ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
-  }
-  return true;
+std::optional<Date> date_of(std::string_view text) noexcept {
+  Date out;
+  bool fine = text.size() == 4 || text.size() == 7 || text.size() == 10;
+  const auto number = [&](std::size_t begin, std::size_t end) {
+    int sum = 0;
+    for (; begin < end; ++begin) {
+      const int digit = text[begin] - '0';
+      fine = fine && digit >= 0 && digit <= 9;
+      sum = 10 * sum + digit;
+    }
+    return sum;
+  };
+  const auto part = [&](std::size_t dash) {
+    fine = fine && text[dash] == '-';
+    ++out.precision;
+    return std::clamp(number(dash + 1, dash + 3), 1, dash == 4 ? 12 : 31);
+  };
+  if (fine) out.year = number(0, 4);
+  if (fine && text.size() > 4) out.month = part(4);
+  if (fine && text.size() > 7) out.day = part(7);
+  return fine ? std::optional(out) : std::nullopt;
+}
+
+bool all_zero(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
 }  // namespace
 
 struct ColumnBuilder::State {
-  State(const Codes& known, const CodeList* of, const Field& own) : field(&own), list(of), codes(known) {}
   const Field* field;
   const CodeList* list;
-  CodeNumbers codes;
+  const CodeNumbers* codes;
   Validity valid;
   TextBuilder text;                   ///< of text and bytes; items of multi-codes
   SecretArray<std::int16_t> numbers;  ///< of codes
@@ -319,77 +318,86 @@ struct ColumnBuilder::State {
   SecretArray<std::int32_t> days;  ///< of dates; ends of multi-codes
   SecretArray<std::int8_t> precisions;
   Validity bits;  ///< of booleans
+
+  Result<void> add_code(const std::optional<ByteView>& encoded);
+  Result<void> add_other(const std::optional<ByteView>& encoded);
+  [[nodiscard]] Error damaged() const {
+    return {ErrorCode::kIntegrity, "field " + field->name + ": its bytes are no value of its type"};
+  }
 };
 
-ColumnBuilder::ColumnBuilder(const Field& field, const CodeList* list, const Codes& codes, std::size_t rows)
-    : state_(std::make_unique<State>(codes, list, field)) {
+ColumnBuilder::ColumnBuilder(const Field& field, const CodeList* list, const CodeNumbers& codes, std::size_t rows)
+    : state_(std::make_unique<State>(&field, list, &codes)) {
+  state_->valid.reserve(rows);
   if (field.type == FieldType::kCode) state_->numbers.reserve(rows);
   if (field.type == FieldType::kInteger) state_->integers.reserve(rows);
-  if (field.type == FieldType::kMultiCode || field.type == FieldType::kDate) state_->days.reserve(rows + 1);
-  if (field.type == FieldType::kMultiCode) state_->days.push_back(0);
+  if (field.type == FieldType::kDate) state_->days.reserve(rows);
+  if (field.type == FieldType::kMultiCode) {
+    state_->days.reserve(rows + 1);
+    state_->days.push_back(0);
+  }
 }
 ColumnBuilder::ColumnBuilder(ColumnBuilder&&) noexcept = default;
 ColumnBuilder::~ColumnBuilder() = default;
 
 Result<void> ColumnBuilder::add(const std::optional<ByteView>& encoded) {
   State& s = *state_;
-  const Field& field = *s.field;
+  return s.field->type == FieldType::kCode ? s.add_code(encoded) : s.add_other(encoded);
+}
+
+/// On its own, because most columns hold codes.
+Result<void> ColumnBuilder::State::add_code(const std::optional<ByteView>& encoded) {
+  std::int16_t number = 0;
+  if (encoded) {
+    format::CborReader in(*encoded);
+    number = codes->of(in.text());
+    if (!in.ok() || !all_zero(in.rest())) return damaged();
+    if (number < 0) {
+      return Error{ErrorCode::kUnsupported,
+                   "field " + field->name + " holds a code that its list in the schema has not"};
+    }
+  }
+  numbers.push_back(number);
+  valid.add(encoded.has_value());
+  return {};
+}
+
+Result<void> ColumnBuilder::State::add_other(const std::optional<ByteView>& encoded) {
   format::CborReader in(encoded.value_or(ByteView()));
   const bool there = encoded.has_value();
-  bool valid = true;
-  switch (field.type) {
+  bool fine = true;
+  switch (field->type) {
     case FieldType::kText:
-      s.text.put(there ? in.text() : std::string_view(), there);
+      text.put(there ? in.text() : std::string_view(), there);
       break;
     case FieldType::kBytes:
-      s.text.put(there ? as_text(in.bytes()) : std::string_view(), there);
+      text.put(there ? as_text(in.bytes()) : std::string_view(), there);
       break;
-    case FieldType::kCode: {
-      std::int16_t number = 0;
-      if (there) {
-        const auto found = s.codes.find(in.text());
-        if (in.ok() && !found) {
-          return Error{ErrorCode::kUnsupported,
-                       "field " + field.name + " holds a code that its list in the schema has not"};
-        }
-        number = found.value_or(0);
-      }
-      s.numbers.push_back(number);
-      s.valid.add(there);
-      break;
-    }
+    case FieldType::kCode:
+      return add_code(encoded);
     case FieldType::kMultiCode: {
       const std::size_t count = there ? in.array_once() : 0;
-      valid = !there || count != 0;
-      for (std::size_t i = 0; i < count && in.ok(); ++i) s.text.put(in.text(), true);
-      s.days.push_back(s.days[s.days.size() - 1] + static_cast<std::int32_t>(count));
-      s.valid.add(there);
+      fine = !there || count != 0;
+      for (std::size_t i = 0; i < count && in.ok(); ++i) text.put(in.text(), true);
+      days.push_back(days[days.size() - 1] + static_cast<std::int32_t>(count));
       break;
     }
     case FieldType::kDate: {
-      const std::string_view date = there ? in.text() : std::string_view();
-      valid = !there || shaped_like_date(date);
-      const bool readable = there && valid && in.ok();
-      const auto part = [&](std::size_t begin) {
-        return readable && date.size() > begin ? std::clamp(digits(date, begin, 2), 1, 31) : 1;
-      };
-      s.days.push_back(readable ? days_of(digits(date, 0, 4), std::min(part(5), 12), part(8)) : 0);
-      s.precisions.push_back(static_cast<std::int8_t>(readable ? (date.size() - 4) / 3 : 0));
-      s.valid.add(there);
+      const std::optional<Date> date = there ? date_of(in.text()) : std::nullopt;
+      fine = !there || date;
+      days.push_back(date ? days_of(date->year, date->month, date->day) : 0);
+      precisions.push_back(date ? date->precision : std::int8_t{0});
       break;
     }
     case FieldType::kInteger:
-      s.integers.push_back(there ? in.integer() : 0);
-      s.valid.add(there);
+      integers.push_back(there ? in.integer() : 0);
       break;
     case FieldType::kBoolean:
-      s.bits.add(there && in.boolean());
-      s.valid.add(there);
+      bits.add(there && in.boolean());
       break;
   }
-  const auto zero = [](std::uint8_t byte) { return byte == 0; };
-  if (there && (!in.ok() || !valid || !std::ranges::all_of(in.rest(), zero)))
-    return Error{ErrorCode::kIntegrity, "field " + field.name + ": its bytes are no value of its type"};
+  valid.add(there);
+  if (there && (!in.ok() || !fine || !all_zero(in.rest()))) return damaged();
   return {};
 }
 

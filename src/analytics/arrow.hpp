@@ -5,8 +5,8 @@
 
 #include "analytics/buffer.hpp"
 
+#include <cstring>
 #include <functional>
-#include <unordered_map>
 
 /// Arrays of the Arrow C data interface in locked memory that their release wipes. Every buffer is aligned to 64 bytes.
 namespace casevault::analytics {
@@ -25,14 +25,12 @@ struct ArrowNode {
 /// Which rows hold something.
 class Validity {
  public:
+  void reserve(std::size_t length) { bits_.reserve((length + 7) / 8); }
   void add(bool valid) {
     if (length_ % 8 == 0) bits_.push_back(0);
-    if (valid) {
-      std::uint8_t& byte = bits_[length_ / 8];
-      byte = static_cast<std::uint8_t>(byte | 1U << (length_ % 8));
-    } else {
-      ++nulls_;
-    }
+    std::uint8_t& byte = bits_[length_ / 8];
+    byte = static_cast<std::uint8_t>(byte | unsigned{valid} << (length_ % 8));
+    nulls_ += valid ? 0U : 1U;
     ++length_;
   }
   [[nodiscard]] std::size_t size() const noexcept { return length_; }
@@ -75,12 +73,62 @@ struct ArrowField {
 };
 void make_schema(std::span<const ArrowField> fields, const ArrowMetadata& metadata, ArrowSchema& out);
 
+/// Numbers of a list's codes by their text: every coded value of a table is looked up.
+class CodeNumbers {
+ public:
+  /// `list`, which may be none, must outlive it.
+  explicit CodeNumbers(const CodeList* list);
+  /// -1 for a code that the list has not.
+  [[nodiscard]] std::int16_t of(std::string_view code) const noexcept {
+    const Ends ends = ends_of(code);
+    for (std::size_t at = place(ends);; at = (at + 1) & mask_) {
+      const Slot& slot = slots_[at];
+      const bool same = slot.ends == ends && (code.size() <= 2 * sizeof ends.front || slot.code == code);
+      if (same || slot.number < 0) return slot.number;
+    }
+  }
+
+ private:
+  /// The first and the last eight bytes, or fewer: with the length all of a code that has sixteen at most.
+  struct Ends {
+    std::uint64_t front = 0;
+    std::uint64_t back = 0;
+    std::size_t size = 0;
+    bool operator==(const Ends&) const = default;
+  };
+  struct Slot {
+    Ends ends;
+    std::string_view code;
+    std::int16_t number = -1;
+  };
+  [[nodiscard]] static Ends ends_of(std::string_view code) noexcept {
+    const auto both = [code](auto word) {
+      Ends out{0, 0, code.size()};
+      std::memcpy(&word, code.data(), sizeof word);
+      out.front = word;
+      std::memcpy(&word, code.data() + code.size() - sizeof word, sizeof word);
+      out.back = word;
+      return out;
+    };
+    if (code.size() >= 8) return both(std::uint64_t{});
+    if (code.size() >= 4) return both(std::uint32_t{});
+    if (code.size() >= 2) return both(std::uint16_t{});
+    return {code.empty() ? std::uint64_t{0} : static_cast<std::uint8_t>(code.front()), 0, code.size()};
+  }
+  [[nodiscard]] std::size_t place(const Ends& ends) const noexcept {
+    constexpr std::uint64_t kOdd = 0x9E37'79B9'7F4A'7C15U;  // bits of the golden ratio
+    const std::uint64_t mixed = ((ends.front ^ ends.size) * kOdd ^ ends.back) * kOdd;
+    return (mixed >> 32U ^ mixed >> 48U) & mask_;
+  }
+  std::vector<Slot> slots_;  ///< a power of two, at most half of them taken
+  std::size_t mask_;
+};
+
 /// Values of one field as they lie in cells, CBOR with padding, into the buffers of its kind.
 class ColumnBuilder {
  public:
-  /// `codes` of the field's list, by their numbers; must outlive it.
-  using Codes = std::unordered_map<std::string_view, std::int16_t>;
-  ColumnBuilder(const Field& field, const CodeList* list, const Codes& codes, std::size_t rows);
+  /// `codes` of the field's list must outlive it.
+  ColumnBuilder(const Field& field, const CodeList* list, const CodeNumbers& codes, std::size_t rows);
   ColumnBuilder(ColumnBuilder&&) noexcept;
   ~ColumnBuilder();
   /// kIntegrity when the bytes are no value of the field, kUnsupported for a code that its list has not.
@@ -91,7 +139,6 @@ class ColumnBuilder {
   struct State;
   std::unique_ptr<State> state_;
 };
-[[nodiscard]] ColumnBuilder::Codes codes_of(const CodeList* list);
 
 /// A struct array of these columns.
 void make_batch(std::size_t rows, std::vector<ArrowNode> columns, ArrowArray& out);

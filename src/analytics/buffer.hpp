@@ -17,7 +17,7 @@ template <typename T>
 class SecretArray {
  public:
   void push_back(const T& value) {
-    reserve(size_ + 1);
+    if ((size_ + 1) * sizeof(T) > bytes_.size()) enlarge(size_ + 1);
     ++size_;
     view().back() = value;
   }
@@ -28,10 +28,7 @@ class SecretArray {
     return view().last(count);
   }
   void reserve(std::size_t count) {
-    if (count * sizeof(T) <= bytes_.size()) return;
-    SecretBytes larger(std::max({count * sizeof(T), 2 * bytes_.size(), kLeast * sizeof(T)}));
-    if (size_ > 0) std::memcpy(larger.mutable_view().data(), bytes_.view().data(), size_ * sizeof(T));
-    bytes_ = std::move(larger);
+    if (count * sizeof(T) > bytes_.size()) enlarge(count);
   }
   [[nodiscard]] std::span<T> view() noexcept {
     return {reinterpret_cast<T*>(bytes_.mutable_view().data()), size_};  // NOLINT: the arena aligns it
@@ -50,6 +47,12 @@ class SecretArray {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
  private:
+  /// Not inlined where values are added, for most additions find room.
+  [[gnu::noinline]] void enlarge(std::size_t count) {
+    SecretBytes larger(std::max({count * sizeof(T), 2 * bytes_.size(), kLeast * sizeof(T)}));
+    if (size_ > 0) std::memcpy(larger.mutable_view().data(), bytes_.view().data(), size_ * sizeof(T));
+    bytes_ = std::move(larger);
+  }
   static constexpr std::size_t kLeast = 64 / sizeof(T);  ///< blocks of 64 bytes are aligned to 64
   SecretBytes bytes_;
   std::size_t size_ = 0;

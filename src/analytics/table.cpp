@@ -55,7 +55,9 @@ class Versions {
 
  private:
   void number(std::uint64_t value) {
-    for (int shift = 56; shift >= 0; shift -= 8) bytes_.push_back(static_cast<std::uint8_t>(value >> shift));
+    std::array<std::uint8_t, 8> big_endian{};
+    for (std::size_t i = 0; i < 8; ++i) big_endian[i] = static_cast<std::uint8_t>(value >> (56 - 8 * i));
+    bytes_.insert(bytes_.end(), big_endian.begin(), big_endian.end());
   }
   Bytes bytes_;
 };
@@ -68,7 +70,7 @@ struct Table::Impl {
   std::shared_ptr<const Authority> authority;  ///< what follows points into its schema
   const RecordType* type = nullptr;
   std::vector<const Field*> fields;
-  std::vector<ColumnBuilder::Codes> codes;  ///< of each field
+  std::vector<CodeNumbers> codes;  ///< of each field
 
   mutable std::mutex mutex;  ///< guards what follows, which the first read fills
   bool decided = false;
@@ -415,7 +417,7 @@ Result<Table> Session::table(const TableRequest& request) {
     if (field == nullptr) return Error{ErrorCode::kBadInput, "type " + request.type + " has no field " + name};
     if (!seen.insert(name).second) return Error{ErrorCode::kUsage, "column " + name + " is asked for twice"};
     impl->fields.push_back(field);
-    impl->codes.push_back(codes_of(schema.find_list(field->list)));
+    impl->codes.emplace_back(schema.find_list(field->list));
   }
   return Table(std::move(impl));
 }

@@ -3,6 +3,7 @@
 
 #include <casevault/bytes.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -31,16 +32,10 @@ class Reader {
       rest_ = rest_.subspan(1);
       return byte;
     }
-    std::uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-      const std::uint8_t byte = u8();
-      if (!ok_) return 0;
-      const std::uint64_t bits = byte & 0x7FU;
-      if ((shift == 63 && bits > 1) || (byte == 0 && shift != 0)) return fail(), 0;
-      value |= bits << shift;
-      if ((byte & 0x80U) == 0) return value;
-    }
-    return fail(), 0;
+    const Number number = long_varint(rest_);
+    if (number.size == 0) return fail(), 0;
+    rest_ = rest_.subspan(number.size);
+    return number.value;
   }
   [[nodiscard]] ByteView take(std::size_t size) noexcept {
     if (!ok_ || size > rest_.size()) return fail(), ByteView{};
@@ -64,6 +59,25 @@ class Reader {
   void fail() noexcept { ok_ = false, rest_ = {}; }
 
  private:
+  struct Number {
+    std::uint64_t value = 0;
+    std::size_t size = 0;  ///< in bytes; 0: there is none
+  };
+  /// By value, so that a reader whose short varints are read inline stays in registers.
+  [[nodiscard]] static Number long_varint(ByteView in) noexcept {
+    constexpr std::size_t kLast = 9;  // of ten bytes, which hold 64 bits, seven each and one
+    const std::size_t end = std::min(in.size(), kLast);
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < end; ++i) {
+      const std::uint64_t byte = in[i];
+      value |= (byte & 0x7FU) << (7 * i);
+      if (byte >= 0x80) continue;
+      if (byte == 0 && i != 0) return {};
+      return {value, i + 1};
+    }
+    if (in.size() > kLast && in[kLast] == 1) return {value | std::uint64_t{1} << 63U, kLast + 1};
+    return {};
+  }
   std::uint64_t number(std::size_t size) noexcept {  // big-endian
     std::uint64_t value = 0;
     for (const std::uint8_t byte : take(size)) value = value << 8U | byte;

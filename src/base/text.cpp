@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace casevault::base {
 namespace {
@@ -95,21 +94,14 @@ void append_number(std::string& out, std::int64_t value, std::size_t width) {
 
 }  // namespace
 
-bool valid_utf8(std::string_view text) noexcept {
-  constexpr std::uint64_t kNotAscii = 0x8080'8080'8080'8080U;
-  ByteView rest = as_bytes(text);
+bool detail::valid_multibyte(std::string_view text) noexcept {
   std::uint64_t state = kUtf8Whole;
-  const auto step = [&state](ByteView bytes) {
-    for (const std::uint8_t byte : bytes) state = kUtf8[byte] >> (state & kUtf8Mask);
-  };
-  for (; rest.size() >= 8; rest = rest.subspan(8)) {
-    std::uint64_t word = 0;
-    std::memcpy(&word, rest.data(), 8);
-    if ((state & kUtf8Mask) != kUtf8Whole || (word & kNotAscii) != 0) step(rest.first(8));
+  while (!text.empty()) {
+    const std::string_view word = text.substr(0, 8);
+    text.remove_prefix(word.size());
+    if ((state & kUtf8Mask) == kUtf8Whole && is_ascii(word)) continue;
+    for (const std::uint8_t byte : as_bytes(word)) state = kUtf8[byte] >> (state & kUtf8Mask);
   }
-  unsigned last = 0;
-  for (const std::uint8_t byte : rest) last |= byte;
-  if ((state & kUtf8Mask) != kUtf8Whole || last > 0x7F) step(rest);
   return (state & kUtf8Mask) == kUtf8Whole;
 }
 

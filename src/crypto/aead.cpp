@@ -139,6 +139,38 @@ bool aead_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, Muta
                                 : detail::openssl_open(key, nonce, aad, sealed, out);
 }
 
+namespace {
+
+constexpr std::size_t kStateSize = sizeof(crypto_aead_aes256gcm_state);
+
+}  // namespace
+
+void OpeningKey::set(KeyView key) {
+  if (state_.empty()) {
+    state_ = SecretBytes(kStateSize + key.size());  // blocks of the arena are aligned to 32 bytes
+  } else if (equal(state_.view().subspan(kStateSize), key)) {
+    return;
+  }
+  std::ranges::copy(key, state_.mutable_view().subspan(kStateSize).begin());
+  if (!detail::sodium_aes_available()) return;
+  void* const state = state_.mutable_view().data();
+  crypto_aead_aes256gcm_beforenm(static_cast<crypto_aead_aes256gcm_state*>(state), key.data());
+}
+
+bool OpeningKey::open(NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) const {
+  Expects(!state_.empty());
+  if (!use_sodium(out.size())) {
+    return detail::openssl_open(state_.view().subspan<kStateSize>().first<KeyView::extent>(), nonce, aad, sealed, out);
+  }
+  if (!sizes_fit(sealed, out)) return wipe(out), false;
+  const void* const state = state_.view().data();
+  const bool genuine = crypto_aead_aes256gcm_decrypt_afternm(
+                           out.data(), nullptr, nullptr, sealed.data(), sealed.size(), aad.data(), aad.size(),
+                           nonce.data(), static_cast<const crypto_aead_aes256gcm_state*>(state)) == 0;
+  if (!genuine) wipe(out);
+  return genuine;
+}
+
 void chacha_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out) {
   Expects(out.size() == plaintext.size() + kTagSize);
   ready_sodium();

@@ -18,6 +18,19 @@ void aead_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, M
 /// out.size() == sealed.size() - 16.
 [[nodiscard]] bool aead_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);
 
+/// A key of AES-256-GCM that opens many texts, made ready once. One thread at a time. What is made of the key is in
+/// the arena, as the key itself.
+class OpeningKey {
+ public:
+  /// Makes ready for another key; nothing is done when it is the one of before.
+  void set(KeyView key);
+  /// As aead_open with the key that was set.
+  [[nodiscard]] bool open(NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out) const;
+
+ private:
+  SecretBytes state_;  ///< libsodium's ‖ the key, none before the first
+};
+
 /// ChaCha20-Poly1305 (RFC 8439 section 2.8), by libsodium, under the same rules.
 void chacha_seal(KeyView key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out);
 [[nodiscard]] bool chacha_open(KeyView key, NonceView nonce, ByteView aad, ByteView sealed, MutableBytes out);

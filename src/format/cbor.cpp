@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "base/cursor.hpp"
-#include "base/text.hpp"
 
 namespace casevault::format {
 namespace {
@@ -107,6 +106,36 @@ void walk(base::Reader& in, unsigned depth) noexcept {
   }
 }
 
+/// Size of the value at the front when it is a small number, a short ASCII text or a simple value, as most are that
+/// stand in maps. 0: it is another or none, which walk() tells apart.
+std::size_t small_value(ByteView in) noexcept {
+  if (in.empty()) return 0;
+  const std::size_t first = in.front();
+  const std::size_t length = first & 0x1FU;
+  switch (first >> 5U) {
+    case kUnsigned:
+      if (length == 24) return in.size() > 1 && in[1] >= 24 ? 2 : 0;
+      [[fallthrough]];
+    case kNegative:
+      return length < 24 ? 1 : 0;
+    case kTextString:
+      return length < 24 && length < in.size() && base::is_ascii(as_text(in.subspan(1, length))) ? 1 + length : 0;
+    case kSimple:
+      return length >= kFalse && length <= kNull ? 1 : 0;
+    default:
+      return 0;
+  }
+}
+
+/// Size of the key at the front when it is below 256; 0 as for small_value().
+std::size_t small_key(ByteView in, std::uint64_t& key) noexcept {
+  if (in.size() < 2 || in.front() > 24) return 0;
+  const bool two = in.front() == 24;
+  key = in[two ? 1 : 0];
+  if (two && key < 24) return 0;
+  return two ? 2 : 1;
+}
+
 }  // namespace
 
 std::size_t write_cbor_head(std::span<std::uint8_t, kMaxCborHead> out, std::uint8_t major, std::uint64_t v) noexcept {
@@ -187,6 +216,14 @@ std::uint64_t CborReader::single_head(std::uint8_t major) noexcept {
 
 CborReader::Entry CborReader::entry() noexcept {
   Entry out;
+  if (const std::size_t key = small_key(rest_, out.key); key != 0 && out.key >= least_key_) {
+    if (const std::size_t value = small_value(rest_.subspan(key)); value != 0) {
+      least_key_ = out.key + 1;
+      out.value = rest_.subspan(key, value);
+      rest_ = rest_.subspan(key + value);
+      return out;
+    }
+  }
   out.key = single_head(kUnsigned);
   if (out.key < least_key_ || out.key == std::numeric_limits<std::uint64_t>::max()) return fail(), Entry{};
   least_key_ = out.key + 1;
@@ -229,7 +266,7 @@ ByteView CborReader::bytes() noexcept {
   return v;
 }
 
-std::string_view CborReader::text() noexcept {
+std::string_view CborReader::long_text() noexcept {
   const auto size = static_cast<std::size_t>(head(kTextString));
   const std::string_view v = as_text(rest_.first(size));
   if (!base::valid_utf8(v)) return fail(), std::string_view{};

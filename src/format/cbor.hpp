@@ -7,6 +7,8 @@
 #include <concepts>
 #include <limits>
 
+#include "base/text.hpp"
+
 /// Deterministic CBOR (RFC 8949 section 4.2.1), a subset: unsigned and negative integers, byte strings, text strings
 /// (valid UTF-8), arrays, maps with unsigned keys in ascending order, false, true, null. Definite lengths, shortest
 /// heads, no tags, no floats, depth at most 16. Anything else is refused, so one value has one encoding.
@@ -51,7 +53,15 @@ class CborReader {
   }
   [[nodiscard]] std::int64_t integer() noexcept;
   [[nodiscard]] ByteView bytes() noexcept;
-  [[nodiscard]] std::string_view text() noexcept;
+  [[nodiscard]] std::string_view text() noexcept {
+    // Most are short and ASCII; nothing is left after a failure.
+    constexpr unsigned kShortText = 3U << 5U;
+    const std::size_t size = rest_.empty() ? kShort : rest_.front() - kShortText;
+    if (size >= kShort || size >= rest_.size() || !base::is_ascii(as_text(rest_.subspan(1, size)))) return long_text();
+    const std::string_view v = as_text(rest_.subspan(1, size));
+    rest_ = rest_.subspan(1 + size);
+    return v;
+  }
   /// Element count; at most the bytes that are left, so a hostile count cannot make a caller reserve memory.
   [[nodiscard]] std::size_t array() noexcept;
   [[nodiscard]] std::size_t map() noexcept;
@@ -81,7 +91,9 @@ class CborReader {
   void fail() noexcept { ok_ = false, rest_ = {}; }
 
  private:
+  static constexpr std::size_t kShort = 24;  ///< values below it are in the first byte
   std::uint64_t head(std::uint8_t major) noexcept;
+  std::string_view long_text() noexcept;
   std::uint64_t single_head(std::uint8_t major) noexcept;
   ByteView rest_;
   std::uint64_t least_key_ = 0;            ///< of the next entry()

@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "base/cursor.hpp"
+#include "base/prefetch.hpp"
 #include "base/text.hpp"
-#include "crypto/aead.hpp"
 #include "crypto/hash.hpp"
 #include "format/cbor.hpp"
 #include "format/labels.hpp"
@@ -33,8 +33,12 @@ using Nonce = std::array<std::uint8_t, kNonceSize>;
 template <std::size_t N>
 class Fixed {
  public:
-  Fixed& number(std::uint64_t value, std::size_t size) {
-    for (std::size_t i = size; i-- > 0;) bytes_[used_++] = static_cast<std::uint8_t>(value >> (8 * i));
+  template <std::unsigned_integral T>
+  Fixed& number(T value) {
+#pragma GCC unroll 8  // which makes one store of it
+    for (std::size_t i = 0; i < sizeof value; ++i)
+      bytes_[used_ + i] = static_cast<std::uint8_t>(value >> (8 * (sizeof value - 1 - i)));
+    used_ += sizeof value;
     return *this;
   }
   Fixed& bytes(ByteView value) {
@@ -59,7 +63,7 @@ Error damaged(const RowContext& context, std::string_view what) {
 }
 
 std::array<std::uint8_t, 40> head_aad(const RowContext& context) {
-  return Fixed<40>().bytes(format::kTreeHead).bytes(context.vault).number(context.row, 8).done();
+  return Fixed<40>().bytes(format::kTreeHead).bytes(context.vault).number(context.row).done();
 }
 
 std::uint16_t length_mask(const LeafKey& leaf, ByteView nonce) {
@@ -71,12 +75,12 @@ template <typename Entry>
 void derive_cell(const RowContext& context, const Entry& entry, crypto::KeyView ck, crypto::KeyView rk,
                  std::span<std::uint8_t, 64> out) {
   const auto message = Fixed<49>()
-                           .number(static_cast<std::uint8_t>(entry.suite), 1)
+                           .number(static_cast<std::uint8_t>(entry.suite))
                            .bytes(context.vault)
-                           .number(context.row, 8)
-                           .number(entry.compartment, 2)
-                           .number(entry.epoch, 4)
-                           .number(entry.schema_version, 2)
+                           .number(context.row)
+                           .number(entry.compartment)
+                           .number(entry.epoch)
+                           .number(entry.schema_version)
                            .bytes(entry.salt)
                            .done();
   crypto::derive_cell_keys(entry.suite, format::kCell, ck, rk, message, out);
@@ -87,10 +91,12 @@ void write_directory(const std::vector<DirectoryEntry>& directory, base::Writer&
   for (const DirectoryEntry& entry : directory) out.varint(entry.field).varint(entry.length_class);
 }
 
-Nonce field_nonce(std::size_t ordinal) { return Fixed<kNonceSize>().number(0, 8).number(ordinal, 4).done(); }
+Nonce field_nonce(std::size_t ordinal) {
+  return Fixed<kNonceSize>().number(std::uint64_t{0}).number(static_cast<std::uint32_t>(ordinal)).done();
+}
 
 std::array<std::uint8_t, 38> field_aad(std::uint16_t field, std::size_t ordinal, const crypto::Hash& directory) {
-  return Fixed<38>().number(field, 2).number(ordinal, 4).bytes(directory).done();
+  return Fixed<38>().number(field).number(static_cast<std::uint32_t>(ordinal)).bytes(directory).done();
 }
 
 std::size_t sealed_size(const DirectoryEntry& entry) { return class_size(entry.length_class) + crypto::kTagSize; }
@@ -137,29 +143,59 @@ ByteView encode_map(std::span<const PlainField> fields, SecretBytes& buffer) {
 template <typename T>
 T bounded(base::Reader& in, std::uint64_t limit = std::numeric_limits<T>::max()) {
   const std::uint64_t value = in.varint();
-  if (value > limit) in.fail();
-  return in.ok() ? static_cast<T>(value) : T{};
+  if (value > limit) return in.fail(), T{};
+  return static_cast<T>(value);
 }
 
 /// Milliseconds of any sign travel as their 64 bits.
 std::int64_t time_of(base::Reader& in) { return static_cast<std::int64_t>(in.varint()); }
 
+/// Tells `each` the entries of a directory, with the size of a value of their length class; `in` fails when its bytes
+/// are none.
+template <typename Each>
+void for_each_entry(base::Reader& in, const Each& each) {
+  const auto count = bounded<std::size_t>(in, std::min<std::size_t>(kMaxFields, in.rest().size() / 2));
+  for (std::size_t i = 0; i < count && in.ok(); ++i) {
+    DirectoryEntry entry;
+    entry.field = bounded<std::uint16_t>(in);
+    entry.length_class = bounded<std::uint16_t>(in);
+    const std::size_t size = class_size(entry.length_class);
+    if (size == 0) in.fail();
+    each(entry, size);
+  }
+}
+
 /// The directory whose bytes these are; empty and `in` failed when they are none.
 void read_directory(base::Reader& in, std::vector<DirectoryEntry>& out) {
   out.clear();
-  const auto count = bounded<std::size_t>(in, std::min<std::size_t>(kMaxFields, in.rest().size() / 2));
-  for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    const auto field = bounded<std::uint16_t>(in);
-    const auto size = bounded<std::uint16_t>(in);
-    if (class_size(size) == 0) in.fail();
-    out.push_back({field, size});
-  }
+  for_each_entry(in, [&out](const DirectoryEntry& entry, std::size_t) { out.push_back(entry); });
   if (!in.ok()) out.clear();
 }
 
-/// `supported` turns false when only a newer version can read the entry. `directory` is for use again.
-CellView read_entry(base::Reader& in, bool& supported, std::vector<DirectoryEntry>& directory) {
-  CellView entry;
+/// Size of the cell that a directory is of, 0 when the directory is not well formed.
+std::size_t read_cell_size(base::Reader& in) {
+  const ByteView from = in.rest();
+  std::size_t size = kCommitmentSize;
+  std::size_t count = 0;
+  std::uint32_t least = 0;  // of the next field
+  bool ascending = true;
+  bool has_map = false;
+  for_each_entry(in, [&](const DirectoryEntry& entry, std::size_t plain) {
+    size += plain + crypto::kTagSize;
+    ascending = ascending && entry.field >= least;
+    has_map = has_map || entry.field == 0;
+    least = entry.field + 1U;
+    ++count;
+  });
+  if (ascending) return count > 1 && has_map ? 0 : size;
+  std::vector<DirectoryEntry> directory;
+  base::Reader again(from);
+  read_directory(again, directory);
+  return well_formed(directory) ? size : 0;
+}
+
+/// `supported` turns false when only a newer version can read the entry.
+void read_entry(base::Reader& in, CellView& entry, bool& supported) {
   entry.compartment = bounded<std::uint16_t>(in);
   entry.size = bounded<std::uint32_t>(in);
   const std::optional<crypto::Suite> suite = crypto::suite_of(bounded<std::uint8_t>(in));
@@ -168,17 +204,16 @@ CellView read_entry(base::Reader& in, bool& supported, std::vector<DirectoryEntr
   entry.flags = bounded<std::uint8_t>(in);
   entry.salt = in.fixed<16>();
   const ByteView from = in.rest();
-  read_directory(in, directory);
+  const std::size_t size = read_cell_size(in);
   entry.directory = from.first(in.ok() ? from.size() - in.rest().size() : 0);
   const auto share = bounded<std::size_t>(in);
   (void)in.take(share);
   if (!suite || entry.flags != 0 || share != 0) {
     supported = false;
-    return entry;
+    return;
   }
   entry.suite = *suite;
-  if (!well_formed(directory) || cell_size(directory) != entry.size) in.fail();
-  return entry;
+  if (size == 0 || size != entry.size) in.fail();
 }
 
 }  // namespace
@@ -319,7 +354,8 @@ Result<void> HeadOpener::open(const RowContext& context, ByteView row, const Lea
   const std::size_t size = in.u16() ^ length_mask(leaf, nonce);
   const ByteView sealed = in.take(size + crypto::kTagSize);
   const MutableBytes plain = room(plain_, in.ok() ? size : 0);
-  if (!in.ok() || !crypto::aead_open(crypto::key_of(leaf.seal), nonce, head_aad(context), sealed, plain)) {
+  leaf_.set(crypto::key_of(leaf.seal));
+  if (!in.ok() || !leaf_.open(nonce, head_aad(context), sealed, plain)) {
     return damaged(context, "its head does not verify: changed, moved or sealed under another key");
   }
   CASEVAULT_CHECK(read(context, plain));
@@ -354,7 +390,7 @@ Result<void> HeadOpener::read(const RowContext& context, ByteView plain) {
   cells.clear();
   bool supported = true;
   for (std::size_t i = 0; i < count && in.ok(); ++i) {
-    cells.push_back(read_entry(in, supported, directory_));
+    read_entry(in, cells.emplace_back(), supported);
     if (i != 0 && cells[i].compartment <= cells[i - 1].compartment) in.fail();
   }
   if (!in.ok() || plain.size() % kHeadStep != 0 || in.rest().size() >= kHeadStep || !all_zero(in.rest())) {
@@ -467,6 +503,7 @@ Result<void> CellOpener::begin(const RowContext& context, const Compartment& com
     state.whole = false;
     return error;
   };
+  base::prefetch(cell);  // while its key is derived
   state.map_opened = false;
   state.map.clear();
   // Most cells of a scan are of one shape, whose directory was read and hashed with the cell before.

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/environment.hpp"
+#include "crypto/aead.hpp"
 #include "crypto/suite.hpp"
 #include "crypto/types.hpp"
 
@@ -163,8 +164,8 @@ class HeadOpener {
 
  private:
   [[nodiscard]] Result<void> read(const RowContext& context, ByteView plain);
+  crypto::OpeningKey leaf_;  ///< of the head before, which most heads have
   SecretBytes plain_;
-  std::vector<DirectoryEntry> directory_;  ///< of the entry that is being read
 };
 
 /// Opens the head. kIntegrity when it does not verify (moved, swapped, flipped), or its sizes disagree with the row.

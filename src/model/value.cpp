@@ -274,34 +274,14 @@ std::size_t max_text_size(std::size_t encoded) noexcept {
   return (encoded / 3 + 1) * 4 + kShortest;  // base64 grows by a third; everything else is no longer than its encoding
 }
 
-namespace {
-
-struct Band {
-  std::uint16_t first_class;
-  std::size_t first_size;
-  std::size_t step;
-};
-// Persisted. DO NOT CHANGE.
-constexpr std::array kBands = {Band{0, 16, 16}, Band{16, 320, 64}, Band{28, 1280, 256}, Band{40, 8192, 4096}};
-constexpr std::size_t kLargestClassSize = kMaxValueBytes + 4096;
-constexpr std::uint16_t kNoClass = 0xFFFF;
-
-}  // namespace
-
 std::uint16_t length_class(std::size_t size) noexcept {
-  if (size > kLargestClassSize) return kNoClass;
+  using detail::kBands;
+  constexpr std::uint16_t kNoClass = 0xFFFF;
+  if (size > detail::kLargestClassSize) return kNoClass;
   if (size == 0) return 0;
   auto band = kBands.begin();
   while (band + 1 != kBands.end() && size > (band + 1)->first_size - (band + 1)->step) ++band;
   return static_cast<std::uint16_t>(band->first_class + (size - (band->first_size - band->step) - 1) / band->step);
-}
-
-std::size_t class_size(std::uint16_t length_class) noexcept {
-  if (length_class < kBands[1].first_class) return kBands[0].first_size + std::size_t{length_class} * kBands[0].step;
-  auto band = kBands.begin();
-  while (band + 1 != kBands.end() && length_class >= (band + 1)->first_class) ++band;
-  const std::size_t size = band->first_size + (std::size_t{length_class} - band->first_class) * band->step;
-  return size <= kLargestClassSize ? size : 0;
 }
 
 }  // namespace casevault::model

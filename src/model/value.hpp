@@ -3,6 +3,7 @@
 
 #include <casevault/schema.hpp>
 
+#include <array>
 #include <unordered_set>
 
 namespace casevault::model {
@@ -55,6 +56,23 @@ class ValueCheck {
 /// "Length classes"): 0..15 are 16..256 in steps of 16, 16..27 are 320..1024 in steps of 64, 28..39 are 1280..4096 in
 /// steps of 256, then steps of 4096 up to 1 MiB + 4096.
 [[nodiscard]] std::uint16_t length_class(std::size_t size) noexcept;
-[[nodiscard]] std::size_t class_size(std::uint16_t length_class) noexcept;  ///< 0 for no class
+namespace detail {
+struct Band {
+  std::uint16_t first_class;
+  std::size_t first_size;
+  std::size_t step;
+};
+// Persisted. DO NOT CHANGE.
+inline constexpr std::array kBands = {Band{0, 16, 16}, Band{16, 320, 64}, Band{28, 1280, 256}, Band{40, 8192, 4096}};
+inline constexpr std::size_t kLargestClassSize = kMaxValueBytes + 4096;
+}  // namespace detail
+/// 0 for no class. Here, because it is asked of every field of every head.
+[[nodiscard]] inline std::size_t class_size(std::uint16_t length_class) noexcept {
+  if (length_class < detail::kBands[1].first_class) return (std::size_t{length_class} + 1) * detail::kBands[0].step;
+  auto band = detail::kBands.begin() + 1;
+  while (band + 1 != detail::kBands.end() && length_class >= (band + 1)->first_class) ++band;
+  const std::size_t size = band->first_size + (std::size_t{length_class} - band->first_class) * band->step;
+  return size <= detail::kLargestClassSize ? size : 0;
+}
 
 }  // namespace casevault::model

@@ -192,6 +192,26 @@ class LmdbStore final : public Store {
   std::vector<ReadSlot> idle_;
 };
 
+/// Asks for the items that a scan of large ones comes to next. Those that were appended lie two or more to a page, page
+/// after page: four steps from here lead about twice as far as the last two did. A wrong guess changes nothing.
+class Ahead {
+ public:
+  void fetch(ByteView value) noexcept {
+    constexpr std::size_t kLarge = 512;  // smaller ones are many to a page, which the processor foresees
+    constexpr std::uintptr_t kAround = 192;
+    if (value.size() < kLarge) return;
+    const auto here = reinterpret_cast<std::uintptr_t>(value.data());  // NOLINT: arithmetic on addresses of two pages
+    const std::uintptr_t guess = here + 2 * (here - last_but_one_);
+    for (std::uintptr_t at = guess - kAround; at != guess + kAround; at += 64)
+      __builtin_prefetch(reinterpret_cast<const void*>(at));  // NOLINT
+    last_but_one_ = std::exchange(last_, here);
+  }
+
+ private:
+  std::uintptr_t last_ = 0;
+  std::uintptr_t last_but_one_ = 0;
+};
+
 using CursorLease = std::unique_ptr<MDB_cursor, void (*)(MDB_cursor*)>;
 
 /// The reading half of both transactions.
@@ -252,7 +272,9 @@ class Reading : public Base {
     MDB_val key = to_val(from);
     MDB_val value{};
     int code = ::mdb_cursor_get(lease.get(), &key, &value, from.empty() ? MDB_FIRST : MDB_SET_RANGE);
+    Ahead ahead;
     while (code == 0) {
+      ahead.fetch(to_view(value));
       if (!visit(Item{to_view(key), to_view(value)})) return {};
       code = ::mdb_cursor_get(lease.get(), &key, &value, MDB_NEXT);
     }

@@ -3,6 +3,7 @@
 
 #include "audit/note.hpp"
 #include "base/cursor.hpp"
+#include "base/prefetch.hpp"
 #include "base/text.hpp"
 #include "crypto/hash.hpp"
 #include "format/labels.hpp"
@@ -603,7 +604,9 @@ Result<void> Core::scan_heads(store::ReadTxn& txn, const DbState& db, std::uint6
     if (rows.empty()) return {};
     next = rows.back().first + 1;
     std::shared_ptr<const model::LeafKey> leaf;
-    for (const auto& [row, value] : rows) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto& [row, value] = rows[i];
+      if (i + 1 < rows.size()) base::prefetch(rows[i + 1].second);
       if (db.is_staged(row)) continue;
       Result<void> opened;
       if (!leaf) {

@@ -65,6 +65,25 @@ TEST_CASE("Hostile UTF-8 is refused wherever it stands") {
   REQUIRE(valid_utf8("Müller, Ολγα, 王, \xF0\x9F\x98\x80"));
 }
 
+TEST_CASE("A text is ASCII when no byte of it is above 127, wherever that byte stands") {
+  for (std::size_t size = 0; size < 70; ++size) {
+    std::string text(size, '\x7F');
+    REQUIRE(is_ascii(text));
+    for (char& each : text) {
+      each = '\x80';
+      REQUIRE_FALSE(is_ascii(text));
+      REQUIRE_FALSE(valid_utf8(text));
+      each = '\x00';
+    }
+    for (std::size_t at = 0; at + 1 < size; ++at) {
+      text.replace(at, 2, "\xC3\xA9");
+      REQUIRE_FALSE(is_ascii(text));
+      REQUIRE(valid_utf8(text));
+      text.replace(at, 2, "ee");
+    }
+  }
+}
+
 TEST_CASE("Hexadecimal goes both ways and refuses anything else") {
   REQUIRE(to_hex(Bytes{0x00, 0x0F, 0xA5, 0xFF}) == "000fa5ff");
   REQUIRE(from_hex("000fA5Ff") == Bytes{0x00, 0x0F, 0xA5, 0xFF});

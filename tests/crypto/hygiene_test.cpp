@@ -58,6 +58,12 @@ TEST_CASE("No key is left outside the arena by any operation that takes it") {
     sealed[0] ^= 1;
     REQUIRE_FALSE(aead_open(view, nonce, {}, sealed, out.mutable_view()));
     REQUIRE(clean());
+    OpeningKey kept;
+    kept.set(view);
+    REQUIRE_FALSE(kept.open(nonce, {}, sealed, out.mutable_view()));
+    sealed[0] ^= 1;
+    REQUIRE(kept.open(nonce, {}, sealed, out.mutable_view()));
+    REQUIRE(clean());  // while it is kept, too
   }
   const Aes256Block aes(view);
   REQUIRE(aes.decrypt(aes.encrypt({})) == std::array<std::uint8_t, 16>{});

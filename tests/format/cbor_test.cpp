@@ -432,6 +432,31 @@ TEST_CASE("a map that is read entry by entry, once, is refused for all that a ma
     }
   }
   CHECK(accepted > 1000);
+  // Numbers, texts and simple values of every size, and what is not quite one.
+  for (std::size_t length = 0; length < 40; ++length) {
+    for (std::size_t at = 0; at < length + 1; ++at) {
+      for (const std::uint8_t byte : hex("007f80c3ff")) {
+        for (const std::size_t claimed : {length, length + 1}) {
+          Bytes input = hex("a10a");
+          CborWriter(input).text(std::string(claimed, 'x'));
+          input.resize(input.size() - (claimed - length));
+          if (at < length) input[input.size() - length + at] = byte;
+          if (once(input) != whole_value(input)) FAIL(base::to_hex(input));
+        }
+      }
+    }
+  }
+  for (std::uint32_t first = 0; first < 256; ++first) {
+    for (std::uint32_t second = 0; second < 256; ++second) {
+      for (const char* const start : {"a1", "a100", "a20000"}) {
+        Bytes input = hex(start);
+        input.insert(input.end(), {static_cast<std::uint8_t>(first), static_cast<std::uint8_t>(second), 0x00});
+        for (std::size_t size = input.size() - 3; size <= input.size(); ++size) {
+          if (once(ByteView(input).first(size)) != whole_value(ByteView(input).first(size))) FAIL(base::to_hex(input));
+        }
+      }
+    }
+  }
   // As deep as a map may be, and one deeper; no key comes twice, not the greatest either.
   for (const int depth : {15, 16}) {
     const Bytes deep = hex("a101" + repeat("81", depth) + "00");

@@ -37,7 +37,8 @@ struct Written {
   RecordId id;
   std::uint32_t version = 0;  ///< from 1
   std::uint64_t entry = 0;    ///< log entry, from 0
-  /// Records that may be about the same person as a new one, a line each: told, and decided by nobody.
+  /// Records that may be about the same person as a new one, a line each: told, and decided by nobody. Also why others
+  /// were not compared, and what is found as it stands alone.
   std::vector<std::string> warnings = {};
 };
 

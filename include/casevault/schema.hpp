@@ -101,7 +101,7 @@ struct Purpose {
   std::uint16_t row_sets_a_year = 0;  ///< likewise
   std::uint64_t epsilon_a_year = 0;   ///< privacy budget of tools outside, in millionths; 0: no limit
   std::uint16_t min_cell = 11;        ///< least minimum cell of a table and least k of rows; no request goes below it
-  /// Whether tables and rows may be published for it; true of all purposes of a schema that marks none.
+  /// Whether tables and rows may be published for it; true of all purposes of a schema that says it of none.
   bool publishes = false;
 };
 

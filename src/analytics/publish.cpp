@@ -4,6 +4,7 @@
 #include "analytics/arrow.hpp"
 #include "analytics/ledger.hpp"
 #include "analytics/release.hpp"
+#include "base/process_id.hpp"
 #include "base/text.hpp"
 #include "crypto/suite.hpp"
 #include "model/value.hpp"
@@ -11,7 +12,6 @@
 #include "vault/people.hpp"
 #include "vault/session_impl.hpp"
 
-#include <unistd.h>
 #include <algorithm>
 #include <set>
 #include <utility>
@@ -133,7 +133,8 @@ class Publication {
       for (const Purpose& each : authority.schema().purposes()) {
         if (each.publishes) others += (others.empty() ? "" : ", ") + each.code;
       }
-      return refuse(refused("nothing is published for purpose " + purpose.code + "; those that publish are " + others));
+      return refuse(refused("nothing is published for purpose " + purpose.code + "; those that publish are " +
+                            (others.empty() ? "none" : others)));
     }
     // No number of the requester's: what is refused must not tell how many there are.
     const std::uint64_t floor = purpose.min_cell;
@@ -435,11 +436,11 @@ struct Release::Impl {
   std::string name, basis;
   std::uint64_t entry = 0;
   std::optional<std::uint64_t> dropped;
-  pid_t owner = ::getpid();
+  pid_t owner = base::process_id();
 
   /// Secret memory is wiped in forked children: rows would come out wrong, and look well.
   [[nodiscard]] Result<void> check_process() const {
-    if (::getpid() == owner) return {};
+    if (base::process_id() == owner) return {};
     return Error{ErrorCode::kUsage,
                  "release " + name + " was made by the parent of this process, where its values are; read it there"};
   }

@@ -18,7 +18,10 @@ static_assert(Known::is_always_lock_free);
 Known* make_known() noexcept {
   void* const page = ::mmap(nullptr, sizeof(Known), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return nullptr;
-  if (::madvise(page, sizeof(Known), MADV_WIPEONFORK) != 0) return ::munmap(page, sizeof(Known)), nullptr;
+  // Some emulators answer every advice with success, and take none.
+  constexpr int kNoAdvice = -1;
+  if (::madvise(page, sizeof(Known), kNoAdvice) == 0 || ::madvise(page, sizeof(Known), MADV_WIPEONFORK) != 0)
+    return ::munmap(page, sizeof(Known)), nullptr;
   return new (page) Known(0);
 }
 

@@ -5,8 +5,8 @@
 
 namespace casevault::base {
 
-/// getpid(2), which is asked before each access to the database, mostly without a system call. Of a child made by fork
-/// or clone its own. Thread-safe.
+/// getpid(2), which is asked before each access to the database, mostly without a system call. Of a child that
+/// has a copy of this memory its own. Thread-safe.
 [[nodiscard]] pid_t process_id() noexcept;
 
 }  // namespace casevault::base

@@ -192,10 +192,12 @@ class Search {
         continue;
       }
       if (generation == nullptr || generation->rules != vault::index_rules(schema(), field->compartment)) {
-        return Error{ErrorCode::kNotFound,
-                     "the index of compartment " + compartment.name +
-                         (generation == nullptr ? " is not there yet" : " was made by other rules than the schema's") +
-                         "; build it with: key reencrypt --index"};
+        return Error{
+            ErrorCode::kNotFound,
+            "the index of compartment " + compartment.name +
+                (generation == nullptr ? " is not there yet"
+                                       : " was made by other rules than those of the schema and of this casevault") +
+                "; build it with: key reencrypt --index"};
       }
       CASEVAULT_TRY(auto keys, vault::index_keys(core_, *snapshot_->txn, snapshot_->db, authority(), *generation));
       indexes_.emplace(field->compartment, std::move(keys));

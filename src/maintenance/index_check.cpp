@@ -78,7 +78,8 @@ class IndexCheck {
       }
       if (state.rules != vault::index_rules(schema(), generation.compartment)) {
         tell_(Severity::kWarning, generation.name,
-              "was made by other rules than the schema's and is not searched: key reencrypt --index builds it anew");
+              "was made by other rules than those of the schema and of this casevault, and is not searched: key "
+              "reencrypt --index builds it anew");
         continue;
       }
       auto keys = vault::index_keys(core_, *snapshot_.txn, snapshot_.db, *snapshot_.authority, state);

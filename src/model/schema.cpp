@@ -560,6 +560,7 @@ Result<void> Schema::State::read_types(const Section& root, Lists from) {
 
 Result<void> Schema::State::read_purposes(const Section& root) {
   CASEVAULT_TRY(const auto sections, root.sections("purposes", kMaxNames));
+  bool marked = false;
   for (const Section& section : sections) {
     CASEVAULT_CHECK(section.only({"code", "bases", "default_basis", "requires_consent", "tables_a_year",
                                   "row_sets_a_year", "epsilon_a_year", "min_cell", "publishes"}));
@@ -577,6 +578,7 @@ Result<void> Schema::State::read_purposes(const Section& root) {
       if (purpose.min_cell < kLeastMinCell) return section.refuse("min_cell", "must be at least 3");
     }
     CASEVAULT_TRY(purpose.publishes, section.flag("publishes"));
+    marked = marked || section.has("publishes");
     if (find_in(purposes, purpose.code, &Purpose::code) != nullptr) return section.refuse("code", "is used twice");
     if (purpose.bases.empty()) return section.refuse("needs bases");
     for (const std::string& basis : purpose.bases) {
@@ -588,12 +590,11 @@ Result<void> Schema::State::read_purposes(const Section& root) {
     }
     purposes.push_back(std::move(purpose));
   }
-  if (std::ranges::any_of(purposes, &Purpose::publishes)) return {};
+  if (marked) return {};
   for (Purpose& purpose : purposes) purpose.publishes = true;
   if (purposes.size() > 1) {
     warnings.push_back(
-        "purposes: none is marked publishes = true, so tables and rows may be published for each; what is published "
-        "for "
+        "purposes: none says whether it publishes, so tables and rows may be published for each; what is published for "
         "one by somebody who reads more keeps others from publishing for another");
   }
   return {};

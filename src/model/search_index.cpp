@@ -43,8 +43,8 @@ Block plain_of(const Posting& posting) {
 
 /// Two numbers that keys are in the order of: a third of the time of comparing bytes.
 std::tuple<std::uint64_t, std::uint64_t> in_order(const IndexRowKey& key) {
-  static_assert(std::endian::native == std::endian::little);
   const auto [high, low] = std::bit_cast<std::array<std::uint64_t, 2>>(key);
+  if constexpr (std::endian::native == std::endian::big) return {high, low};
   return {__builtin_bswap64(high), __builtin_bswap64(low)};
 }
 

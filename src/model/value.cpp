@@ -161,7 +161,9 @@ Result<void> check_value(const Schema& schema, const Field& field, std::string_v
 
 ValueCheck::ValueCheck(const Schema& schema, const Field& field) : field_(&field) {
   const CodeList* const list = is_coded(field) ? schema.find_list(field.list) : nullptr;
-  if (list != nullptr) codes_.insert(list->codes.begin(), list->codes.end());
+  constexpr std::size_t kFew = 256;
+  if (list == nullptr) return;
+  codes_ = decltype(codes_)(list->codes.begin(), list->codes.end(), list->codes.size(), {list->codes.size() <= kFew});
 }
 
 bool ValueCheck::admits(std::string_view text) const {

@@ -79,6 +79,7 @@ class Writer {
   Result<void> write(UnitOfWork& work, RecordSealer& sealer, std::uint64_t first_row, std::uint64_t end, bool last,
                      const StagedRange* own = nullptr) {
     CASEVAULT_TRY(Indexer indexer, Indexer::make(work));
+    if (done_ == 0) not_searched_ = indexer.not_searched(work, type_);
     if (!waiting_.empty()) {
       work.index().resume(std::exchange(waiting_, {}),
                           [&](std::uint32_t slot) { return work.db().index && work.db().index->has(slot); });
@@ -158,6 +159,8 @@ class Writer {
   [[nodiscard]] std::uint64_t rejected() const noexcept { return rejected_; }
   [[nodiscard]] std::vector<std::string>& warnings() noexcept { return warnings_; }
   [[nodiscard]] std::uint64_t not_compared() const noexcept { return not_compared_; }
+  /// Why rows were not compared with what was there before.
+  [[nodiscard]] std::vector<std::string>& not_searched() noexcept { return not_searched_; }
   /// Records outside the import that the warnings name.
   [[nodiscard]] std::vector<SubjectDraft>& named() noexcept { return named_; }
 
@@ -183,6 +186,7 @@ class Writer {
   std::size_t turn_ = 0;
   std::vector<std::string> warnings_;
   std::uint64_t not_compared_ = 0;
+  std::vector<std::string> not_searched_;
   std::vector<SubjectDraft> named_;
 };
 
@@ -350,6 +354,7 @@ Result<ImportReport> import_rows(Core& core, std::string_view type_name, RowSour
     report.warnings.push_back(std::to_string(writer.not_compared()) +
                               " more rows share a name or a number with others and were not compared: run duplicates");
   }
+  std::ranges::move(writer.not_searched(), std::back_inserter(report.warnings));
   if (options.collect_ids) {
     report.ids = core.ids_of(first_row, writer.done());
   }

@@ -2,6 +2,7 @@
 #include "vault/index.hpp"
 
 #include <algorithm>
+#include <set>
 
 #include "base/cursor.hpp"
 #include "crypto/hash.hpp"
@@ -164,6 +165,27 @@ Result<void> Indexer::join(UnitOfWork& work, std::uint16_t compartment, const In
 
 bool Indexer::covers(std::uint16_t compartment) const noexcept {
   return std::ranges::find(targets_, compartment, &Target::compartment) != targets_.end();
+}
+
+std::vector<std::string> Indexer::not_searched(UnitOfWork& work, const RecordType& type) const {
+  std::vector<std::string> out;
+  const Authority& authority = work.authority();
+  const auto& compartments = authority.schema().compartments();
+  std::set<std::uint16_t> seen;
+  for (const Field& field : type.fields) {
+    const bool tells =
+        field.index == IndexKind::kName || field.index == IndexKind::kPhone || field.index == IndexKind::kId;
+    if (!tells || !seen.insert(field.compartment).second) continue;
+    const Compartment& compartment = compartments[field.compartment];
+    const auto searched = [&](const Target& each) { return each.compartment == field.compartment && !each.built; };
+    if (!work.core().may_open(authority, authority.state.current(compartment.id)) ||
+        std::ranges::any_of(targets_, searched))
+      continue;
+    out.push_back("not compared by " + compartment.name +
+                  " with records that were there before: its index is not whole, or was made by other rules; build it "
+                  "with: key reencrypt --index");
+  }
+  return out;
 }
 
 Result<void> Indexer::fill(UnitOfWork& work, const Target& target, std::uint64_t row, std::size_t count) {

@@ -70,6 +70,9 @@ class Indexer {
   [[nodiscard]] bool empty() const noexcept { return targets_.empty(); }
   /// Whether a field of the compartment (index) has a place here.
   [[nodiscard]] bool covers(std::uint16_t compartment) const noexcept;
+  /// A line for each compartment, held by this principal, whose names and numbers of the type cannot be searched here,
+  /// because its index is not whole, not there, or by other rules: what was there before is not found.
+  [[nodiscard]] std::vector<std::string> not_searched(UnitOfWork& work, const RecordType& type) const;
 
  private:
   struct Target {

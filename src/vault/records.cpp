@@ -334,6 +334,7 @@ Result<Written> add_record(Core& core, std::string_view type_name, std::span<con
     std::ranges::move(lookalikes.named(), std::back_inserter(details.subjects));
   }
   for (const std::string& warning : warnings) details.text += (details.text.empty() ? "" : "; ") + warning;
+  std::ranges::move(indexer.not_searched(work, *type), std::back_inserter(warnings));
   std::ranges::move(doubts_about(*type, fields), std::back_inserter(warnings));
   work.db().records[type->id] += 1;
   CASEVAULT_TRY(EntryDraft entry, core.draft(authority, audit::Action::kAdd, audit::Outcome::kOk, std::move(details)));

@@ -223,7 +223,9 @@ TEST_CASE("which zeros are hidden is the same whichever of at least two categori
   }
 }
 
-TEST_CASE("a reader who tries every table that fits does not find of which category the few of a line are") {
+TEST_CASE(
+    "beside cells well above the least number, a reader who tries every table that fits does not find of which "
+    "category the few of a line are") {
   std::mt19937 random(11);
   for (int round = 0; round < 30; ++round) {
     const std::size_t columns = 2 + random() % 3;

@@ -32,7 +32,40 @@ std::size_t copies_outside_arena(ByteView needle) {
   return count;
 }
 
+/// Copies of `needle` in what the stack held below the caller. Calls nothing, which would overwrite it.
+[[gnu::noinline]] std::size_t copies_below(ByteView needle) {
+  const auto* const here = static_cast<const volatile std::uint8_t*>(__builtin_frame_address(0));
+  std::size_t count = 0;
+  for (const volatile std::uint8_t* at = here - 16384; at < here - needle.size(); ++at) {
+    std::size_t same = 0;
+    while (same < needle.size() && at[same] == needle.data()[same]) ++same;
+    if (same == needle.size()) ++count;
+  }
+  return count;
+}
+
+[[gnu::noinline]] void leave_below(ByteView needle) {
+  [[maybe_unused]] volatile std::uint8_t frame[4096];  // NOLINT: std::array gives no volatile elements
+  for (std::size_t i = 0; i < needle.size(); ++i) frame[1000 + i] = needle.data()[i];
+}
+
 }  // namespace
+
+TEST_CASE("No word that a key is derived of is left on the stack") {
+  base::Random& random = *base::system_environment().random;
+  const SecretBytes key = random_key(random);
+  for (const std::size_t size : {std::size_t{20}, std::size_t{64}, std::size_t{130}, std::size_t{200}}) {
+    Bytes message(size);
+    random.fill(message);
+    std::array<std::uint8_t, 64> out{};
+    leave_below(ByteView(message).last(16));
+    REQUIRE(copies_below(ByteView(message).last(16)) > 0);  // the search finds what is there
+    random.fill(message);
+    derive64(format::kIndexWord, key_of(key), message, out);
+    const std::size_t left = copies_below(ByteView(message).last(16));
+    CHECK(left == 0);
+  }
+}
 
 TEST_CASE("No key is left outside the arena by any operation that takes it") {
   base::Random& random = *base::system_environment().random;

@@ -144,6 +144,8 @@ void render_more(const keys::VaultTag& vault, Lines& lines) {
     const model::IndexRowKey filled_at = model::Labels(keys.slot(), filler).at(0);
     lines.hex("index.filler_key", filled_at);
     lines.hex("index.filler", sealed({filled_at, {model::PostingKind::kFiller, 0, 258, 0}}));
+    for (const std::uint64_t position : {1U, 5U, 6U})
+      lines.hex("index.key_" + std::to_string(position), labels.at(position));
   }
 }
 

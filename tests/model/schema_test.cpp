@@ -483,7 +483,7 @@ TEST_CASE("a type can want a search before a new record, if anything of it can b
   CHECK(REQUIRE_OK(Schema::parse(indexed)).find_type("person")->search_before_add);
 }
 
-TEST_CASE("purposes marked for it publish; where none is marked all do, and the check says so") {
+TEST_CASE("purposes marked for it publish; where nothing is said of any all do, and the check says so") {
   const Schema bundled = REQUIRE_OK(Schema::bundled("vn-victim-support"));
   for (const Purpose& purpose : bundled.purposes()) CHECK(purpose.publishes == (purpose.code == "statistics"));
   const std::string_view other = "[[purposes]]\ncode = \"press\"\nbases = [\"duty\"]\ndefault_basis = \"duty\"\n";
@@ -494,11 +494,14 @@ TEST_CASE("purposes marked for it publish; where none is marked all do, and the 
   CHECK(unmarked.find_purpose("care")->publishes);
   CHECK(unmarked.find_purpose("press")->publishes);
   REQUIRE(unmarked.warnings().size() == 1);
-  CHECK(unmarked.warnings()[0].find("publishes = true") != std::string::npos);
+  CHECK(unmarked.warnings()[0].find("says whether it publishes") != std::string::npos);
   const Schema marked = parse("publishes = true\n");
   CHECK_FALSE(marked.find_purpose("care")->publishes);
   CHECK(marked.find_purpose("press")->publishes);
   CHECK(marked.warnings().empty());
+  const Schema forbidden = parse("publishes = false\n");
+  CHECK_FALSE(forbidden.find_purpose("care")->publishes);
+  CHECK_FALSE(forbidden.find_purpose("press")->publishes);
   CHECK(REQUIRE_OK(Schema::parse(kSmall)).find_purpose("care")->publishes);
 }
 

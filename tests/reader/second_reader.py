@@ -2296,7 +2296,7 @@ def vector_index(tag, given):
 
     at, none = place(word, 7), bytes(7)
     rest = place(d64(b"cv1 index word  ", filler, u8(0) + u64(258)), 0)
-    return {"index.key_0": place(word, 0), "index.key_7": at, "index.posting_7": seal(at, 1, mark, 258, 7),
+    return {**{f"index.key_{label}": place(word, label) for label in (0, 1, 5, 6)}, "index.key_7": at, "index.posting_7": seal(at, 1, mark, 258, 7),
             "index.tombstone_7": seal(at, 3, none, 0, 7), "index.filler_key": rest, "index.filler": seal(rest, 2, none, 258, 0)}
 
 

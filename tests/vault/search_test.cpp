@@ -745,6 +745,52 @@ TEST_CASE("rotatable: the index of a vault that was made without one is built, a
   CHECK(examined(lab, true).ok);
 }
 
+TEST_CASE("rotatable: an index by other rules is not searched or written to, is told, and is built anew") {
+  const Lab lab;
+  {
+    Session session = lab.open();
+    (void)add(session, {{"full_name", "Tran Mai"}, {"phone", "0901234567"}});
+  }
+  {
+    const auto core = lab.core();
+    vault::UnitOfWork work = REQUIRE_OK(vault::UnitOfWork::begin(*core));
+    for (auto& generation : work.db().index->generations) generation.rules[0] ^= 1U;
+    REQUIRE_OK(work.commit_unseen());
+  }
+  const auto before = generations(lab);
+  {
+    const DoctorReport report = examined(lab, true);
+    const auto told = [](const Finding& each) { return each.what.find("other rules") != std::string::npos; };
+    CHECK(std::ranges::any_of(report.findings, told));
+  }
+  std::optional<Session> session = lab.open();
+  const auto none = try_find(*session, {{"full_name", "tran mai"}});
+  REQUIRE_ERROR(ErrorCode::kNotFound, none);
+  CHECK(none.error().message.find("key reencrypt --index") != std::string::npos);
+  const std::vector<FieldInput> same = {{"full_name", "Tran Mai"}, {"phone", "0901234567"}};
+  const Written second = REQUIRE_OK(session->add("person", same));
+  const auto not_compared = [](const std::string& warning) { return warning.find("not compared") == 0; };
+  CHECK(std::ranges::count_if(second.warnings, not_compared) == 2);
+  const std::vector<FieldInput> other = {{"full_name", "Le Lan"}};
+  REQUIRE_OK(session->update(second.id, other));
+  session.reset();
+  for (std::size_t i = 0; const auto& each : generations(lab)) {
+    CHECK(each.slot == before[i].slot);
+    CHECK(each.postings == before[i++].postings);
+  }
+  session = lab.open();
+  ReencryptOptions options;
+  options.index = true;
+  CHECK(REQUIRE_OK(session->reencrypt(options)).finished);
+  CHECK(find(*session, {{"full_name", "tran mai"}}).count == 1);
+  CHECK(find(*session, {{"full_name", "le lan"}}).count == 1);
+  CHECK(find(*session, {{"phone", "0901234567"}}).count == 2);
+  const Written third = REQUIRE_OK(session->add("person", same));
+  CHECK(std::ranges::none_of(third.warnings, not_compared));
+  session.reset();
+  CHECK(examined(lab, true).ok);
+}
+
 TEST_CASE("erasable: the key of an index that was replaced is gone, also for an older copy of the database") {
   const Lab lab;
   {

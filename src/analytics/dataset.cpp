@@ -144,9 +144,10 @@ Result<Dataset> Dataset::read(vault::Core& core, const vault::Snapshot& snapshot
     const auto& all = authority.schema().compartments();
     return std::ranges::find(all, id, &Compartment::id);
   };
+  std::uint64_t seen = 0;
   const auto visit = [&](std::uint64_t row, const model::HeadOpener& opened) -> Result<bool> {
+    if (seen++ % kProgressEvery == 0) CASEVAULT_CHECK(advance(progress, "records", out.rows_.size(), 0));
     if (opened.type != type.id) return true;
-    if (out.rows_.size() % kProgressEvery == 0) CASEVAULT_CHECK(advance(progress, "records", out.rows_.size(), 0));
     out.rows_.push_back(row);
     if (!units.contains(opened.unit)) units.emplace(opened.unit);
     for (const auto& [id, columns] : by_compartment) {

@@ -43,20 +43,18 @@ void take_away(std::vector<std::uint32_t>& values, std::uint64_t times, const st
 
 }  // namespace
 
-JointSystem::JointSystem(std::size_t records, std::size_t numbers)
+JointSystem::JointSystem(std::size_t records, std::size_t numbers, base::Random& random)
     : width_(std::min(records, 2 * std::min(numbers, kMaxJointRank) + 128)),
       folded_(width_ < records),
       place_(width_),
       column_(width_) {
   std::iota(place_.begin(), place_.end(), std::uint32_t{0});
   column_ = place_;
-  std::uint64_t random = 0;
+  random.fill({reinterpret_cast<std::uint8_t*>(&seed_), sizeof seed_});  // NOLINT
   for (Numbers& each : orthogonal_) {
     each.resize(width_);
-    for (std::uint32_t& value : each) {
-      random = mixed(random);
-      value = folded(random >> 1U);
-    }
+    random.fill({reinterpret_cast<std::uint8_t*>(each.data()), each.size() * sizeof each.front()});  // NOLINT
+    for (std::uint32_t& value : each) value = folded(value >> 1U);
   }
   marked_ = orthogonal_;
 }
@@ -68,7 +66,7 @@ JointSystem::Numbers JointSystem::fold(std::span<const std::uint32_t> sum) const
       out[record] = folded(std::uint64_t{out[record]} + 1);
       continue;
     }
-    std::uint64_t hash = record;
+    std::uint64_t hash = seed_ ^ record;
     for (int i = 0; i < kColumns; ++i) {
       hash = mixed(hash);
       std::uint32_t& at = out[hash % width_];

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <casevault/bytes.hpp>
-
 #include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
+
+#include "base/environment.hpp"
 
 /// What several publications give away together. Each number that was published is a sum over records; whoever holds
 /// all of them can add and subtract, and learns exactly the sums that lie in their span. Pure.
@@ -15,7 +15,8 @@
 /// random ones of those vectors are kept beside the numbers, so that a question costs one pass over its records; only a
 /// number that does not follow from those before it is eliminated. Arithmetic is modulo a prime. Where there are more
 /// records than numbers could tell apart, records are folded: each adds random multiples of three columns of fewer.
-/// Chance makes a sum look known that is not, about once in 2^62 questions.
+/// Chance makes a sum look known that is not, about once in 2^62 questions; vectors and folding are drawn anew for each
+/// system, because whoever knew them could choose records that add up to a sum which looks known.
 ///
 /// What follows from counts being whole and not negative is judged table by table (tabulate.hpp), not here.
 namespace casevault::analytics {
@@ -28,7 +29,7 @@ using Sum = std::vector<std::uint32_t>;
 class JointSystem {
  public:
   /// Records are numbered below `records`; for about so many numbers.
-  JointSystem(std::size_t records, std::size_t numbers);
+  JointSystem(std::size_t records, std::size_t numbers, base::Random& random);
 
   /// Readers know this number. False when the system is full: nothing can be said then.
   [[nodiscard]] bool know(std::span<const std::uint32_t> sum);
@@ -49,8 +50,9 @@ class JointSystem {
 
   std::size_t width_;
   bool folded_;
-  Numbers place_;   ///< of each column among those of rows: pivots first
-  Numbers column_;  ///< the other way round
+  std::uint64_t seed_ = 0;  ///< of the folding
+  Numbers place_;           ///< of each column among those of rows: pivots first
+  Numbers column_;          ///< the other way round
   /// Reduced: row i has 1 in place i and 0 in the places of the other rows; by place.
   std::vector<Numbers> rows_;
   Orthogonal orthogonal_;  ///< by column

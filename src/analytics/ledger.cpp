@@ -331,8 +331,8 @@ std::vector<const Field*> fields_to_compare(const RecordType& type, std::span<co
 }
 
 Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
-             std::span<const Field* const> readable, ProgressCallback progress)
-    : progress_(std::move(progress)), schema_(schema), type_(type), data_(data), ledger_(ledger) {
+             std::span<const Field* const> readable, base::Random& random, ProgressCallback progress)
+    : progress_(std::move(progress)), random_(random), schema_(schema), type_(type), data_(data), ledger_(ledger) {
   for (const Field* const field : readable) readable_.push_back(field->id);
 }
 
@@ -884,7 +884,7 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
 
   std::size_t shown = static_cast<std::size_t>(std::ranges::count(fresh.shown, true));
   for (const Before& each : all) shown += static_cast<std::size_t>(std::ranges::count(each.numbers.shown, true));
-  JointSystem sums(data_.size(), shown);
+  JointSystem sums(data_.size(), shown, random_);
   const auto know = [&](const Numbers& numbers) {
     for (std::size_t at = 0; at < numbers.sums.size(); ++at) {
       if (numbers.shown[at] && !numbers.sums[at].empty() && !sums.know(numbers.sums[at])) return false;
@@ -962,9 +962,9 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     for (const Chosen* const each : sets) in.push_back((*each)[r]);
     if (std::ranges::find(in, true) != in.end()) classes[std::move(in)].push_back(static_cast<std::uint32_t>(r));
   }
-  std::size_t looked = 0;
+  // How many there are tells whether anybody is in a part of earlier sets: the progress does not say it.
   for (const auto& [in, numbers] : classes) {
-    CASEVAULT_CHECK(advance(progress_, "sets", looked++, classes.size()));
+    CASEVAULT_CHECK(advance(progress_, "sets", sets.size() - 1, sets.size() - 1));
     Chosen records(data_.size(), false);
     for (const std::uint32_t r : numbers) records[r] = true;
     CASEVAULT_TRY(const bool small, between(records));

@@ -95,7 +95,7 @@ class Judge {
  public:
   /// `readable`: fields that the dataset holds. kCancelled from what follows when `progress` says so.
   Judge(const Schema& schema, const RecordType& type, const Dataset& data, std::span<const Published> ledger,
-        std::span<const Field* const> readable, ProgressCallback progress);
+        std::span<const Field* const> readable, base::Random& random, ProgressCallback progress);
   /// What may be shown of a new table. kRefused, with the earlier entry named, when the two together would show a small
   /// cell, or when it cannot be told; then also by which field, and who could publish.
   [[nodiscard]] Result<Judged> table(const DefinedTable& definition);
@@ -151,6 +151,7 @@ class Judge {
                                            std::span<const Lines> lines, std::uint64_t round_to);
 
   const ProgressCallback progress_;
+  base::Random& random_;
   const Schema& schema_;
   const RecordType& type_;
   const Dataset& data_;

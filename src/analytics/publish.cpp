@@ -109,7 +109,19 @@ class Publication {
       : core_(core),
         asked_(std::move(asked)),
         access_(core, {asked_.action, names(), asked_.purpose, asked_.basis,
-                       asked_.recipient.empty() ? "published" : asked_.recipient, asked_.recipient_class}) {}
+                       asked_.recipient.empty() ? "published" : asked_.recipient, asked_.recipient_class}) {
+    if (!asked_.progress) return;
+    asked_.progress = [this, asks = std::move(asked_.progress)](const Progress& now) {
+      try {
+        return asks(now);
+      } catch (...) {
+        thrown_ = std::current_exception();
+        return false;
+      }
+    };
+  }
+  Publication(const Publication&) = delete;
+  Publication& operator=(const Publication&) = delete;
 
   /// Finds, decides and reads; what the rest works on.
   Result<void> prepare() {
@@ -167,7 +179,7 @@ class Publication {
     }
     CASEVAULT_TRY(chosen, data.choose(asked_.where));
     if (number_of(chosen) < floor) return refuse(refused("fewer than " + std::to_string(floor) + " records fit"));
-    judge.emplace(authority.schema(), *type, data, ledger, fields, asked_.progress);
+    judge.emplace(authority.schema(), *type, data, ledger, fields, core_.random(), asked_.progress);
     return {};
   }
 
@@ -202,10 +214,16 @@ class Publication {
     return place.entry;
   }
 
-  /// A refusal of the judge or a quota is a denial, and an entry; the policy's own are logged where they are made.
+  /// A refusal of the judge or a quota is a denial, and an entry; the policy's own are logged where they are made. How
+  /// far it came before it was stopped tells of the records too, so that is an entry. What the callback threw is thrown
+  /// after it.
   Error refuse(Error error) const {
-    if (error.code != ErrorCode::kRefused && error.code != ErrorCode::kNoGrant) return error;
-    return access_.refuse(*snapshot.authority, audit::Outcome::kDenied, {}, basis, std::move(error));
+    const bool stopped = error.code == ErrorCode::kCancelled;
+    if (!stopped && error.code != ErrorCode::kRefused && error.code != ErrorCode::kNoGrant) return error;
+    error = access_.refuse(*snapshot.authority, stopped ? audit::Outcome::kFailed : audit::Outcome::kDenied, {}, basis,
+                           std::move(error));
+    if (thrown_) std::rethrow_exception(thrown_);
+    return error;
   }
 
   Snapshot snapshot;
@@ -232,6 +250,7 @@ class Publication {
   Core& core_;
   Asked asked_;
   vault::Access access_;
+  std::exception_ptr thrown_;  ///< by the progress callback
 };
 
 /// Runs an attempt until it is not overtaken.
@@ -361,7 +380,8 @@ Result<std::vector<IndicatorResult>> Session::indicators(const IndicatorsRequest
     const auto stopped = [&](Error error) {
       if (error.code == ErrorCode::kCancelled && published != 0) {
         error.message = "stopped; " + std::to_string(published) +
-                        " indicators are published already, and the same report again is allowed";
+                        (published == 1 ? " indicator is" : " indicators are") +
+                        " published already; the same report again counts them again";
       }
       return error;
     };

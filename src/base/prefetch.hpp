@@ -8,7 +8,7 @@
 namespace casevault::base {
 
 /// Asks for the first of bytes that are read soon: rows of a large file are in no cache, and memory takes as long as
-/// opening a field. Changes nothing that can be seen, for which gcc would leave out the call if it were one.
+/// opening a field. Always inline: gcc leaves out calls of functions that do nothing but this.
 [[gnu::always_inline]] inline void prefetch(ByteView bytes) noexcept {
   constexpr std::size_t kMost = 512;
   constexpr std::size_t kLine = 64;

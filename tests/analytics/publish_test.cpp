@@ -582,7 +582,7 @@ TEST_CASE("robust: what no release can be made of is told before anything is rea
   CHECK(bureau.session.tabulate(table).error().code == ErrorCode::kRefused);
 }
 
-TEST_CASE("what is published shows its stages, and stopped at any of them it is not published, and leaves no entry") {
+TEST_CASE("what is published shows its stages, and stopped at any of them it is not published, which is an entry") {
   using Ask = std::function<Result<void>(Session&, const ProgressCallback&)>;
   const Ask table = [](Session& session, const ProgressCallback& progress) -> Result<void> {
     TabulateRequest request = table_of("sex", "", {"intake=2023..2024"});
@@ -616,7 +616,7 @@ TEST_CASE("what is published shows its stages, and stopped at any of them it is 
     const auto state = [&] {
       return std::pair(REQUIRE_OK(bureau.session.status()).log_size, REQUIRE_OK(bureau.session.ledger()).size());
     };
-    const auto before = state();
+    auto before = state();
     std::set<std::string> stages;
     for (int stop_at = 0; !stages.contains("entry"); ++stop_at) {
       CAPTURE(stop_at);
@@ -627,13 +627,15 @@ TEST_CASE("what is published shows its stages, and stopped at any of them it is 
         return calls++ != stop_at;
       });
       REQUIRE_ERROR(ErrorCode::kCancelled, stopped);
+      const bool begun = stages != std::set<std::string>{"indicators"};
+      before.first += begun ? 1 : 0;
       REQUIRE(state() == before);
     }
     stages.erase("indicators");
     CHECK(stages == std::set<std::string>{"records", "earlier tables", "differences", "sums", "sets", "entry"});
     const ProgressCallback thrower = [](const Progress&) -> bool { throw std::runtime_error("no bar"); };
     CHECK_THROWS_AS(ask(bureau.session, thrower), std::runtime_error);
-    REQUIRE(state() == before);
+    REQUIRE(state().second == before.second);
     CHECK(ask(bureau.session, {}).has_value());
     CHECK(state().second == before.second + 1);
   }
@@ -650,7 +652,7 @@ TEST_CASE("a report that is stopped says how many indicators are published alrea
   const auto stopped = bureau.session.indicators(request);
   REQUIRE_FALSE(stopped.has_value());
   CHECK(stopped.error().code == ErrorCode::kCancelled);
-  CHECK(stopped.error().message.find("1 indicators are published already") != std::string::npos);
+  CHECK(stopped.error().message.find("1 indicator is published already") != std::string::npos);
   CHECK(REQUIRE_OK(bureau.session.ledger()).size() == 1);
 }
 

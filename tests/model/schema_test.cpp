@@ -458,7 +458,8 @@ TEST_CASE("a field says what it tells of a person, each thing once, and only wha
   CHECK(refused.error().message.find("used twice") != std::string::npos);
   for (int i = 0; i <= static_cast<int>(Trait::kRelatives); ++i) CHECK(name_of(static_cast<Trait>(i)) != "unknown");
   // Every trait is in the bundled schema, so that what is compared is what was measured.
-  const RecordType* const person = REQUIRE_OK(Schema::bundled("vn-victim-support")).find_type("person");
+  const Schema bundled = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  const RecordType* const person = bundled.find_type("person");
   for (int i = 1; i <= static_cast<int>(Trait::kRelatives); ++i) CHECK(person->find(static_cast<Trait>(i)) != nullptr);
 }
 

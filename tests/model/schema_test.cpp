@@ -525,7 +525,8 @@ TEST_CASE("a field is sensitive when the schema says so, which it cannot of what
   REQUIRE_ERROR(ErrorCode::kBadInput,
                 Schema::parse(with("list = \"sex\" }", "list = \"sex\", trait = \"sex\", sensitive = true }")));
   REQUIRE_ERROR(ErrorCode::kBadInput, Schema::parse(with("list = \"sex\" }", "list = \"sex\", sensitive = 1 }")));
-  for (const RecordType& type : REQUIRE_OK(Schema::bundled("vn-victim-support")).types()) {
+  const Schema bundled = REQUIRE_OK(Schema::bundled("vn-victim-support"));
+  for (const RecordType& type : bundled.types()) {
     for (const Field& field : type.fields) {
       if (field.sensitive) REQUIRE((field.type == FieldType::kCode || field.type == FieldType::kMultiCode));
     }

@@ -308,9 +308,9 @@ bool all_zero(ByteView bytes) {
 }  // namespace
 
 struct ColumnBuilder::State {
-  const Field* field;
-  const CodeList* list;
-  const CodeNumbers* codes;
+  const Field* field = nullptr;
+  const CodeList* list = nullptr;
+  const CodeNumbers* codes = nullptr;
   Validity valid;
   TextBuilder text;                   ///< of text and bytes; items of multi-codes
   SecretArray<std::int16_t> numbers;  ///< of codes
@@ -327,7 +327,10 @@ struct ColumnBuilder::State {
 };
 
 ColumnBuilder::ColumnBuilder(const Field& field, const CodeList* list, const CodeNumbers& codes, std::size_t rows)
-    : state_(std::make_unique<State>(&field, list, &codes)) {
+    : state_(std::make_unique<State>()) {
+  state_->field = &field;
+  state_->list = list;
+  state_->codes = &codes;
   state_->valid.reserve(rows);
   if (field.type == FieldType::kCode) state_->numbers.reserve(rows);
   if (field.type == FieldType::kInteger) state_->integers.reserve(rows);

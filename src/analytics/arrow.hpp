@@ -104,7 +104,7 @@ class CodeNumbers {
   [[nodiscard]] static Ends ends_of(std::string_view code) noexcept {
     const auto both = [code](auto word) {
       Ends out{0, 0, code.size()};
-      std::memcpy(&word, code.data(), sizeof word);
+      std::memcpy(&word, code.data(), sizeof word);  // NOLINT(bugprone-suspicious-stringview-data-usage)
       out.front = word;
       std::memcpy(&word, code.data() + code.size() - sizeof word, sizeof word);
       out.back = word;

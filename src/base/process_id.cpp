@@ -22,7 +22,7 @@ Known* make_known() noexcept {
   constexpr int kNoAdvice = -1;
   if (::madvise(page, sizeof(Known), kNoAdvice) == 0 || ::madvise(page, sizeof(Known), MADV_WIPEONFORK) != 0)
     return ::munmap(page, sizeof(Known)), nullptr;
-  return new (page) Known(0);
+  return new (page) Known(0);  // NOLINT(cppcoreguidelines-owning-memory): in memory that is there already
 }
 
 }  // namespace

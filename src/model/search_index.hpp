@@ -101,7 +101,7 @@ class Labels {
   [[nodiscard]] IndexRowKey at(std::uint64_t position);
 
  private:
-  IndexRowKey first_;
+  IndexRowKey first_{};
   crypto::KeyView word_;
   std::uint64_t block_ = UINT64_MAX;
   crypto::Wiped<64> bytes_;

@@ -138,7 +138,7 @@ struct TabulateRequest {
   std::string recipient;  ///< for the sealed details; empty: published
   std::string name;       ///< of the publication, for the ledger; may be empty
   /// Stages: "records" (read), "earlier tables" (made again), "differences" (from earlier sets), "sums" (all numbers
-  /// together), "sets" (what lies between them), each as often as there is need, and "entry" (written next).
+  /// together), "sets" (what lies between them), each as often as there were publications, and "entry" (written next).
   /// kCancelled, and nothing published, when it stops; that it was is an entry, because how far it came tells of the
   /// records. While the callback runs, a snapshot of the database is held.
   ProgressCallback progress;

@@ -42,8 +42,9 @@ std::size_t list(CborReader& r) {
 template <typename E>
 E code(CborReader& r, E greatest) {
   const auto value = r.narrow<std::uint8_t>();
-  require(r, value <= static_cast<std::uint8_t>(greatest));
-  return static_cast<E>(value);
+  const bool known = value <= static_cast<std::uint8_t>(greatest);
+  require(r, known);
+  return known ? static_cast<E>(value) : E{};
 }
 
 DefinedSet read_set(CborReader& r) {
@@ -334,6 +335,13 @@ Judge::Judge(const Schema& schema, const RecordType& type, const Dataset& data, 
              std::span<const Field* const> readable, base::Random& random, ProgressCallback progress)
     : progress_(std::move(progress)), random_(random), schema_(schema), type_(type), data_(data), ledger_(ledger) {
   for (const Field* const field : readable) readable_.push_back(field->id);
+  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+    const DefinedSet* const set = set_of(ledger_[i].definition);
+    const auto same = [&](std::size_t earlier) {
+      return same_table(ledger_[earlier].definition, ledger_[i].definition);
+    };
+    if (set != nullptr && set->type == type_.id && std::ranges::none_of(different_, same)) different_.push_back(i);
+  }
 }
 
 std::uint16_t Judge::unreadable(std::uint16_t id) const {
@@ -398,12 +406,6 @@ Result<void> Judge::join(const DefinedSet& set, const Chosen& chosen) {
     const std::string& compartment = schema_.compartments()[field->compartment].name;
     return Error{ErrorCode::kRefused, why + "let somebody who holds compartment " + compartment +
                                           " publish this, or have " + compartment + " granted to this identity"};
-  }
-  for (std::size_t i = 0; i < ledger_.size(); ++i) {
-    const auto before = ledger_.first(i);
-    joined_[i] = joined_[i] && std::ranges::none_of(before, [&](const Published& earlier) {
-                   return same_table(earlier.definition, ledger_[i].definition);
-                 });
   }
   return {};
 }
@@ -611,7 +613,6 @@ Result<const std::optional<Judged>*> Judge::made_again(std::size_t i, const Defi
                                                        const Chosen& chosen) {
   const auto [known, fresh] = judged_.try_emplace(i);
   if (fresh) {
-    CASEVAULT_CHECK(advance(progress_, "earlier tables", i, ledger_.size()));
     auto judged = publish(definition, chosen, i);
     if (!judged && judged.error().code == ErrorCode::kCancelled) return std::move(judged).error();
     if (judged) known->second = *std::move(judged);
@@ -620,11 +621,12 @@ Result<const std::optional<Judged>*> Judge::made_again(std::size_t i, const Defi
 }
 
 Result<void> Judge::compare(std::uint64_t min_cell, const Chosen& chosen, const DefinedTable* table,
-                            const Judged* judged, std::size_t before) {
-  for (std::size_t i = 0; i < before; ++i) {
+                            const Judged* judged) {
+  for (std::size_t step = 0; step < different_.size(); ++step) {
+    CASEVAULT_CHECK(advance(progress_, "differences", step, different_.size()));
+    const std::size_t i = different_[step];
     const Definition& definition = ledger_[i].definition;
     if (!joined_[i]) continue;
-    CASEVAULT_CHECK(advance(progress_, "differences", i, before));
     CASEVAULT_TRY(const Chosen records, choose(*set_of(definition)));
     if (records == chosen) continue;
     const Chosen only_new = without(chosen, records);
@@ -844,7 +846,9 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
   const auto with = [&](std::uint64_t entry, std::string what) {
     return Error{ErrorCode::kRefused, "refused: together with " + named(entry) + ", " + std::move(what)};
   };
-  for (std::size_t i = 0; i < ledger_.size(); ++i) {
+  for (std::size_t step = 0; step < different_.size(); ++step) {
+    CASEVAULT_CHECK(advance(progress_, "sums", step, different_.size()));
+    const std::size_t i = different_[step];
     const Definition& definition = ledger_[i].definition;
     if (!joined_[i]) continue;
     CASEVAULT_TRY(Chosen records, choose(*set_of(definition)));
@@ -880,7 +884,14 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
       all.push_back({ledger_[i].entry, std::move(records), *std::move(numbers)});
     }
   }
-  if (all.empty()) return {};
+  const std::size_t steps = different_.size();
+  std::size_t next_step = 0;
+  const auto looked = [&](std::size_t done, std::size_t total) -> Result<void> {
+    for (; next_step < steps && next_step * total <= done * steps; ++next_step)
+      CASEVAULT_CHECK(advance(progress_, "sets", next_step, steps));
+    return {};
+  };
+  if (all.empty()) return looked(0, 0);
 
   std::size_t shown = static_cast<std::size_t>(std::ranges::count(fresh.shown, true));
   for (const Before& each : all) shown += static_cast<std::size_t>(std::ranges::count(each.numbers.shown, true));
@@ -896,7 +907,6 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
       "refused: so much was published of these records that this cannot be held against all of it; publish "
       "coarser tables, or of other records"};
   for (const Before& each : all) {
-    CASEVAULT_CHECK(advance(progress_, "sums", static_cast<std::size_t>(&each - all.data()), all.size()));
     if (!know(each.numbers)) return full;
   }
   sums.mark();
@@ -946,8 +956,16 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     }
     return false;
   };
+  std::map<std::vector<bool>, Sum> classes;
+  for (std::size_t r = 0; r < data_.size() && sets.size() > 2; ++r) {
+    std::vector<bool> in;
+    in.reserve(sets.size());
+    for (const Chosen* const each : sets) in.push_back((*each)[r]);
+    if (std::ranges::find(in, true) != in.end()) classes[std::move(in)].push_back(static_cast<std::uint32_t>(r));
+  }
+  const std::size_t total = sets.size() - 1 + classes.size();
   for (std::size_t i = 1; i < sets.size(); ++i) {
-    CASEVAULT_CHECK(advance(progress_, "sets", i - 1, sets.size() - 1));
+    CASEVAULT_CHECK(looked(i - 1, total));
     for (const auto& [a, b] : {std::pair(sets[0], sets[i]), std::pair(sets[i], sets[0])}) {
       CASEVAULT_TRY(const bool small, between(without(*a, *b)));
       if (small) return with(entry_of[i], told);
@@ -955,29 +973,23 @@ Result<void> Judge::hold_together(const DefinedSet& set, const Chosen& chosen, c
     CASEVAULT_TRY(const bool small, between(without(*sets[0], without(*sets[0], *sets[i]))));
     if (small) return with(entry_of[i], told);
   }
-  if (sets.size() < 3) return {};
-  std::map<std::vector<bool>, Sum> classes;
-  for (std::size_t r = 0; r < data_.size(); ++r) {
-    std::vector<bool> in;
-    for (const Chosen* const each : sets) in.push_back((*each)[r]);
-    if (std::ranges::find(in, true) != in.end()) classes[std::move(in)].push_back(static_cast<std::uint32_t>(r));
-  }
-  // How many there are tells whether anybody is in a part of earlier sets: the progress does not say it.
+  std::size_t done = sets.size() - 1;
   for (const auto& [in, numbers] : classes) {
-    CASEVAULT_CHECK(advance(progress_, "sets", sets.size() - 1, sets.size() - 1));
+    CASEVAULT_CHECK(looked(done++, total));
     Chosen records(data_.size(), false);
     for (const std::uint32_t r : numbers) records[r] = true;
     CASEVAULT_TRY(const bool small, between(records));
     if (small) return with(all.back().entry, told);
   }
-  return {};
+  return looked(total, total);
 }
 
 Result<Judged> Judge::table(const DefinedTable& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
   CASEVAULT_CHECK(join(definition.set, chosen));
+  CASEVAULT_CHECK(advance(progress_, "earlier tables", 0, different_.size()));
   CASEVAULT_TRY(Judged out, publish(definition, chosen, ledger_.size()));
-  CASEVAULT_CHECK(compare(definition.min_cell, chosen, &definition, &out, ledger_.size()));
+  CASEVAULT_CHECK(compare(definition.min_cell, chosen, &definition, &out));
   CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, out, chosen));
   const Lines own(definition.rows, definition.columns);
   CASEVAULT_CHECK(hold_together(definition.set, chosen, numbers, std::span(&own, 1), definition.round_to));
@@ -987,7 +999,8 @@ Result<Judged> Judge::table(const DefinedTable& definition) {
 Result<void> Judge::rows(const DefinedRows& definition) {
   CASEVAULT_TRY(const Chosen chosen, choose(definition.set));
   CASEVAULT_CHECK(join(definition.set, chosen));
-  CASEVAULT_CHECK(compare(definition.k, chosen, nullptr, nullptr, ledger_.size()));
+  CASEVAULT_CHECK(advance(progress_, "earlier tables", 0, different_.size()));
+  CASEVAULT_CHECK(compare(definition.k, chosen, nullptr, nullptr));
   CASEVAULT_TRY(const Numbers numbers, numbers_of(definition, chosen));
   return hold_together(definition.set, chosen, numbers, lines_of(definition), 0);
 }

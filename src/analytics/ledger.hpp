@@ -128,7 +128,7 @@ class Judge {
                                   const Chosen& chosen, const Judged& fresh, std::vector<Mark>& marks) const;
   /// Whether what lies between a new set and an earlier one is a small set, or has a small cell that both show.
   [[nodiscard]] Result<void> compare(std::uint64_t min_cell, const Chosen& chosen, const DefinedTable* table,
-                                     const Judged* judged, std::size_t before);
+                                     const Judged* judged);
 
   /// Rows and columns along which small numbers are looked for; either may be none.
   using Lines = std::pair<DefinedAxis, DefinedAxis>;
@@ -157,6 +157,9 @@ class Judge {
   const Dataset& data_;
   std::span<const Published> ledger_;
   std::vector<std::uint16_t> readable_;
+  /// Publications of the type, of equal ones the first. What the progress tells goes by their number alone: which of
+  /// them share records with the new one, and how many parts they have, tells of few records.
+  std::vector<std::size_t> different_;
   std::vector<bool> joined_;                      ///< of each entry of the ledger
   mutable std::map<std::string, Chosen> chosen_;  ///< by filter
   mutable std::map<std::tuple<std::uint16_t, Coarseness, Era>, AxisLines> lines_;

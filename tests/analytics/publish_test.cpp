@@ -641,6 +641,30 @@ TEST_CASE("what is published shows its stages, and stopped at any of them it is 
   }
 }
 
+TEST_CASE(
+    "what the progress tells does not depend on which records earlier publications have in common with the new one") {
+  const auto steps_of = [](bool meet) {
+    Bureau bureau;
+    bureau.add(50, {{"sex", "female"}, {"status", "identified"}, {"intake", "2023"}});
+    bureau.add(40, {{"sex", "male"}, {"status", "suspected"}, {"intake", "2024"}});
+    bureau.add(30, {{"sex", "female"}, {"status", meet ? "identified" : "suspected"}, {"intake", "2024"}});
+    bureau.add(30, {{"sex", "male"}, {"status", "closed"}, {"intake", "2022"}});
+    for (const std::string where : {"status=identified", "status=closed", "intake=2023..2024"})
+      REQUIRE_OK(bureau.session.tabulate(table_of("district", "", {where})));
+    std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>> steps;
+    TabulateRequest request = table_of("district", "", {"intake=2024"});
+    request.progress = [&](const Progress& now) {
+      steps.emplace_back(now.stage, now.done, now.total);
+      return true;
+    };
+    REQUIRE_OK(bureau.session.tabulate(request));
+    return steps;
+  };
+  const auto apart = steps_of(false);
+  CHECK(apart.size() > 10);
+  CHECK(steps_of(true) == apart);
+}
+
 TEST_CASE("a report that is stopped says how many indicators are published already") {
   Bureau bureau;
   fill(bureau);

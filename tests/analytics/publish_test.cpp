@@ -649,7 +649,7 @@ TEST_CASE(
     bureau.add(40, {{"sex", "male"}, {"status", "suspected"}, {"intake", "2024"}});
     bureau.add(30, {{"sex", "female"}, {"status", meet ? "identified" : "suspected"}, {"intake", "2024"}});
     bureau.add(30, {{"sex", "male"}, {"status", "closed"}, {"intake", "2022"}});
-    for (const std::string where : {"status=identified", "status=closed", "intake=2023..2024"})
+    for (const std::string where : {"status=identified", "status=closed"})
       REQUIRE_OK(bureau.session.tabulate(table_of("district", "", {where})));
     std::vector<std::tuple<std::string, std::uint64_t, std::uint64_t>> steps;
     TabulateRequest request = table_of("district", "", {"intake=2024"});
@@ -661,7 +661,7 @@ TEST_CASE(
     return steps;
   };
   const auto apart = steps_of(false);
-  CHECK(apart.size() > 10);
+  CHECK(apart.size() > 8);
   CHECK(steps_of(true) == apart);
 }
 
